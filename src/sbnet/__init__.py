@@ -1,0 +1,1 @@
+"""SBNet: from image-level labels to segmentation masks."""
