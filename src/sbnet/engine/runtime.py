@@ -1,0 +1,68 @@
+"""The machine that a run uses: device, precision, worker processes, seed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+
+from sbnet.errors import SBNetError, did_you_mean
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "32", "bf16")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """device: `auto` (a GPU where there is one), `cpu` or `cuda`.
+    precision: `32`, `bf16` (autocast; losses stay float32), or `auto`: bf16 on a GPU that has it, else 32.
+    workers: processes that load and post-process photos; -1 for one a CPU core.
+    seed: every random choice of the run follows from it.
+    tensorboard: write TensorBoard event files beside the CSV logs (extra `tensorboard`).
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    workers: int = -1
+    seed: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("device", self.device, DEVICES),
+            ("precision", str(self.precision), PRECISIONS),
+        ):
+            if value not in choices:
+                raise SBNetError(
+                    f"runtime.{name}: '{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}"
+                )
+
+    @property
+    def worker_count(self) -> int:
+        return cpu_count() if self.workers < 0 else self.workers
+
+    def torch_device(self) -> torch.device:
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise SBNetError("runtime.device: 'cuda' is asked for, but PyTorch sees no GPU; use device=auto or cpu")
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    def fabric(self) -> Fabric:
+        """Lightning Fabric on that device and precision, one process."""
+        device = self.torch_device()
+        precision = str(self.precision)
+        if precision == "auto":
+            precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+        return Fabric(
+            accelerator="cuda" if device.type == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+        )
+
+
+def cpu_count() -> int:
+    """Cores this process may use (respects affinity masks and containers)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

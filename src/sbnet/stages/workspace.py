@@ -1,0 +1,42 @@
+"""What a stage is given: its folder, the folders it reads, the photos, the network and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sbnet.data.collection import Collection
+from sbnet.engine.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network that every training stage starts from.
+
+    backbone: `lite0`, `lite2`, `resnet38`, `resnet101` (segmenter only) or `timm:NAME`.
+    weights: `auto` (the backbone's own ImageNet weights), `none`, or `file:PATH`.
+    stride: output stride, 8 or 16 (timm backbones; the ResNets have 8).
+    freeze: backbone stages kept as they are, the stem counted first.
+    """
+
+    backbone: str = "lite0"
+    weights: str = "auto"
+    stride: int = 16
+    freeze: int = 2
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One stage's place in a run.
+
+    folder: where it writes. inputs: input name -> folder of the step that made it.
+    train, val: the photos; `val` is None where the data has no such list.
+    """
+
+    folder: Path
+    inputs: Mapping[str, Path]
+    train: Collection
+    val: Collection | None
+    model: ModelSettings
+    runtime: Runtime
