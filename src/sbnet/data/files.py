@@ -1,0 +1,135 @@
+"""The typed files that pass between stages: one reader and one writer each, no pickle.
+
+Every writer fills a temporary file beside the target and renames it, so a file that exists is whole.
+Shapes: K classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import secrets
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from sbnet.data.image import read_mask
+from sbnet.data.palette import PALETTE
+from sbnet.errors import SBNetError
+
+
+class Scores(NamedTuple):
+    """`scores` (K, H, W) float32 in [0, 1], `classes` (K,) int64 whole-dataset ids of its channels."""
+
+    scores: np.ndarray
+    classes: np.ndarray
+
+
+@contextmanager
+def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A binary file to write to, which becomes `path` when the block ends and vanishes when it fails.
+
+    Missing folders are made. `durable` waits until the disk has it (for checkpoints; a power cut).
+    Raises `SBNetError` where the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if _is_caused_by(error, {errno.ENOSPC, errno.EDQUOT}):
+            raise SBNetError(
+                f"disk full at {path}: free space or choose another --out; finished work is kept"
+            ) from error
+        if _is_caused_by(error, {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}):
+            raise SBNetError(f"{path} cannot be written ({error}): choose another --out") from error
+        raise
+
+
+def write_bytes(path: str | Path, data: bytes, *, durable: bool = False) -> None:
+    with atomic_write(path, durable=durable) as file:
+        file.write(data)
+
+
+def write_scores(path: str | Path, scores: np.ndarray, classes: np.ndarray) -> None:
+    """Scores (K, H, W) in [0, 1] with their class ids (K,), kept as float16."""
+    scores, classes = np.asarray(scores), np.asarray(classes, np.int64)
+    if scores.ndim != 3 or classes.shape != scores.shape[:1]:
+        raise ValueError(f"scores {scores.shape} and classes {classes.shape} are not (K, H, W) and (K,)")
+    buffer = io.BytesIO()
+    np.savez(buffer, scores=scores.astype(np.float16), classes=classes)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_scores(path: str | Path) -> Scores:
+    """What `write_scores` wrote. Raises `SBNetError` for a missing, truncated or foreign file."""
+    with _whole(path, "scores"), np.load(path, allow_pickle=False) as arrays:
+        scores, classes = arrays["scores"], arrays["classes"]
+        if scores.ndim != 3 or classes.shape != scores.shape[:1] or scores.dtype != np.float16:
+            raise ValueError(f"scores {scores.dtype} {scores.shape}, classes {classes.shape}")
+        return Scores(scores.astype(np.float32), classes.astype(np.int64))
+
+
+def write_label(path: str | Path, label: np.ndarray) -> None:
+    """Label or mask (H, W) uint8 as a PNG with VOC's palette."""
+    label = np.asarray(label)
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise ValueError(f"a label is (H, W) uint8, not {label.shape} {label.dtype}")
+    image = Image.fromarray(label)
+    image.putpalette(PALETTE.tobytes())
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    write_bytes(path, buffer.getvalue())
+
+
+def read_label(path: str | Path) -> np.ndarray:
+    """What `write_label` wrote. Raises `SBNetError` for a missing, truncated or foreign file."""
+    try:
+        return read_mask(path, classes=256)
+    except SBNetError as error:
+        raise SBNetError(f"{error}; if a run wrote it, delete it and run again") from error
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """`data` as indented JSON; NaN and infinity, which JSON lacks, are a `ValueError`."""
+    write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: str | Path) -> Any:
+    """Raises `SBNetError` for a missing, truncated or foreign file."""
+    with _whole(path, "JSON"):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _whole(path: str | Path, what: str) -> Iterator[None]:
+    """Turns whatever a broken file raises into an `SBNetError` with the remedy."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise SBNetError(f"{path}: there is no such {what} file: run the stage that writes it") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise SBNetError(f"{path}: not a whole {what} file ({error}): delete it and run again") from error
+
+
+def _is_caused_by(error: BaseException | None, numbers: set[int]) -> bool:
+    """Whether an `OSError` of one of these numbers is in the chain; torch.save wraps them, for one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in numbers:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,144 @@
+"""Photos and masks as arrays, whatever mode they were saved in.
+
+Shapes: H x W pixels as the photo is looked at, that is after its EXIF rotation.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from sbnet.data import IGNORE
+from sbnet.errors import SBNetError
+
+MAX_PIXELS = 100_000_000
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The photo as uint8 RGB (H, W, 3), upright.
+
+    Grey, palette, CMYK and YCbCr become RGB; 16-bit grey is scaled by 1/257; what is transparent is laid over
+    white; of an animation the first frame is taken. Raises `SBNetError` for a missing, truncated or foreign
+    file, for more than `max_pixels` pixels (asked of the header, before decoding), and for modes without a
+    known range (float, 32-bit beyond 0..65535).
+    """
+    with _opened(Path(path), "photo", max_pixels) as image:
+        orientation = _orientation(image)
+        image = _rgb(image)
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
+        return np.array(image)
+
+
+def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = None) -> np.ndarray:
+    """The mask as uint8 (H, W): ids 0..classes-1 and 255.
+
+    `size` is the photo's (H, W). A mask is not rotated: it must fit the upright photo. Raises `SBNetError`
+    for a missing or broken file, a mode other than P and L, another size, and ids beyond the list.
+    """
+    with _opened(Path(path), "mask", MAX_PIXELS) as image:
+        _mask_ids(image, Path(path), classes)
+        if size is not None and (image.height, image.width) != tuple(size):
+            raise SBNetError(
+                f"{path}: the mask has {image.width} x {image.height} pixels, its photo (upright) has "
+                f"{size[1]} x {size[0]}: make them equal"
+            )
+        return np.array(image)
+
+
+def mask_classes(path: str | Path, *, classes: int) -> tuple[int, ...]:
+    """The foreground ids in a mask, ascending. Raises as `read_mask` does."""
+    with _opened(Path(path), "mask", MAX_PIXELS) as image:
+        return tuple(index for index in _mask_ids(image, Path(path), classes) if index not in (0, IGNORE))
+
+
+def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
+    if image.mode not in ("P", "L"):
+        raise SBNetError(
+            f"{path}: a mask holds class ids in a palette (mode P) or grey (mode L) image, this one is "
+            f"{image.mode}: save it as an 8-bit palette PNG"
+        )
+    ids = [index for index, count in enumerate(image.histogram()) if count]
+    beyond = [index for index in ids if classes <= index != IGNORE]
+    if beyond:
+        raise SBNetError(
+            f"{path}: the mask has the class id{'s' * (len(beyond) > 1)} {', '.join(map(str, beyond[:8]))}, "
+            f"but there are {classes} classes (0 to {classes - 1}, and {IGNORE} to ignore): "
+            "mend the mask or the list of classes"
+        )
+    return ids
+
+
+@contextmanager
+def _opened(path: Path, what: str, max_pixels: int) -> Iterator[Image.Image]:
+    """The decoded image; whatever Pillow has against the file is an `SBNetError`."""
+    if not path.is_file():
+        raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels is the bound here
+            image = Image.open(path)
+            with image:
+                if image.width * image.height > max_pixels:
+                    raise SBNetError(
+                        f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
+                        "save it smaller"
+                    )
+                image.load()
+                yield image
+    except SBNetError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise SBNetError(
+            f"{path}: more pixels than the bound of {max_pixels} ({error}): save it smaller"
+        ) from None
+    except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
+        reason = (
+            "not an image"
+            if isinstance(error, Image.UnidentifiedImageError)
+            else f"broken or unknown: {error}"
+        )
+        raise SBNetError(
+            f"{path}: the {what} cannot be read ({reason}): replace it or take it off the list"
+        ) from error
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # broken EXIF data says nothing about the orientation
+        return 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"its values run from {values.min()} to {values.max()}, 16 bits are 0 to 65535")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("float values have no stated range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        white = Image.new("RGBA", over.size, "white")
+        return Image.alpha_composite(white, over).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,123 @@
+"""Folders in the layout of PASCAL VOC.
+
+JPEGImages/NAME.jpg                      the photos
+SegmentationClass/NAME.png               masks: palette or grey PNG of class ids; photos may lack one
+Annotations/NAME.xml                     VOC's annotations: <object><name>cat</name>
+ImageSets/Segmentation/SPLIT.txt         one photo's NAME a line
+classes.txt                              class names, one a line, where they are not VOC's
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sbnet.data.collection import Collection, Photo
+from sbnet.data.image import PHOTO_SUFFIXES, mask_classes
+from sbnet.data.labels import VOC_CLASSES, ImageLabels, read_class_names, read_label_file, read_xml_classes
+from sbnet.errors import SBNetError, did_you_mean
+
+
+def read_voc(
+    root: str | Path, split: str, *, labels: str | Path = "auto", classes: str | Path | None = None
+) -> Collection:
+    """The photos of `ImageSets/Segmentation/SPLIT.txt` with their image labels.
+
+    `labels`: "masks", "xml", a label file (see `labels.read_label_file`), or "auto": the photo's mask where
+    there is one, else its XML. `classes`: a file of class names; by default the folder's `classes.txt`, else
+    VOC's 20. Raises `SBNetError` with file, line, value and remedy for whatever does not fit.
+    """
+    root = Path(root)
+    _check_layout(root)
+    if classes is None and (root / "classes.txt").is_file():
+        classes = root / "classes.txt"
+    names = VOC_CLASSES if classes is None else read_class_names(classes)
+    image_labels = None
+    if str(labels) not in ("auto", "masks", "xml"):
+        image_labels = read_label_file(labels, names)
+    list_file = _list_file(root, split)
+    photo_files = _photos_by_name(root / "JPEGImages")
+    mask_files = {path.stem: path for path in (root / "SegmentationClass").glob("*.png")}
+    photos = []
+    for line, name in _listed(list_file):
+        where = f"{list_file}, line {line}"
+        if name not in photo_files:
+            near = did_you_mean(name, photo_files)
+            raise SBNetError(
+                f"{where}: there is no photo '{name}' in {root / 'JPEGImages'}{near}: "
+                "add it or remove the line"
+            )
+        mask = mask_files.get(name)
+        if image_labels is not None:
+            present = _from_file(name, where, image_labels)
+        else:
+            present = _from_folder(root, name, where, str(labels), mask, names)
+        photos.append(Photo(name, photo_files[name], present, mask))
+    return Collection(names, tuple(photos), f"{root.name}/{split}")
+
+
+def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[int, ...]:
+    if name not in labels.classes:
+        raise SBNetError(f"{where}: photo '{name}' is not in {labels.path}: add its classes there")
+    return labels.classes[name]
+
+
+def _from_folder(
+    root: Path, name: str, where: str, labels: str, mask: Path | None, names: tuple[str, ...]
+) -> tuple[int, ...]:
+    annotation = root / "Annotations" / f"{name}.xml"
+    if labels in ("auto", "masks") and mask is not None:
+        return mask_classes(mask, classes=len(names))
+    if labels == "masks":
+        raise SBNetError(
+            f"{where}: photo '{name}' has no mask in {root / 'SegmentationClass'}: add {name}.png, or take "
+            "image labels from XML annotations or from a label file (labels: xml, or the file)"
+        )
+    if annotation.is_file():
+        return read_xml_classes(annotation, names)
+    looked = "neither a mask nor an annotation" if labels == "auto" else "no annotation"
+    raise SBNetError(
+        f"{where}: photo '{name}' has {looked}: add SegmentationClass/{name}.png or Annotations/{name}.xml, "
+        "or give a label file (labels: FILE) with a line 'NAME class class' for each photo"
+    )
+
+
+def _check_layout(root: Path) -> None:
+    if (root / "JPEGImages").is_dir():
+        return
+    if not root.is_dir():
+        raise SBNetError(f"{root}: there is no such folder: give the folder that holds JPEGImages")
+    inner = next(iter(sorted(root.glob("**/JPEGImages"))), None) if len(root.parts) > 1 else None
+    hint = f" (did you mean '{inner.parent}'?)" if inner else ""
+    raise SBNetError(f"{root}: there is no JPEGImages in it{hint}: give a folder in VOC's layout")
+
+
+def _list_file(root: Path, split: str) -> Path:
+    folder = root / "ImageSets" / "Segmentation"
+    path = folder / f"{split}.txt"
+    if not path.is_file():
+        lists = sorted(file.stem for file in folder.glob("*.txt"))
+        known = f"it has {', '.join(lists)}" if lists else "it has none"
+        raise SBNetError(f"{path}: there is no such list{did_you_mean(split, lists)}; {known}")
+    return path
+
+
+def _listed(path: Path) -> list[tuple[int, str]]:
+    """Line numbers (from 1) and names; blank lines are skipped."""
+    first: dict[str, int] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+        name = text.strip()
+        if name and first.setdefault(name, number) != number:
+            raise SBNetError(f"{path}, line {number}: '{name}' is on line {first[name]} already: remove one")
+    if not first:
+        raise SBNetError(f"{path}: the list is empty: write one photo's name a line")
+    return [(number, name) for name, number in first.items()]
+
+
+def _photos_by_name(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> file. Of files that differ in suffix only, the first in PHOTO_SUFFIXES counts."""
+    found: dict[str, Path] = {}
+    rank = {suffix: position for position, suffix in enumerate(PHOTO_SUFFIXES)}
+    files = [path for path in folder.iterdir() if path.suffix.lower() in rank]
+    for path in sorted(files, key=lambda path: (rank[path.suffix.lower()], path.name)):
+        found.setdefault(path.stem, path)
+    return found
