@@ -1,0 +1,1 @@
+"""Foreign weights in, our own checkpoints in and out."""

@@ -1,0 +1,51 @@
+"""State dicts from files of any origin, read without ever executing what is in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import SBNetError
+
+
+def read_state(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth of plain tensors, by name, on the CPU.
+
+    A 'state_dict' or 'model' entry is unwrapped and DataParallel's 'module.' dropped. Raises SBNetError for a
+    missing or broken file, one without tensors, and a pickle with anything but tensors in it: that one is not
+    executed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SBNetError(f"{path}: no such weights file; check the path")
+    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
+        raise SBNetError(f"{path}: holds no named tensors; give a state dict (.safetensors, or .pth of tensors)")
+    return {
+        str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)
+    }
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise SBNetError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
+
+
+def _read_pickle(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises what the broken pickle makes it raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SBNetError(
+            f"{path}: refused: damaged, or a pickle that holds more than tensors and could run code ({first}); "
+            "convert it to .safetensors where you trust its origin"
+        ) from error

@@ -1,0 +1,115 @@
+"""Any timm backbone, as features by stride."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from ..errors import SBNetError, did_you_mean
+from .network import Backbone, freeze_batch_norm
+from .normalization import Normalization
+
+PROBE = 128  # pixels of the image whose features tell channels and strides
+
+
+class TimmBackbone(Backbone):
+    """Backbone `name` of timm at output stride `stride`.
+
+    Features are timm's stages, then, where the model has one, its convolutional head (the 1280 channels of the
+    EfficientNets): pretrained too, and rectified, which suits a linear classifier better than the last stage.
+
+    `freeze`: how many stages get no gradient, the stem counting to the first; no graph is kept for them.
+    `state`: weights under timm's names, a classifier's among them or not.
+    Raises SBNetError for an unknown name, a stride or `freeze` that it does not have, a state that does not fit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        stride: int = 16,
+        freeze: int = 1,
+        pretrained: bool = False,
+        state: dict[str, Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = _create(name, stride, pretrained)
+        if state is not None:
+            _load(self.net, state, name)
+        freeze_batch_norm(self.net.eval())
+        with torch.enable_grad():
+            stages, final = self._stages(torch.zeros(1, 3, PROBE, PROBE))
+        features = [*stages, *final]
+        self.channels = tuple(feature.shape[1] for feature in features)
+        self.strides = tuple(PROBE // feature.shape[-1] for feature in features)
+        if len(stages) < 4 or self.strides[-1] != stride:
+            raise SBNetError(
+                f"timm:{name} has features at strides {self.strides}, so it does not serve with stride={stride}; "
+                "a backbone needs at least four stages, the last of that stride"
+            )
+        count = len(stages)
+        self.middle = (count - 3, count - 2)
+        self.boundary = (count - 4, count - 3, count - 2, len(features) - 1)
+        config = self.net.pretrained_cfg
+        self.normalization = Normalization(mean=tuple(config["mean"]), std=tuple(config["std"]))
+        self._freeze(stages, freeze)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        stages, final = self._stages(images)
+        return [*stages, *final]
+
+    def _stages(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """The stages' features, and the head's in a list that is empty where there is no head."""
+        if not hasattr(self.net, "forward_intermediates"):
+            return self.net(images), []
+        final, stages = self.net.forward_intermediates(images)
+        return stages, [] if final is stages[-1] else [final]
+
+    def _freeze(self, stages: list[Tensor], count: int) -> None:
+        """No gradient for the parameters that stage `count` (from 1) was computed with: its graph knows them."""
+        if not 0 <= count <= len(stages):
+            raise SBNetError(f"freeze={count}: this backbone has {len(stages)} stages; give 0 to {len(stages)}")
+        if count == 0:
+            return
+        parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
+        gradients = torch.autograd.grad(stages[count - 1].sum(), parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.requires_grad_(False)
+
+
+def _create(name: str, stride: int, pretrained: bool) -> nn.Module:
+    if not timm.is_model(name):
+        near = did_you_mean(name, timm.list_models())
+        raise SBNetError(f"timm has no model '{name}'{near}; `python -c 'import timm; print(timm.list_models())'`")
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, output_stride=stride)
+    except TypeError:  # takes output_stride only as a feature extractor, if at all
+        pass
+    except Exception as error:
+        raise SBNetError(_cannot_create(name, stride, error)) from error
+    try:
+        return timm.create_model(name, pretrained=pretrained, features_only=True, output_stride=stride)
+    except Exception as error:
+        raise SBNetError(_cannot_create(name, stride, error)) from error
+
+
+def _cannot_create(name: str, stride: int, error: Exception) -> str:
+    return (
+        f"timm:{name} at stride {stride} cannot be built ({type(error).__name__}: {error}); try another stride or "
+        "backbone, or weights='none' or 'file:PATH' where the download of its weights failed"
+    )
+
+
+def _load(net: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Strict for all that the backbone has; what a classifier brings along is left."""
+    own = net.state_dict()
+    missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
+    misshaped = sorted(key for key in own if key in state and own[key].shape != state[key].shape)
+    if missing or misshaped:
+        raise SBNetError(
+            f"the weights do not fit timm:{name}: missing {missing[:5]} ({len(missing)} in all), "
+            f"of another shape {misshaped[:5]} ({len(misshaped)} in all); give the file of this very model"
+        )
+    net.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
