@@ -1,15 +1,22 @@
 """Pure functions on tensors; each keeps its input unchanged and works on any device."""
 
 from .affinity import grid_radius, pair_affinity, pair_labels, pair_offsets
+from .boundaries import label_boundaries, window_boundaries
 from .cam import background_score, normalize_scores
+from .confident_labels import confident_labels
 from .dense_crf import DenseCRF
+from .random_walk import random_walk
 
 __all__ = [
     "DenseCRF",
     "background_score",
+    "confident_labels",
     "grid_radius",
+    "label_boundaries",
     "normalize_scores",
     "pair_affinity",
     "pair_labels",
     "pair_offsets",
+    "random_walk",
+    "window_boundaries",
 ]

@@ -1,4 +1,4 @@
-"""Pixel pairs of AffinityNet (Ahn & Kwak, CVPR 2018): which pixels pair, how alike, and what their labels say.
+"""Pixel pairs of AffinityNet (Ahn & Kwak, CVPR 2018): which pair, how alike, and what their labels say.
 
 Shapes: B batch, D feature channels, h x w grid, P offsets (34 at radius 5), n = from-pixels.
 Pair (p, i) joins from-pixel i with the pixel `pair_offsets(radius)[p]` away from it. A border of radius - 1
@@ -18,7 +18,7 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 def pair_offsets(radius: int = 5) -> list[tuple[int, int]]:
-    """(dy, dx) of half the disc dy^2 + dx^2 < radius^2, without its centre; by dy, then dx. 34 at radius 5."""
+    """(dy, dx) of half the disc dy^2 + dx^2 < radius^2, no centre; by dy, then dx. 34 at radius 5."""
     below = [(dy, dx) for dy in range(1, radius) for dx in range(1 - radius, radius)]
     inside = [(dy, dx) for dy, dx in below if dy * dy + dx * dx < radius * radius]
     return [(0, dx) for dx in range(1, radius)] + inside

@@ -34,7 +34,7 @@ def with_background(cam: Tensor) -> Tensor:
 
 
 def max_only(cam: Tensor) -> Tensor:
-    """(B, C, H, W) with 0 for every foreground entry below its pixel's foreground maximum; channel 0 stays."""
+    """(B, C, H, W) with 0 for foreground entries below their pixel's foreground maximum; channel 0 stays."""
     foreground = cam[:, 1:]
     strongest = foreground >= foreground.amax(dim=1, keepdim=True)
     return torch.cat([cam[:, :1], foreground * strongest], dim=1)
@@ -43,7 +43,7 @@ def max_only(cam: Tensor) -> Tensor:
 def normalize_scores(scores: Tensor) -> Tensor:
     """Summed multi-scale CAMs (K, H, W) -> scores in [0, 1): per class, minimum to 0 and maximum to almost 1.
 
-    The reference leaves the pixels at the minimum slightly below 0 (at -1 for a class without any activation);
+    The reference leaves the pixels at the minimum slightly below 0 (at -1 for a class without activation);
     here they are 0.
     """
     scores = scores.clamp(min=0)

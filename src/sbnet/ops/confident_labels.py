@@ -1,0 +1,36 @@
+"""Confident labels: what two CRF results, one with much and one with little background, agree on.
+
+Shapes: K present foreground classes, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+
+def confident_labels(low: Array, high: Array, classes: Array, *, ignore: int = 255) -> Array:
+    """Label (H, W) uint8 of the input's kind: a class id, 0 or `ignore`.
+
+    low, high: marginals (K + 1, H, W), background first, at the low background alpha (much background) and
+    the high one (little). classes: (K,) dataset ids of channels 1..K. A pixel is its argmax of `low` where
+    that is foreground; 0 where the argmax of `high` is background, which wins where both hold, as in the
+    reference (Ahn & Kwak, CVPR 2018, section 3.2.1); `ignore` otherwise, and where there are no marginals
+    (all about 0: outside the photo).
+    """
+    if isinstance(low, np.ndarray):
+        arrays = (torch.from_numpy(np.asarray(array)) for array in (low, high, classes))
+        return confident_labels(*arrays, ignore=ignore).numpy()
+    if low.shape != high.shape or len(low) != len(classes) + 1:
+        shapes = f"{tuple(low.shape)}, {tuple(high.shape)}"
+        raise ValueError(f"marginals {shapes} for {len(classes)} classes: expected background and each class")
+    ids = torch.cat([classes.new_full((1,), ignore), classes]).to(low.device, torch.uint8)
+    label = ids[low.argmax(dim=0)]
+    label[high.argmax(dim=0) == 0] = 0
+    label[torch.maximum(low.amax(dim=0), high.amax(dim=0)) < 1e-5] = ignore
+    return label
