@@ -1,0 +1,249 @@
+// Building the lattice. This file is compiled once, for the plainest processor and without contraction to fused
+// multiply-add: which simplex a point falls into must not depend on the machine.
+
+#include "lattice.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+namespace sbnet {
+namespace {
+
+// Vertex keys -> vertex numbers 1, 2, ...: open addressing, never more than half full.
+class VertexTable {
+public:
+    int32_t find(uint64_t key) const { return slots_[position(key)].vertex; }
+
+    int32_t find_or_add(uint64_t key) {
+        Slot& slot = slots_[position(key)];
+        if (slot.vertex) return slot.vertex;
+        if (keys.size() == static_cast<size_t>(std::numeric_limits<int32_t>::max()) - 1)
+            throw std::length_error("the image is too large for the lattice");
+        keys.push_back(key);
+        const auto vertex = static_cast<int32_t>(keys.size());
+        slot = {key, vertex};
+        if (2 * keys.size() > slots_.size()) grow();
+        return vertex;
+    }
+
+    std::vector<uint64_t> keys;  // of vertex 1, 2, ...
+
+private:
+    struct Slot {
+        uint64_t key;
+        int32_t vertex;  // 0: free
+    };
+
+    size_t position(uint64_t key) const {
+        size_t at = (key * 0x9E3779B97F4A7C15u) >> shift_;  // Fibonacci hashing
+        while (slots_[at].vertex && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
+        return at;
+    }
+
+    void grow() {
+        --shift_;
+        slots_.assign(2 * slots_.size(), Slot{0, 0});
+        for (size_t i = 0; i < keys.size(); ++i) slots_[position(keys[i])] = {keys[i], static_cast<int32_t>(i + 1)};
+    }
+
+    int shift_ = 64 - 14;
+    std::vector<Slot> slots_ = std::vector<Slot>(size_t{1} << 14, Slot{0, 0});
+};
+
+// A feature vector to its D + 1 coordinates in the plane of the lattice.
+template <int D>
+class Elevation {
+public:
+    Elevation() {
+        const auto deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));
+        for (int i = 0; i < D; ++i)
+            scale_[i] = static_cast<float>(1.0 / std::sqrt(static_cast<double>((i + 2) * (i + 1))) * deviation);
+    }
+
+    std::array<float, D + 1> operator()(const float* feature) const {
+        std::array<float, D + 1> elevated;
+        float sum = 0;
+        for (int i = D; i > 0; --i) {
+            const float scaled = feature[i - 1] * scale_[i - 1];
+            elevated[i] = sum - i * scaled;
+            sum += scaled;
+        }
+        elevated[0] = sum;
+        return elevated;
+    }
+
+    // A bound on the absolute value of every coordinate.
+    float bound(const std::array<float, D>& largest) const {
+        float sum = 0;
+        for (int i = 0; i < D; ++i) sum += (i + 1) * largest[i] * scale_[i];
+        return sum;
+    }
+
+private:
+    std::array<float, D> scale_;
+};
+
+// The simplex around a point: its remainder-0 vertex as multiples of D + 1, and the coordinates sorted by their
+// distance from it.
+template <int D>
+struct Simplex {
+    std::array<int, D + 1> multiple;
+    std::array<int, D + 1> by_rank;
+    std::array<float, D + 2> barycentric;
+
+    explicit Simplex(const std::array<float, D + 1>& elevated) {
+        constexpr float inverse = 1.0f / (D + 1);
+        std::array<float, D + 1> offset;
+        std::array<int, D + 1> rank{};
+        int sum = 0;
+        for (int i = 0; i <= D; ++i) {
+            multiple[i] = static_cast<int>(std::lrint(elevated[i] * inverse));  // ties to even
+            offset[i] = elevated[i] - static_cast<float>(multiple[i] * (D + 1));
+            sum += multiple[i];
+        }
+        for (int i = 0; i < D; ++i)
+            for (int j = i + 1; j <= D; ++j) {
+                const int behind = offset[i] < offset[j];
+                rank[i] += behind;
+                rank[j] += 1 - behind;
+            }
+        // A rounded point need not lie in the plane: the coordinates rounded furthest step back into it.
+        for (int i = 0; i <= D; ++i) {
+            rank[i] += sum;
+            const int step = rank[i] < 0 ? 1 : rank[i] > D ? -1 : 0;
+            rank[i] += step * (D + 1);
+            multiple[i] += step;
+            by_rank[rank[i]] = i;
+        }
+        barycentric.fill(0);
+        for (int i = 0; i <= D; ++i) {
+            const float share = (elevated[i] - static_cast<float>(multiple[i] * (D + 1))) * inverse;
+            barycentric[D - rank[i]] += share;
+            barycentric[D + 1 - rank[i]] -= share;
+        }
+        barycentric[0] += 1.0f + barycentric[D + 1];
+    }
+};
+
+// A vertex as one number. All coordinates of a vertex have the same remainder r modulo D + 1, and the last one
+// follows from the others: key = r + (D + 1) * (their multiples as digits of one number).
+template <int D>
+struct Keys {
+    std::array<uint64_t, D + 1> step{};  // of the key, per multiple of coordinate i; 0 for the last one
+    std::array<uint64_t, D + 1> previous_wrapped{}, previous_plain{};
+    int64_t reach;
+
+    explicit Keys(float bound) {
+        reach = static_cast<int64_t>(std::ceil(bound / (D + 1))) + 4;  // rounding, stepping back, one neighbour
+        const auto digits = static_cast<uint64_t>(2 * reach + 1);
+        uint64_t unit = D + 1, all = 0;
+        for (int i = 0; i < D; ++i) {
+            step[i] = unit;
+            all += unit;
+            if (unit > std::numeric_limits<uint64_t>::max() / digits)
+                throw std::invalid_argument("a deviation (sxy, srgb) is too small for an image of this size");
+            unit *= digits;
+        }
+        // The neighbour along axis j lies at -1 in every coordinate but the j-th, which is at +D.
+        for (int j = 0; j <= D; ++j) {
+            previous_plain[j] = step[j] - 1;
+            previous_wrapped[j] = D - (all - step[j]);
+        }
+    }
+
+    uint64_t of_remainder_zero(const std::array<int, D + 1>& multiple) const {
+        uint64_t key = 0;
+        for (int i = 0; i < D; ++i) key += static_cast<uint64_t>(multiple[i] + reach) * step[i];
+        return key;
+    }
+
+    uint64_t neighbour(uint64_t key, int axis) const {
+        return key + (key % (D + 1) ? previous_plain[axis] : previous_wrapped[axis]);
+    }
+};
+
+template <int D>
+std::array<float, D> largest_features(const float* features, int64_t points) {
+    std::array<float, D> largest{};
+    for (int64_t p = 0; p < points; ++p)
+        for (int i = 0; i < D; ++i) largest[i] = std::max(largest[i], std::fabs(features[p * D + i]));
+    return largest;
+}
+
+}  // namespace
+
+float slice_factor(int dimensions) { return 1.0f / (1.0f + std::pow(2.0f, -static_cast<float>(dimensions))); }
+
+Lattice::Lattice(const float* features, int64_t points, int dimensions) : points(points), dimensions(dimensions) {
+    if (dimensions == 2)
+        build<2>(features);
+    else if (dimensions == 5)
+        build<5>(features);
+    else
+        throw std::invalid_argument("features must have 2 or 5 columns");
+    normalize();
+}
+
+template <int D>
+void Lattice::build(const float* features) {
+    const Elevation<D> elevate;
+    const float bound = elevate.bound(largest_features<D>(features, points));
+    if (!(bound < 1e6f)) throw std::invalid_argument("a deviation (sxy, srgb) is too small for an image of this size");
+    const Keys<D> keys(bound);
+    VertexTable table;
+    corners.resize(points * (D + 1));
+    weights.resize(points * (D + 1));
+    std::array<uint64_t, D + 1> previous;
+    previous.fill(std::numeric_limits<uint64_t>::max());
+    std::array<int32_t, D + 1> vertex{};
+    for (int64_t p = 0; p < points; ++p) {
+        const Simplex<D> simplex(elevate(features + p * D));
+        uint64_t key = keys.of_remainder_zero(simplex.multiple);
+        for (int r = 0; r <= D; ++r) {
+            if (key != previous[r]) {  // often equal: the pixel to the left lies in the same simplex
+                previous[r] = key;
+                vertex[r] = table.find_or_add(key);
+            }
+            corners[p * (D + 1) + r] = vertex[r];
+            weights[p * (D + 1) + r] = simplex.barycentric[r];
+            key += 1 - keys.step[simplex.by_rank[D - r]];
+        }
+    }
+    vertices = static_cast<int32_t>(table.keys.size());
+    neighbours.assign(size_t{D + 1} * (vertices + 1) * 2, 0);
+    for (int axis = 0; axis <= D; ++axis) {
+        int32_t* pair = neighbours.data() + size_t(axis) * (vertices + 1) * 2;
+        for (int32_t v = 1; v <= vertices; ++v) {
+            const int32_t other = table.find(keys.neighbour(table.keys[v - 1], axis));
+            if (!other) continue;
+            pair[2 * v] = other;
+            pair[2 * other + 1] = v;
+        }
+    }
+}
+
+// Folds 1 / sqrt(filter(1) + 1e-20) into the weights, which are used on both sides of the blur.
+void Lattice::normalize() {
+    const int corner_count = dimensions + 1;
+    std::vector<float> value(vertices + 1, 0.0f), blurred(vertices + 1, 0.0f);
+    for (size_t i = 0; i < corners.size(); ++i) value[corners[i]] += weights[i];
+    for (int axis = 0; axis < corner_count; ++axis) {
+        const int32_t* pair = neighbours.data() + size_t(axis) * (vertices + 1) * 2;
+        for (int32_t v = 1; v <= vertices; ++v)
+            blurred[v] = value[v] + 0.5f * (value[pair[2 * v]] + value[pair[2 * v + 1]]);
+        value.swap(blurred);
+    }
+    const float factor = slice_factor(dimensions);
+    for (int64_t p = 0; p < points; ++p) {
+        float sum = 0;
+        for (int r = 0; r < corner_count; ++r)
+            sum += weights[p * corner_count + r] * factor * value[corners[p * corner_count + r]];
+        const float norm = 1.0f / std::sqrt(sum + 1e-20f);
+        for (int r = 0; r < corner_count; ++r) weights[p * corner_count + r] *= norm;
+    }
+}
+
+}  // namespace sbnet

@@ -1,0 +1,33 @@
+// The permutohedral lattice (Adams, Baek and Davis, Eurographics 2010) around a set of points.
+//
+// N points of D features, each inside a simplex of D + 1 lattice vertices; V distinct vertices.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace sbnet {
+
+// Vertex numbers start at 1; number 0 is a vertex that is not there, whose value is always 0.
+struct Lattice {
+    // features: N x dimensions, row by row, already divided by the kernel's deviations.
+    // Throws std::invalid_argument for dimensions other than 2 and 5, and for features too large for the keys.
+    Lattice(const float* features, int64_t points, int dimensions);
+
+    int64_t points;
+    int dimensions;
+    int32_t vertices = 0;
+    std::vector<int32_t> corners;     // N x (D + 1): the vertices of the point's simplex
+    std::vector<float> weights;       // N x (D + 1): barycentric, times the symmetric normalisation of the kernel
+    std::vector<int32_t> neighbours;  // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
+
+private:
+    template <int D>
+    void build(const float* features);
+    void normalize();
+};
+
+// What filtering on the lattice multiplies a kernel by, beyond the blur: Adams et al.'s constant.
+float slice_factor(int dimensions);
+
+}  // namespace sbnet

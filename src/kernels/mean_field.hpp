@@ -1,0 +1,44 @@
+// Mean field of the fully connected CRF (Kraehenbuehl and Koltun, NIPS 2011) over lattices of the same points.
+//
+// The labels of all sets lie side by side in L lanes: lane = set * labels + label, L padded for the vector units.
+#pragma once
+
+#include <cstdint>
+
+namespace sbnet {
+
+// One pairwise kernel, all of it borrowed. See Lattice for the fields that it shares.
+struct PairwiseKernel {
+    int corners_per_point;  // D + 1
+    int32_t vertices;
+    const int32_t* corners;
+    const float* weights;
+    const int32_t* neighbours;
+    float factor;    // the kernel's weight in the energy, times slice_factor
+    float* values;   // (V + 1) x L, scratch
+    float* scratch;  // (V + 1) x L
+};
+
+struct MeanField {
+    int64_t points;
+    int sets, labels, lanes, iterations;
+    const float* probabilities;  // sets x labels x N
+    float* marginals;            // the same shape
+    float* log_unary;            // N x L, scratch
+    float* tile;                 // tile_points x L, scratch
+    PairwiseKernel* kernels;
+    int kernel_count;
+};
+
+constexpr int tile_points = 16;
+
+constexpr int padded_lanes(int lanes) { return lanes <= 4 ? 4 : (lanes + 7) / 8 * 8; }
+
+// The same source, mean_field.cpp, compiled for several instruction sets.
+void mean_field_baseline(const MeanField& job);
+#ifdef SBNET_HAVE_X86_LEVELS
+void mean_field_avx2(const MeanField& job);
+void mean_field_avx512(const MeanField& job);
+#endif
+
+}  // namespace sbnet

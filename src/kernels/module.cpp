@@ -1,0 +1,84 @@
+// sbnet._kernels: what Python sees of the C++. Shapes and values are checked in sbnet/ops/dense_crf.py.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "lattice.hpp"
+#include "mean_field.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using sbnet::Lattice;
+using Features = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Probabilities = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Marginals = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
+
+using Implementation = void (*)(const sbnet::MeanField&);
+
+Implementation best_implementation() {
+#ifdef SBNET_HAVE_X86_LEVELS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) return sbnet::mean_field_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return sbnet::mean_field_avx2;
+#endif
+    return sbnet::mean_field_baseline;
+}
+
+Marginals mean_field(Probabilities probabilities, const std::vector<const Lattice*>& lattices,
+                     const std::vector<float>& weights, int iterations) {
+    const size_t sets = probabilities.shape(0), labels = probabilities.shape(1), points = probabilities.shape(2);
+    if (weights.size() != lattices.size()) throw std::invalid_argument("one weight a lattice is needed");
+    for (const Lattice* lattice : lattices)
+        if (lattice->points != static_cast<int64_t>(points))
+            throw std::invalid_argument("lattices and probabilities differ in their number of points");
+    std::unique_ptr<float[]> result(new float[sets * labels * points]);
+    {
+        nb::gil_scoped_release release;
+        const int lanes = sbnet::padded_lanes(static_cast<int>(sets * labels));
+        std::vector<std::unique_ptr<float[]>> buffers;
+        auto scratch = [&](size_t rows) {
+            return buffers.emplace_back(new float[rows * static_cast<size_t>(lanes)]).get();
+        };
+        std::vector<sbnet::PairwiseKernel> kernels;
+        for (size_t k = 0; k < lattices.size(); ++k) {
+            const Lattice& lattice = *lattices[k];
+            const size_t rows = static_cast<size_t>(lattice.vertices) + 1;
+            kernels.push_back({lattice.dimensions + 1, lattice.vertices, lattice.corners.data(),
+                               lattice.weights.data(), lattice.neighbours.data(),
+                               weights[k] * sbnet::slice_factor(lattice.dimensions), scratch(rows), scratch(rows)});
+        }
+        best_implementation()({static_cast<int64_t>(points), static_cast<int>(sets), static_cast<int>(labels), lanes,
+                               iterations, probabilities.data(), result.get(), scratch(points),
+                               scratch(sbnet::tile_points), kernels.data(), static_cast<int>(kernels.size())});
+    }
+    float* data = result.release();
+    nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
+    return Marginals(data, {sets, labels, points}, owner);
+}
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+    m.doc() = "Compiled kernels of sbnet.ops.";
+    nb::class_<Lattice>(m, "Lattice", "Permutohedral lattice around points, features (N, 2 or 5) float32.")
+        .def(
+            "__init__",
+            [](Lattice* self, Features features) {
+                nb::gil_scoped_release release;
+                new (self) Lattice(features.data(), static_cast<int64_t>(features.shape(0)),
+                                   static_cast<int>(features.shape(1)));
+            },
+            "features"_a)
+        .def_ro("points", &Lattice::points)
+        .def_ro("vertices", &Lattice::vertices);
+    m.def("mean_field", &mean_field, "probabilities"_a, "lattices"_a, "weights"_a, "iterations"_a,
+          "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape.");
+}
