@@ -2,8 +2,8 @@
 
 A thing is drawn in its own units: x to the right, y down, standing on y = 0, about two units across.
 Each class has a distinctive part (wheels, striped roof, spotted cap, sail, face, ...) and a larger plain part
-in `paint`, a colour that is drawn at random for every thing and so tells nothing about its class. A classifier
-needs only the distinctive part; the plain part has to be found by its extent and edges.
+in `paint`, a colour that is drawn at random for every thing and so tells nothing about its class. A
+classifier needs only the distinctive part; the plain part has to be found by its extent and edges.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ import numpy as np
 from sbnet.data.scene_pen import Pen
 from sbnet.data.scene_textures import FloatArray, hsv
 
+# Where a mushroom's cap has its spots: shares of its half width and height.
+SPOTS = np.array(
+    [(-0.6, 0.2), (-0.3, 0.55), (0.02, 0.25), (0.08, 0.8), (0.4, 0.5), (0.66, 0.2), (-0.12, 0.06)]
+)
 WHITE, DARK = hsv(0, 0, 0.93), hsv(0.6, 0.2, 0.1)
 
 
@@ -53,24 +57,16 @@ def _house(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
 
 def _mushroom(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
     foot, neck, high = rng.uniform(0.5, 0.62), rng.uniform(0.34, 0.44), rng.uniform(1.0, 1.25)
-    pen.blob(
-        [(-foot * 0.8, 0), (-foot, -0.3), (-neck, -high), (neck, -high), (foot, -0.3), (foot * 0.8, 0)], paint
-    )
+    left = [(-foot * 0.8, 0.0), (-foot, -0.3), (-neck, -high)]
+    pen.blob(left + [(-x, y) for x, y in reversed(left)], paint)
     wide, dome = rng.uniform(0.72, 0.85), rng.uniform(0.4, 0.5)
     turn = np.linspace(0, math.pi, 24)
     rim = -high + 0.12
     cap = np.stack([wide * np.cos(turn), rim - dome * np.sin(turn)], 1)
-    pen.shape(np.concatenate([cap, [(-wide * 0.5, rim + 0.07), (wide * 0.5, rim + 0.07)]]),
-              hsv(rng.choice([0.0, 0.04, 0.97]), 0.85, rng.uniform(0.6, 0.85)))  # fmt: skip
-    for x, y in (
-        (-0.6, 0.2),
-        (-0.3, 0.55),
-        (0.02, 0.25),
-        (0.08, 0.8),
-        (0.4, 0.5),
-        (0.66, 0.2),
-        (-0.12, 0.06),
-    ):
+    under = [(-wide * 0.5, rim + 0.07), (wide * 0.5, rim + 0.07)]
+    red = hsv(rng.choice([0.0, 0.04, 0.97]), 0.85, rng.uniform(0.6, 0.85))
+    pen.shape(np.concatenate([cap, under]), red)
+    for x, y in SPOTS:
         size = rng.uniform(0.055, 0.095)
         pen.ellipse((x * wide, rim - y * dome), (size * 1.1, size * 0.85), WHITE)
 
@@ -86,9 +82,8 @@ def _fish(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
     for step in range(6):  # the back fin's
         x, foot = -0.4 + step * 0.13, y - deep * 0.7
         rise = y - deep * 0.8 - 0.3 * math.sin((step + 1) / 7 * math.pi)
-        pen.shape(
-            [(x, foot), (x - 0.08, rise), (x + 0.06, rise), (x + 0.14, foot)], dark if step % 2 else light
-        )
+        ray = [(x, foot), (x - 0.08, rise), (x + 0.06, rise), (x + 0.14, foot)]
+        pen.shape(ray, dark if step % 2 else light)
     back = [(-0.85, 0.0), (-0.4, -0.75), (0.15, -1.0), (0.7, -0.62), (1.0, 0.0)]
     belly = [(0.7, 0.62), (0.15, 1.0), (-0.4, 0.75)]
     pen.blob([(x, y + deep * rise) for x, rise in back + belly], paint)

@@ -18,7 +18,7 @@ Point = tuple[float, float]
 class Pen:
     """Draws shapes given in a thing's units on a supersampled canvas, with their common silhouette.
 
-    `matrix` (2, 2) and `shift` (2,) take units to picture pixels (x, y) on the canvas; `size` is (height, width).
+    `matrix` (2, 2) and `shift` (2,) take units to picture pixels (x, y) on the canvas, `size` (h, w).
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """One picture of the built-in scenes, from layout to exposure.
 
-A textured background with a horizon, one to three objects that may hide each other, distractors, shadows, light
-from one side, lens blur and sensor noise. H x W pixels; class 0 is the background.
+A textured background with a horizon, one to three objects that may hide each other, distractors, shadows,
+light from one side, lens blur and sensor noise. H x W pixels; class 0 is the background.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Thing(NamedTuple):
 def scene(
     seed: int, index: int, *, size: tuple[int, int] = SIZE
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[str, ...]]:
-    """Scene `index` of the endless series `seed`: photo (H, W, 3), mask (H, W) of class ids, its classes' names.
+    """Scene `index` of the endless series `seed`: photo (H, W, 3), mask (H, W) of class ids, its class names.
 
     Equal arguments give equal bytes. Every object shows at least 2 % of the picture.
     Raises `SBNetError` for a `size` (height, width) that is too small or too long.
@@ -52,7 +52,7 @@ def scene(
             "neither more than 2.5 times the other"
         )
     attempt = 0
-    while True:  # about three layouts in four will do
+    while True:  # about nine layouts in ten will do
         photo, mask, visible = _compose(np.random.default_rng([seed, index, attempt]), size)
         if min(visible) >= SMALLEST_AREA * mask.size:
             return photo, mask, tuple(CLASSES[i] for i in np.unique(mask) if i)

@@ -27,8 +27,9 @@ def make_scenes(
 ) -> Path:
     """Writes `train` and `val` scenes of `size` (height, width) into `folder`, in VOC's layout.
 
-    `scenes.json` keeps the arguments. A whole folder of the same arguments is left as it is, one that was cut off
-    is gone on with, one of other arguments is made anew in place. Raises `SBNetError` for a folder of other files.
+    `scenes.json` keeps the arguments. A whole folder of the same arguments is left as it is, one that was cut
+    off is gone on with, one of other arguments is made anew in place. Raises `SBNetError` for a folder
+    of other files.
     """
     folder = Path(folder)
     if not (0 < train <= FIRST_VAL and val >= 0):
