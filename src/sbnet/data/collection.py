@@ -35,9 +35,7 @@ class Collection:
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= IGNORE:
-            raise SBNetError(
-                f"{self.name}: {len(self.classes)} classes in all; 2 to {IGNORE} fit a mask"
-            )
+            raise SBNetError(f"{self.name}: {len(self.classes)} classes in all; 2 to {IGNORE} fit a mask")
         for photo in self.photos:
             if any(not 1 <= index < len(self.classes) for index in photo.classes):
                 raise SBNetError(

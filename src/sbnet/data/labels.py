@@ -12,8 +12,9 @@ from sbnet.errors import SBNetError, did_you_mean
 
 BACKGROUND = "background"
 VOC_CLASSES = (
-    BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
-    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+    BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
+    "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
 )  # fmt: skip
 
 
@@ -49,8 +50,8 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
 def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
     """Image labels from a file, one photo a line.
 
-    Text: `NAME class class`, separated by blanks. CSV (suffix .csv): `name,class;class`, for names with blanks
-    in them; a first line `name,classes` is skipped. `background` may be named and adds nothing. Raises
+    Text: `NAME class class`, separated by blanks. CSV (suffix .csv): `name,class;class`, for names that have
+    blanks in them; a first line `name,classes` is skipped. `background` may be named and adds nothing. Raises
     `SBNetError` for an unknown class, a photo named twice, and lines of another form.
     """
     path = Path(path)
@@ -84,7 +85,7 @@ def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def class_ids(words: Iterable[str], names: tuple[str, ...], *, where: str) -> tuple[int, ...]:
-    """Ids, ascending, each once, without background. An unknown class is an `SBNetError` beginning with `where`."""
+    """Ids, ascending, each once, without background. Unknown ones: `SBNetError`, beginning with `where`."""
     ids = set()
     for word in words:
         if word not in names:

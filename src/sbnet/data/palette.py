@@ -6,7 +6,7 @@ import numpy as np
 
 
 def voc_palette() -> np.ndarray:
-    """Uint8 (256, 3): every id's colour; bits 0, 1, 2 are the top bits of R, G, B; 3, 4, 5 the next; and so on."""
+    """Uint8 (256, 3), an id's colour: its bits 0, 1, 2 are the top bits of R, G, B; 3, 4, 5 the next; ..."""
     ids = np.arange(256)[:, None] >> np.arange(0, 24, 3)
     bits = (ids[:, :, None] >> np.arange(3)) & 1
     return (bits << np.arange(7, -1, -1)[None, :, None]).sum(1).astype(np.uint8)

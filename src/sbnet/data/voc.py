@@ -114,7 +114,7 @@ def _listed(path: Path) -> list[tuple[int, str]]:
 
 
 def _photos_by_name(folder: Path) -> dict[str, Path]:
-    """Name without suffix -> file. Of files that differ in suffix only, the first in PHOTO_SUFFIXES counts."""
+    """Name without suffix -> file. Of files that differ in suffix only, the first of PHOTO_SUFFIXES."""
     found: dict[str, Path] = {}
     rank = {suffix: position for position, suffix in enumerate(PHOTO_SUFFIXES)}
     files = [path for path in folder.iterdir() if path.suffix.lower() in rank]

@@ -1,0 +1,191 @@
+"""What training reads: samples that depend on (seed, epoch, photo) alone, in an order that starts anywhere.
+
+Shapes: B batch, C classes (background included), crop: side of the square that training sees.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
+
+from sbnet.data.collection import Collection, Photo
+from sbnet.data.image import read_mask, read_photo
+from sbnet.data.transforms import Box, Sample, TrainTransform
+from sbnet.errors import SBNetError
+from sbnet.ops.canny import canny
+
+Item = dict[str, Tensor | str]
+_ITEM, _ORDER = 0, 1  # keep the random streams of samples and of their order apart
+
+
+class TrainingSet(Dataset[Item]):
+    """Augmented photos with their labels; item (epoch, index) is the same whatever worker reads it and when.
+
+    label_folder: NAME.png label of every photo; or truth: the photos' true masks, instead. canny: add edge
+    maps of both views, the second `shrink` times as large. Raises `SBNetError` for a photo without its label.
+
+    An item: `name`; `image` (3, crop, crop) float32; `labels` (C-1,) float32 0/1;
+    with label_folder or truth: `label` (crop, crop) uint8;
+    with canny: `canny` (1, crop, crop), `canny_small` (1, s, s), uint8 0/255, s = int(shrink crop).
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        transform: TrainTransform,
+        *,
+        seed: int = 0,
+        label_folder: str | Path | None = None,
+        truth: bool = False,
+        canny: bool = False,
+        shrink: float = 0.3,
+    ) -> None:
+        self.collection, self.transform, self.seed = collection, transform, seed
+        self._canny, self._shrink = canny, shrink
+        self._labels: list[Path] | None = None
+        if label_folder is not None:
+            self._labels = _labels_in(Path(label_folder), collection)
+        elif truth:
+            self._labels = [_true_mask(photo, collection) for photo in collection]
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        try:
+            return self._item(*key)
+        except SBNetError as error:
+            raise error if get_worker_info() is None else WorkerError(str(error)) from None
+
+    def _item(self, epoch: int, index: int) -> Item:
+        photo = self.collection.photos[index]
+        pixels = read_photo(photo.path)
+        label = None
+        if self._labels is not None:
+            size = (pixels.shape[0], pixels.shape[1])
+            label = read_mask(self._labels[index], classes=len(self.collection.classes), size=size)
+        generator = np.random.default_rng((_ITEM, self.seed, epoch, index))
+        sample = self.transform(pixels, label, generator=generator)
+        item: Item = {
+            "name": photo.name,
+            "image": sample.image,
+            "labels": torch.from_numpy(self.collection.label_vector(photo)),
+        }
+        if sample.label is not None:
+            item["label"] = sample.label
+        if self._canny:
+            item |= _edges(sample, self._shrink)
+        return item
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) over all epochs in one stream, each epoch in its own order.
+
+    The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, and
+    the stream goes on as it would have. No restart between epochs, so workers never run dry.
+    """
+
+    def __init__(self, count: int, *, epochs: int, seed: int, batch_size: int, first: int = 0) -> None:
+        self.count, self.epochs, self.seed, self.batch_size, self.first = (
+            count,
+            epochs,
+            seed,
+            batch_size,
+            first,
+        )
+
+    @staticmethod
+    def batches_per_epoch(count: int, batch_size: int) -> int:
+        return max(1, count // batch_size)
+
+    def __len__(self) -> int:
+        return max(0, self.epochs * self.batches_per_epoch(self.count, self.batch_size) - self.first)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = self.batches_per_epoch(self.count, self.batch_size)
+        start_epoch, start = divmod(self.first, per_epoch)
+        for epoch in range(start_epoch, self.epochs):
+            order = np.random.default_rng((_ORDER, self.seed, epoch)).permutation(self.count).tolist()
+            for batch in range(start if epoch == start_epoch else 0, per_epoch):
+                indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                yield [(epoch, index) for index in indices]
+
+
+class WorkerError(SBNetError):
+    """An `SBNetError` from a loader's worker; torch wraps a traceback around it, which is cut off here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{WorkerError.__name__}: ")[2].rstrip())
+
+
+def collate(items: list[Item]) -> dict[str, Tensor | list[str]]:
+    """Items -> batch: tensors stacked along B, names as a list."""
+    return default_collate(items)
+
+
+def seed_worker(worker: int) -> None:
+    """Starts a loader's worker. Nothing is seeded, for items bring their own generator; Ctrl-C is left to the
+    main process, so that it does not print a traceback for each worker.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _labels_in(folder: Path, collection: Collection) -> list[Path]:
+    present = {path.name for path in folder.glob("*.png")}
+    missing = [photo.name for photo in collection if f"{photo.name}.png" not in present]
+    if missing:
+        raise SBNetError(
+            f"{folder}: {len(missing)} of {len(collection)} labels are missing, first {missing[0]}.png: "
+            "run the stage that writes them again, or add them"
+        )
+    return [folder / f"{photo.name}.png" for photo in collection]
+
+
+def _true_mask(photo: Photo, collection: Collection) -> Path:
+    if photo.mask is None:
+        raise SBNetError(
+            f"{collection.name}: photo '{photo.name}' has no true mask: "
+            f"add SegmentationClass/{photo.name}.png, or train on pseudo masks"
+        )
+    return photo.mask
+
+
+def _edges(sample: Sample, shrink: float) -> Item:
+    crop = sample.photo.shape[0]
+    side = max(1, int(shrink * crop))
+    photo = torch.from_numpy(sample.photo).permute(2, 0, 1)[None].float()
+    small = torch.nn.functional.interpolate(photo, size=(side, side), mode="bilinear", align_corners=True)
+    return {
+        "canny": _canny_within(sample.photo, sample.box),
+        "canny_small": _canny_within(
+            small[0].round().byte().permute(1, 2, 0).numpy(), _shrunk(sample.box, crop, side)
+        ),
+    }
+
+
+def _shrunk(box: Box, crop: int, side: int) -> Box:
+    """The pixels of the shrunk canvas that are made of pixels of the box alone (corners aligned)."""
+    ratio = (side - 1) / max(1, crop - 1)
+    top, left = math.ceil(box.top * ratio), math.ceil(box.left * ratio)
+    bottom, right = (
+        math.floor((box.top + box.height - 1) * ratio),
+        math.floor((box.left + box.width - 1) * ratio),
+    )
+    return Box(top, left, max(0, bottom - top + 1), max(0, right - left + 1))
+
+
+def _canny_within(photo: np.ndarray, box: Box) -> Tensor:
+    """(1, H, W) uint8 0/255: the edges in the photo, without the one between photo and empty canvas."""
+    edges = torch.zeros((1, *photo.shape[:2]), dtype=torch.uint8)
+    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
+    inside = np.ascontiguousarray(photo[rows, columns])
+    if inside.size:
+        edges[0, rows, columns] = torch.from_numpy(canny(inside))
+    return edges
