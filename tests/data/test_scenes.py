@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from sbnet.data.scene_objects import OBJECTS
 from sbnet.data.scene_pen import Pen
 from sbnet.data.scenes import CLASSES, make_scenes, scene
@@ -103,8 +104,6 @@ def test_a_whole_folder_is_left_as_it_is(folder: Path) -> None:
 
 
 def test_a_cut_off_folder_is_gone_on_with(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []

@@ -17,17 +17,15 @@ from sbnet.data.scene_pen import Pen
 from sbnet.data.scene_textures import FloatArray, hsv
 
 # Where a mushroom's cap has its spots: shares of its half width and height.
-SPOTS = np.array(
-    [(-0.6, 0.2), (-0.3, 0.55), (0.02, 0.25), (0.08, 0.8), (0.4, 0.5), (0.66, 0.2), (-0.12, 0.06)]
-)
+SPOTS = ((-0.6, 0.2), (-0.3, 0.55), (0.02, 0.25), (0.08, 0.8), (0.4, 0.5), (0.66, 0.2), (-0.12, 0.06))
 WHITE, DARK = hsv(0, 0, 0.93), hsv(0.6, 0.2, 0.1)
 
 
 def _car(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
     roof, tail = rng.uniform(-1.15, -0.95), rng.uniform(-0.95, -0.75)
-    body = [(-1, -0.2), (-1, -0.6), (tail, roof + 0.05), (tail + 0.1, roof), (0.3, roof), (0.62, -0.66),
-            (0.95, -0.56), (1.02, -0.45), (1.02, -0.2)]  # fmt: skip
-    pen.shape(body, paint)
+    rear = [(-1.0, -0.2), (-1.0, -0.6), (tail, roof + 0.05), (tail + 0.1, roof)]
+    front = [(0.3, roof), (0.62, -0.66), (0.95, -0.56), (1.02, -0.45), (1.02, -0.2)]
+    pen.shape(rear + front, paint)
     glass = hsv(0.58, 0.35, rng.uniform(0.2, 0.4))
     pen.shape([(0.02, roof + 0.09), (0.26, roof + 0.09), (0.5, -0.66), (0.02, -0.66)], glass)
     pen.ellipse((0.97, -0.43), (0.06, 0.06), hsv(0.13, 0.3, 1.0))
@@ -121,28 +119,22 @@ def _boat(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
         x0, x1 = luff - length * (1 - low), luff - length * (1 - high)
         pen.shape([(luff, y0), (x0, y0), (x1, y1), (luff, y1)], stripe if step in (1, 3) else sail)
     pen.shape([(mast + 0.06, foot), (mast + 0.06, top + 0.15), (mast + 0.55, foot)], sail * 0.92)
-    pen.blob(
-        [(-1.0, deck), (-0.85, -0.2), (-0.6, 0), (0.6, 0), (0.88, -0.25), (bow, deck), (0, deck + 0.04)],
-        paint,
-    )
+    hull = [(-1.0, deck), (-0.85, -0.2), (-0.6, 0), (0.6, 0), (0.88, -0.25), (bow, deck), (0, deck + 0.04)]
+    pen.blob(hull, paint)
 
 
 def _cat(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
     hips, tip = rng.uniform(0.6, 0.72), rng.uniform(0.5, 0.95)
-    pen.line(
-        [(hips - 0.15, -0.1), (hips + 0.2, -0.12), (hips + 0.34, -tip * 0.5), (hips + 0.28, -tip)],
-        0.17,
-        paint,
-    )
+    tail = [(hips - 0.15, -0.1), (hips + 0.2, -0.12), (hips + 0.34, -tip * 0.5), (hips + 0.28, -tip)]
+    pen.line(tail, 0.17, paint)
     pen.ellipse((hips + 0.28, -tip), (0.085, 0.085), paint)
-    pen.blob([(-hips * 0.9, -0.02), (-hips, -0.35), (-0.38, -1.0), (0, -1.25), (0.38, -1.0), (hips, -0.35),
-              (hips * 0.9, -0.02), (0, 0.02)], paint)  # fmt: skip
+    left = [(-hips * 0.9, -0.02), (-hips, -0.35), (-0.38, -1.0)]
+    pen.blob([*left, (0, -1.25), *((-x, y) for x, y in reversed(left)), (0, 0.02)], paint)
     y = -1.3
     for side in (-1, 1):
         pen.shape([(side * 0.06, y - 0.25), (side * 0.34, y - 0.62), (side * 0.42, y - 0.1)], paint * 0.9)
-        pen.shape(
-            [(side * 0.15, y - 0.27), (side * 0.31, y - 0.5), (side * 0.36, y - 0.2)], hsv(0.97, 0.4, 0.8)
-        )
+        inside = [(side * 0.15, y - 0.27), (side * 0.31, y - 0.5), (side * 0.36, y - 0.2)]
+        pen.shape(inside, hsv(0.97, 0.4, 0.8))
     pen.ellipse((0, y), (0.44, 0.37), paint)
     pen.ellipse((0, y + 0.15), (0.21, 0.16), WHITE)
     iris = hsv(rng.uniform(0.13, 0.35), 0.75, 0.9)
