@@ -27,7 +27,9 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise SBNetError(f"{path}: holds no named tensors; give a state dict (.safetensors, or .pth of tensors)")
+        raise SBNetError(
+            f"{path}: holds no named tensors; give a state dict (.safetensors, or .pth of tensors)"
+        )
     return {
         str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)
     }
@@ -37,7 +39,9 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise SBNetError(f"{path}: not a whole safetensors file ({error}); fetch or write it again") from error
+        raise SBNetError(
+            f"{path}: not a whole safetensors file ({error}); fetch or write it again"
+        ) from error
 
 
 def _read_pickle(path: Path) -> object:

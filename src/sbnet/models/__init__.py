@@ -1,8 +1,22 @@
 """Networks: backbones with CAM, affinity and segmentation heads. `build` makes them by name."""
 
+from .affinity_network import AffinityNetwork, AffinityOutput
 from .cam_network import CamNetwork, CamOutput
+from .deeplab import DeepLab, SegmenterOutput
 from .network import Backbone, Network
 from .normalization import Normalization
-from .registry import build
+from .registry import build, model_names
 
-__all__ = ["Backbone", "CamNetwork", "CamOutput", "Network", "Normalization", "build"]
+__all__ = [
+    "AffinityNetwork",
+    "AffinityOutput",
+    "Backbone",
+    "CamNetwork",
+    "CamOutput",
+    "DeepLab",
+    "Network",
+    "Normalization",
+    "SegmenterOutput",
+    "build",
+    "model_names",
+]

@@ -48,7 +48,9 @@ class CamNetwork(Network):
         boundary_is_new: bool = False,
     ) -> None:
         new = {"f8_3", "f8_4", "f9", "fc8"}
-        super().__init__(backbone, classes, new | {"edge_layer", "fuse_canny_edge"} if boundary_is_new else new)
+        super().__init__(
+            backbone, classes, new | {"edge_layer", "fuse_canny_edge"} if boundary_is_new else new
+        )
         first, second = (backbone.channels[index] for index in backbone.middle)
         self.dropout = nn.Dropout2d(dropout)
         self.fc8 = nn.Conv2d(backbone.channels[-1], classes, 1, bias=False)

