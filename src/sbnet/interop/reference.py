@@ -14,8 +14,8 @@ from .state_file import read_state
 def reference_name(name: str) -> str:
     """The reference's name of our parameter or buffer `name`.
 
-    The names are the reference's, but for where they hang: its CAM and affinity networks *are* the backbone, with
-    the heads beside, and its DeepLab keeps both in 'base.', which `load_reference` drops.
+    The names are the reference's, but for where they hang: its CAM and affinity networks *are* the backbone,
+    with the heads beside, and its DeepLab keeps both in 'base.', which `load_reference` drops.
     """
     return name.removeprefix("backbone.")
 
@@ -41,7 +41,7 @@ def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -
     ]
     if problems:
         raise SBNetError(
-            f"{source} does not fit {getattr(model, 'name', '') or type(model).__name__} ({len(problems)} names): "
+            f"{source} does not fit {getattr(model, 'name', type(model).__name__)} ({len(problems)} names): "
             f"{'; '.join(problems)}; build the network that the weights were saved from"
         )
     model.load_state_dict({target: given[name] for name, target in own.items()}, strict=True)

@@ -50,6 +50,6 @@ def _read_pickle(path: Path) -> object:
     except Exception as error:  # torch.load raises what the broken pickle makes it raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SBNetError(
-            f"{path}: refused: damaged, or a pickle that holds more than tensors and could run code ({first}); "
-            "convert it to .safetensors where you trust its origin"
+            f"{path}: refused: damaged, or a pickle of more than tensors, which could run code ({first}); "
+            "fetch it again, or convert it to .safetensors where you trust its origin"
         ) from error

@@ -24,7 +24,7 @@ class AffinityOutput(NamedTuple):
 
 
 class AffinityNetwork(Network):
-    """The grid is that of the first middle feature, stride 8; deeper features are enlarged to it where coarser.
+    """The grid is that of the first middle feature, stride 8; coarser features are enlarged to it.
 
     `radius`: of the pairs, in grid pixels; smaller on grids too small for it (see `sbnet.ops.pair_affinity`).
     """

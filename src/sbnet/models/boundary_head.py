@@ -11,7 +11,7 @@ SOURCES = (1, 3, 5, 6)  # the reference's numbers of the four features
 
 
 class ChannelAttention(nn.Module):
-    """Global context, *added* to the feature (the residual channel attention network multiplies a sigmoid of it)."""
+    """Global context, *added* to the feature; where this block comes from (RCAN), its sigmoid multiplies."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ResidualAttentionBlock(nn.Module):
 
 
 class BoundaryHead(nn.Module):
-    """Four features of `sources` channels, shallow first -> (B, classes, h, w) logits at the first one's size."""
+    """Four features of `sources` channels, shallow first -> (B, classes, h, w) logits, large as the first."""
 
     def __init__(self, sources: tuple[int, ...], classes: int, *, channels: int = 32) -> None:
         super().__init__()

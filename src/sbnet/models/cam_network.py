@@ -32,8 +32,9 @@ class CamNetwork(Network):
 
     `dropout`: share of the deepest feature's channels dropped before the classifier.
     `boundary_channels`: of each of the boundary head's four paths.
-    `canny_scale`: what the Canny map (0 or 255) is multiplied with before the fusion. The reference takes it as it
-    is (1), which lets edges outweigh the boundary logits a hundredfold at the start; 1/255 gives both the same say.
+    `canny_scale`: what the Canny map (0 or 255) is multiplied with before the fusion. The reference takes it
+    as it is (1), which lets edges outweigh the boundary logits a hundredfold at the start; 1/255 gives both
+    the same say.
     `boundary_is_new`: trains the boundary head and the fusion as new layers. The reference does not.
     """
 
@@ -97,7 +98,7 @@ class CamNetwork(Network):
             return correlate(cam, mixed)
 
     def _fuse(self, logits: Tensor, canny: Tensor) -> Tensor:
-        """The 1x1 convolution of [logits, C times the Canny map], enlarged, without ever making those 2C channels.
+        """The 1x1 convolution of enlarged logits and C times the Canny map, without making those 2C channels.
 
         It is linear: its first half commutes with the enlarging, and the second half sees C equal channels.
         """

@@ -1,4 +1,4 @@
-"""DeepLab v2 (Chen et al., TPAMI 2018): atrous spatial pyramid over a backbone, at several scales of the input.
+"""DeepLab v2 (Chen et al., TPAMI 2018): an atrous spatial pyramid over a backbone, at several scales.
 
 Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
 """
@@ -45,8 +45,9 @@ class AtrousPyramid(nn.Module):
 
 
 class DeepLab(Network):
-    """`scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8 and
-    as many pixels of the photo at any other."""
+    """`scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
+    and as many pixels of the photo at any other.
+    """
 
     def __init__(
         self,

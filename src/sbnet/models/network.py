@@ -1,4 +1,4 @@
-"""What all our networks share: the backbone's interface, frozen batch norm, the optimiser's parameter groups."""
+"""What all our networks share: the backbone's interface, frozen batch norm, parameter groups."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Backbone(nn.Module):
 class Network(nn.Module):
     """A backbone with heads.
 
-    Batch norm stays in eval mode with fixed parameters whatever `train()` says: batches are small and crops are
-    partly empty, so their statistics are worse than ImageNet's. `name` and `options` are what `build()` was
-    called with, so that a checkpoint can be built again.
+    Batch norm stays in eval mode with fixed parameters whatever `train()` says: batches are small and crops
+    are partly empty, so their statistics are worse than ImageNet's. `name` and `options` are what `build()`
+    was called with, so that a checkpoint can be built again.
     """
 
     name: str = ""

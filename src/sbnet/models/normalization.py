@@ -14,8 +14,8 @@ Triple = tuple[float, float, float]
 class Normalization:
     """`(photo * scale - mean) / std`, per channel.
 
-    `mean` and `std` are in units of `photo * scale`, in the order of the network's channels: RGB, or BGR where
-    `bgr` is set.
+    `mean` and `std` are in units of `photo * scale`, in the order of the network's channels: RGB, or BGR
+    where `bgr` is set.
     """
 
     mean: Triple

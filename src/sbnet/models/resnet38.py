@@ -1,4 +1,4 @@
-"""ResNet-38, model A1 of Wu et al. (Wider or Deeper, 2016): wide pre-activation residual blocks, output stride 8.
+"""ResNet-38, model A1 of Wu et al. (Wider or Deeper, 2016): wide pre-activation blocks, output stride 8.
 
 Parameters are named as in the weights that go round in the weak-supervision literature.
 """
@@ -19,7 +19,7 @@ def _conv(source: int, target: int, size: int, *, stride: int = 1, dilation: int
 
 
 class BasicBlock(nn.Module):
-    """BN, ReLU, 3x3, BN, ReLU, 3x3; the skip is the input, or a 1x1 of the activated input on a change of shape.
+    """BN, ReLU, 3x3, BN, ReLU, 3x3; skip: the input, or on a change of shape a 1x1 of the activated input.
 
     `forward` gives (output, activated input): the latter is the block's feature.
     """
@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
 
 
 class BottleneckBlock(nn.Module):
-    """BN, ReLU, 1x1, BN, ReLU, dropout, 3x3, BN, ReLU, dropout, 1x1; the skip is a 1x1 of the activated input."""
+    """BN, ReLU, 1x1, BN, ReLU, dropout, 3x3, BN, ReLU, dropout, 1x1; skip: a 1x1 of the activated input."""
 
     def __init__(self, source: int, target: int, *, dilation: int, dropout: float) -> None:
         super().__init__()

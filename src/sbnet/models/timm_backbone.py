@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import SBNetError, did_you_mean
 from ..interop.backbone_weights import fit_backbone
@@ -17,12 +19,12 @@ PROBE = 128  # pixels of the image whose features tell channels and strides
 class TimmBackbone(Backbone):
     """Backbone `name` of timm at output stride `stride`.
 
-    Features are timm's stages, then, where the model has one, its convolutional head (the 1280 channels of the
-    EfficientNets): pretrained too, and rectified, which suits a linear classifier better than the last stage.
+    Features are timm's stages, then, where the model has one, its convolutional head (the 1280 channels of
+    the EfficientNets): pretrained too, and rectified, which suits a linear classifier better.
 
     `freeze`: how many stages get no gradient, the stem counting to the first; no graph is kept for them.
     `state`: weights under timm's names, a classifier's among them or not.
-    Raises SBNetError for an unknown name, a stride or `freeze` that it does not have, a state that does not fit.
+    Raises SBNetError for an unknown name, an impossible `stride` or `freeze`, a state that does not fit.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class TimmBackbone(Backbone):
         self.strides = tuple(PROBE // feature.shape[-1] for feature in features)
         if len(stages) < 4 or self.strides[-1] != stride:
             raise SBNetError(
-                f"timm:{name} has features at strides {self.strides}, so it does not serve with stride={stride}; "
+                f"timm:{name} has features at strides {self.strides}: no use for stride={stride}; "
                 "a backbone needs at least four stages, the last of that stride"
             )
         count = len(stages)
@@ -68,7 +70,7 @@ class TimmBackbone(Backbone):
         return stages, [] if final is stages[-1] else [final]
 
     def _freeze(self, stages: list[Tensor], count: int) -> None:
-        """No gradient for the parameters that stage `count` (from 1) was computed with: its graph knows them."""
+        """No gradient for the parameters that stage `count`, from 1, was computed with: its graph tells."""
         if not 0 <= count <= len(stages):
             raise SBNetError(
                 f"freeze={count}: this backbone has {len(stages)} stages; give 0 to {len(stages)}"
@@ -82,26 +84,17 @@ class TimmBackbone(Backbone):
                 parameter.requires_grad_(False)
 
 
-def _create(name: str, stride: int, pretrained: bool) -> nn.Module:
+def _create(name: str, stride: int, pretrained: bool) -> Any:
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())
+        raise SBNetError(f"timm has no model '{name}'{near}; timm.list_models() lists them")
+    try:
+        try:
+            return timm.create_model(name, pretrained=pretrained, num_classes=0, output_stride=stride)
+        except TypeError:  # takes output_stride only as a feature extractor, if at all
+            return timm.create_model(name, pretrained=pretrained, features_only=True, output_stride=stride)
+    except Exception as error:  # timm and the download of its weights raise many kinds
         raise SBNetError(
-            f"timm has no model '{name}'{near}; `python -c 'import timm; print(timm.list_models())'`"
-        )
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, output_stride=stride)
-    except TypeError:  # takes output_stride only as a feature extractor, if at all
-        pass
-    except Exception as error:
-        raise SBNetError(_cannot_create(name, stride, error)) from error
-    try:
-        return timm.create_model(name, pretrained=pretrained, features_only=True, output_stride=stride)
-    except Exception as error:
-        raise SBNetError(_cannot_create(name, stride, error)) from error
-
-
-def _cannot_create(name: str, stride: int, error: Exception) -> str:
-    return (
-        f"timm:{name} at stride {stride} cannot be built ({type(error).__name__}: {error}); try another stride or "
-        "backbone, or weights='none' or 'file:PATH' where the download of its weights failed"
-    )
+            f"timm:{name} at stride {stride} cannot be built ({type(error).__name__}: {error}); try another "
+            "stride or backbone, or weights none or file:PATH where the download of its weights failed"
+        ) from error
