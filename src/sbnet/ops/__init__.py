@@ -3,6 +3,7 @@
 from .affinity import grid_radius, pair_affinity, pair_labels, pair_offsets
 from .boundaries import label_boundaries, window_boundaries
 from .cam import background_score, normalize_scores
+from .canny import canny
 from .confident_labels import confident_labels
 from .dense_crf import DenseCRF
 from .random_walk import random_walk
@@ -10,6 +11,7 @@ from .random_walk import random_walk
 __all__ = [
     "DenseCRF",
     "background_score",
+    "canny",
     "confident_labels",
     "grid_radius",
     "label_boundaries",
