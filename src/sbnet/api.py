@@ -1,0 +1,80 @@
+"""What the command line does, as Python: `run` a recipe, `load` the trained segmenter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sbnet import pipeline
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
+from sbnet.interop.checkpoint import load_model
+from sbnet.recipes.recipe import load_recipe
+from sbnet.segmenter import Segmenter
+from sbnet.stages.predict import Settings
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """folder: the run. metrics: stage name -> {"miou": fraction, ...}. report: the HTML page."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    report: Path
+
+    def segmenter(self, *, device: str = "auto") -> Segmenter:
+        """The segmenter that the run trained."""
+        return load(self.folder, device=device)
+
+
+def run(
+    recipe: str | Path,
+    out: str | Path | None = None,
+    overrides: Iterable[str] | Mapping[str, Any] = (),
+    *,
+    start: str | None = None,
+    stop: str | None = None,
+    only: str | None = None,
+    console: Console | None = None,
+) -> RunResult:
+    """Run a recipe: a packaged name, a YAML file, or a run folder to go on with.
+
+    out: the run folder, by default `runs/NAME`, or the run folder given. overrides: `["train_cam.epochs=3"]` or
+    `{"train_cam.epochs": 3}`. start, stop, only: steps, as in `sbnet run --from --to`. console: where progress goes;
+    by default nowhere. Raises SBNetError for bad input; finished work is kept, and the same call goes on with it.
+    """
+    loaded = load_recipe(recipe, overrides)
+    given = Path(recipe)
+    is_run = given.is_dir() and (given / "recipe.yaml").is_file()
+    folder = Path(out) if out is not None else given if is_run else Path("runs") / loaded.name
+    metrics = pipeline.run(loaded, folder, start=start, stop=stop, only=only, console=console)
+    return RunResult(folder, metrics, folder / "report.html")
+
+
+def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Segmenter:
+    """The segmenter of a run folder or of a `model.safetensors` file.
+
+    A run folder also brings the recipe's prediction settings (views, CRF). Raises SBNetError where there is none.
+    """
+    path, settings = Path(path), Settings()
+    if path.is_dir():
+        file = path / "train_segmenter" / "model.safetensors"
+        if not file.is_file():
+            raise SBNetError(
+                f"{path} holds no trained segmenter ({file.relative_to(path)}); finish the run: sbnet run {path}"
+            )
+        if (path / "recipe.yaml").is_file():
+            settings = load_recipe(path).predict
+        path = file
+    model, meta = load_model(path)
+    if not model.name.startswith("deeplab") or "classes" not in meta:
+        raise SBNetError(
+            f"{path} holds '{model.name}', which is no segmenter; give the run's train_segmenter one"
+        )
+    return Segmenter(
+        model, meta["classes"], settings=settings, runtime=Runtime(device=device, precision=precision)
+    )

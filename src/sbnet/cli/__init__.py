@@ -1,0 +1,66 @@
+"""The `sbnet` command: each verb reads its arguments, calls one function and prints. PyTorch loads only when needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from sbnet import __version__
+from sbnet.cli import about, photos, runs
+from sbnet.errors import SBNetError
+
+HELP = """From image-level labels to segmentation masks.
+
+Start here:
+
+  sbnet run quickstart                                the whole chain on built-in pictures, about five minutes
+  sbnet run voc12-lite --data FOLDER                  on your photos, in PASCAL VOC's layout
+  sbnet run runs/voc12-lite                           go on with a run that was stopped
+  sbnet predict PHOTOS --model runs/quickstart        masks for new photos
+
+Every verb explains itself: sbnet run --help. With --debug, or SBNET_DEBUG=1, errors come with their traceback.
+"""
+
+
+def build_app() -> App:
+    app = App(name="sbnet", help=HELP, version=__version__, help_format="plaintext")
+    for module in (runs, photos, about):
+        module.add_commands(app)
+    app.register_install_completion_command()
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit: 0 for success, 2 for bad input (one message on stderr), 130 for an interrupt."""
+    sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def execute(arguments: list[str]) -> int:
+    """What `main` does, giving the exit status."""
+    debug = "--debug" in arguments or os.environ.get("SBNET_DEBUG", "") not in ("", "0")
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        result = build_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        return result if isinstance(result, int) else 0
+    except (SBNetError, CycloptsError) as error:
+        if debug:
+            raise
+        message = str(error)
+        if isinstance(error, CycloptsError):
+            message = message.partition(" Available commands")[0].rstrip(". ") + "; see sbnet --help"
+        print(f"sbnet: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print(
+            "sbnet: interrupted; finished work is kept, and the same command goes on with it", file=sys.stderr
+        )
+        return 130
+    except BrokenPipeError:  # `sbnet recipes | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,3 @@
+from sbnet.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""Verbs that tell: `recipes`, `models`, `checks`."""
+
+from __future__ import annotations
+
+from cyclopts import App, Group
+
+
+def add_commands(app: App) -> None:
+    group = Group("About", sort_key=3)
+    for verb in (recipes, models, checks):
+        app.command(verb, group=group)
+
+
+def recipes(name: str | None = None, /) -> None:
+    """List the recipes, or show one.
+
+    A recipe of your own is a file with a line `base: voc12-lite` and what differs:
+
+      sbnet recipes voc12-lite
+      sbnet run mine.yaml
+
+    Parameters
+    ----------
+    name
+        The recipe to show: its evidence and every setting that it chooses.
+    """
+    from sbnet.recipes import names, source
+
+    if name is not None:
+        print(source.find(name).read_text(encoding="utf-8"), end="")
+        return
+    for known in names():
+        path = source.find(known)
+        print(f"{known:<18} {_first_comment(path.read_text(encoding='utf-8'))}")
+    print("\nsbnet recipes NAME shows one; sbnet run NAME runs it")
+
+
+def _first_comment(text: str) -> str:
+    return text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
+
+
+def models() -> None:
+    """List the networks and backbones, with where their weights come from."""
+    from sbnet.checks import describe_models
+
+    for name, what in describe_models().items():
+        print(f"{name:<22} {what}")
+
+
+def checks() -> None:
+    """Show versions, device, compiled kernels, weights, cores and memory: what to send along with a question."""
+    from sbnet.checks import describe_machine
+
+    for name, value in describe_machine().items():
+        print(f"{name:<20} {value}")

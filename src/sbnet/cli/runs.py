@@ -1,0 +1,157 @@
+"""Verbs that work in a run folder: `run`, one for each stage, `evaluate`, `report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+STAGES = {
+    "train-cam": ("train_cam", "Train the CAM network, and whatever it needs."),
+    "infer-cam": ("infer_cam", "Class activation maps of the training photos."),
+    "refine": ("refine", "Dense CRF over the CAMs: confident labels, and masks to measure."),
+    "train-affinity": ("train_affinity", "Train AffinityNet on the confident labels."),
+    "random-walk": ("random_walk", "Spread the CAMs along the affinities: the pseudo masks."),
+    "train-segmenter": ("train_segmenter", "Train the segmenter on the pseudo masks."),
+    "predict-val": ("predict", "Masks of the run's val photos from its segmenter."),
+}
+
+Start = Annotated[str | None, Parameter(name="--from")]
+Stop = Annotated[str | None, Parameter(name="--to")]
+Settings = Annotated[str, Parameter(show=True)]
+
+
+def add_commands(app: App) -> None:
+    group = Group("Runs", sort_key=0)
+    stages = Group("Stages of a run", sort_key=1)
+    app.command(run, group=group)
+    app.command(evaluate, group=group)
+    app.command(report, group=group)
+    for verb, (step, what) in STAGES.items():
+        app.command(_stage_verb(step, what), name=verb, group=stages)
+
+
+def run(
+    recipe: str,
+    /,
+    *settings: Settings,
+    out: Path | None = None,
+    data: Path | None = None,
+    start: Start = None,
+    stop: Stop = None,
+) -> None:
+    """Run a recipe, from photos and image labels to masks, figures and a report page.
+
+    What is done is kept, what changed is redone, what was interrupted goes on. Examples:
+
+      sbnet run quickstart
+      sbnet run voc12-lite --data VOC2012 data.train=train_aug train_cam.epochs=3
+      sbnet run runs/voc12-lite --from train_affinity --to random_walk
+
+    Parameters
+    ----------
+    recipe
+        A recipe (see `sbnet recipes`), a YAML file, or the folder of a run to go on with.
+    settings
+        KEY=VALUE pairs that replace the recipe's, such as train_cam.epochs=3 or infer_cam.scales=1,1.5.
+    out
+        The run folder; by default runs/RECIPE.
+    data
+        A folder in PASCAL VOC's layout: short for data.source=voc data.root=FOLDER.
+    start
+        The first step; those before must be done.
+    stop
+        The last step.
+    """
+    assignments = ["data.source=voc", f"data.root={data}"] if data else []
+    _go(recipe, out, [*assignments, *settings], start=start, stop=stop)
+
+
+def evaluate(run: Path, /) -> None:
+    """Measure everything in a run folder anew, against the true masks.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    """
+    _go(_run_folder(run), None, [], only="evaluate")
+
+
+def report(run: Path, /) -> None:
+    """Write a run's HTML page anew.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    """
+    _go(_run_folder(run), None, [], only="report")
+
+
+def _stage_verb(step: str, what: str) -> Callable[..., None]:
+    def verb(run: Path, /, *settings: Settings) -> None:
+        _go(_run_folder(run), None, list(settings), only=step)
+
+    verb.__doc__ = f"""{what}
+
+    Brings this stage of a run up to date, and whatever it needs.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    settings
+        KEY=VALUE pairs that replace the run's, such as {step}.{_example(step)}.
+    """
+    return verb
+
+
+def _example(step: str) -> str:
+    examples = {
+        "infer_cam": "scales=1,1.5",
+        "refine": "mask_alpha=6",
+        "random_walk": "steps=128",
+        "predict": "crf=no",
+    }
+    return examples.get(step, "epochs=3")
+
+
+def _run_folder(path: Path) -> str:
+    from sbnet.errors import SBNetError
+
+    if not (path / "recipe.yaml").is_file():
+        raise SBNetError(
+            f"{path} is no run folder (no recipe.yaml); begin one: sbnet run quickstart --out {path}"
+        )
+    return str(path)
+
+
+def _go(
+    recipe: str,
+    out: Path | None,
+    settings: list[str],
+    *,
+    start: str | None = None,
+    stop: str | None = None,
+    only: str | None = None,
+) -> None:
+    from rich.console import Console
+
+    from sbnet import api
+    from sbnet.report import metrics_table
+
+    console = Console()
+    result = api.run(
+        recipe, out, settings, start=_step(start), stop=_step(stop), only=_step(only), console=console
+    )
+    if result.metrics:
+        console.print(metrics_table(result.metrics))
+    console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+
+
+def _step(name: str | None) -> str | None:
+    """Steps are typed as verbs (`train-cam`) or as folders (`train_cam`)."""
+    return name.replace("-", "_") if name else name

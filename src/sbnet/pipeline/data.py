@@ -1,0 +1,89 @@
+"""A run's photos: read (or, for the scenes, made), checked, and their fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sbnet.data.collection import Collection
+from sbnet.data.scenes import make_scenes
+from sbnet.data.voc import read_voc
+from sbnet.errors import SBNetError
+from sbnet.recipes.recipe import Recipe
+
+SAMPLE = 4096  # bytes read from each end of a file
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The two lists and what identifies their photos; truth: what identifies the train list's masks."""
+
+    train: Collection
+    val: Collection | None
+    fingerprints: dict[str, str]
+
+
+def open_data(recipe: Recipe, folder: Path) -> RunData:
+    """Photos of the recipe's lists, checked for training. Scenes are made in `folder`/data first.
+
+    Raises SBNetError for whatever the readers refuse, an image without class or a class without image.
+    """
+    settings = recipe.data
+    root = Path(settings.root)
+    if settings.source == "scenes":
+        scenes = settings.scenes
+        root = make_scenes(
+            folder / "data", train=scenes.train, val=scenes.val, size=scenes.size, seed=scenes.seed
+        )
+    classes = settings.classes or None
+    train = read_voc(root, settings.train, labels=settings.labels, classes=classes)
+    val = None
+    if settings.val:
+        # A label file need not list the val photos: they are measured by their masks.
+        labels = settings.labels if settings.labels in ("auto", "masks", "xml") else "auto"
+        val = read_voc(root, settings.val, labels=labels, classes=classes)
+    _check(recipe, train)
+    fingerprints = {"train": fingerprint(train), "truth": files_fingerprint(p.mask for p in train if p.mask)}
+    fingerprints["val"] = fingerprint(val) if val else ""
+    return RunData(train, val, fingerprints)
+
+
+def _check(recipe: Recipe, train: Collection) -> None:
+    if recipe.train_segmenter.labels == "pseudo":
+        train.check_trainable()
+        return
+    bare = [photo.name for photo in train if photo.mask is None]
+    if bare:
+        raise SBNetError(
+            f"{train.name}: {len(bare)} photos have no mask ('{bare[0]}' is the first), and train_segmenter.labels "
+            "is 'truth'; add the masks, or set train_segmenter.labels=pseudo"
+        )
+
+
+def fingerprint(collection: Collection) -> str:
+    """Sha256 over class names, photo names, image labels and the photos' files."""
+    digest = hashlib.sha256(repr(collection.classes).encode())
+    for photo in collection:
+        digest.update(repr((photo.name, photo.classes)).encode())
+    digest.update(files_fingerprint(photo.path for photo in collection).encode())
+    return digest.hexdigest()
+
+
+def files_fingerprint(paths: Iterable[Path]) -> str:
+    """Sha256 over each file's size and both ends. Neither place nor time counts, so a run and its data can move."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, 2)
+                file.seek(0)
+                digest.update(f"{size} ".encode() + file.read(SAMPLE))
+                file.seek(max(SAMPLE, size - SAMPLE))
+                digest.update(file.read(SAMPLE))
+        except OSError as error:
+            raise SBNetError(
+                f"{path} cannot be read ({error.strerror}); put the file back or take it off its list"
+            )
+    return digest.hexdigest()

@@ -1,0 +1,90 @@
+"""The run folder itself: whose it is, one run at a time in it, and how a part of it is removed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from sbnet.errors import SBNetError
+from sbnet.recipes.recipe import Recipe
+
+
+@contextmanager
+def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
+    """Make the folder, or take an existing run of the same recipe, and hold it alone.
+
+    Raises SBNetError for a folder that is no run, a run of another recipe, or one that another process works in.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise SBNetError(f"{folder} is a file; a run needs a folder: choose another --out")
+    if folder.is_dir() and not (folder / "recipe.yaml").exists():
+        if any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise SBNetError(
+                f"{folder} holds files but no run (no recipe.yaml); choose an empty or new folder as --out"
+            )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+")
+    except OSError as error:
+        raise SBNetError(f"{folder} cannot be written ({error.strerror}); choose another --out") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise SBNetError(
+                f"{folder}: another run (process {lock.read().strip() or 'unknown'}) works in this folder; "
+                "wait for it, end it, or choose another --out"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        _check_same(folder, recipe)
+        yield
+
+
+def _check_same(folder: Path, recipe: Recipe) -> None:
+    path = folder / "recipe.yaml"
+    if not path.exists():
+        return
+    try:
+        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name, data = there["name"], there["data"]
+        before = tuple(data[key] for key in ("source", "train", "val"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise SBNetError(
+            f"{path} is not a run's recipe ({error}); choose another --out, or delete the folder"
+        ) from error
+    if name != recipe.name:
+        raise SBNetError(
+            f"{folder} is a run of recipe '{name}', not of '{recipe.name}'; choose another --out, "
+            f"or go on with that run: sbnet run {folder}"
+        )
+    now = (recipe.data.source, recipe.data.train, recipe.data.val)
+    if before != now:
+        raise SBNetError(
+            f"{folder} is a run on other photos ({_lists(*before)}; asked for: {_lists(*now)}); choose another --out"
+        )
+
+
+def _lists(source: str, train: str, val: str) -> str:
+    return f"{source}, train list '{train}', val list '{val}'"
+
+
+def remove(folder: Path) -> None:
+    """Rename away, then delete: what stands under the name is never half a folder."""
+    if not folder.exists():
+        return
+    away = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+    try:
+        folder.rename(away)
+    except OSError as error:
+        raise SBNetError(f"{folder} cannot be cleared ({error.strerror}); choose another --out") from error
+    shutil.rmtree(away, ignore_errors=True)

@@ -1,0 +1,143 @@
+"""The run: every chosen step brought up to date in order, measured and shown in the report as it ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sbnet.errors import SBNetError
+from sbnet.pipeline.data import open_data
+from sbnet.pipeline.folder import open_folder
+from sbnet.pipeline.measure import miou_note, update_metrics
+from sbnet.pipeline.state import RunState, Status
+from sbnet.pipeline.steps import Step, choose, recipe_steps
+from sbnet.recipes.recipe import Recipe
+from sbnet.stages import report
+from sbnet.stages.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    start: str | None = None,
+    stop: str | None = None,
+    only: str | None = None,
+    console: Console | None = None,
+) -> dict[str, Any]:
+    """Run `recipe` in `folder`; what is done there already is kept, what is stale redone, what is half done continued.
+
+    start, stop: first and last step; the steps before must be done. only: that step and whatever it needs.
+    Returns the content of metrics.json. Raises SBNetError for bad input (finished work is kept); after an interrupt
+    or a crash the same call goes on where it stood.
+    """
+    folder, console = Path(folder), console or Console(quiet=True)
+    steps = recipe_steps(recipe)
+    chosen, before = choose(steps, start, stop, only)
+    recipe.runtime.torch_device()
+    with open_folder(folder, recipe):
+        state = RunState(folder, steps, recipe, open_data(recipe, folder))
+        recipe.write(folder / "recipe.yaml")
+        _head(state, console)
+        _check_before(state, before)
+        for step in chosen:
+            _bring_up_to_date(state, step, f"{steps.index(step) + 1:2}/{len(steps)}", console)
+        metrics = update_metrics(state, anew=only == "evaluate")
+        report.write(folder, state.data.train, state.data.val)
+        return metrics
+
+
+def _head(state: RunState, console: Console) -> None:
+    train, val = state.data.train, state.data.val
+    lists = f"{len(train)} photos to learn from" + (f", {len(val)} to measure on" if val else "")
+    _print(
+        console, f"[bold]{state.recipe.name}[/] in {state.folder}: {lists}, {len(train.classes) - 1} classes"
+    )
+
+
+def _check_before(state: RunState, names: set[str]) -> None:
+    """The steps before --from must be done, or a stranger's output would be read."""
+    for step in state.steps:
+        if step.name in names and (status := state.status(step)).state != "done":
+            reason = f": {status.reason}" if status.reason else ""
+            raise SBNetError(
+                f"{state.folder}: step '{step.name}' is needed first, and it is {_not_done(status)}{reason}; "
+                f"begin with it (--from {step.name})"
+            )
+
+
+def _not_done(status: Status) -> str:
+    return "not done" if status.state == "new" else status.state
+
+
+def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console) -> None:
+    status = state.status(step)
+    label = f"{number} {step.name:<19} {step.does}"
+    if status.state == "done":
+        seconds = float(status.done["seconds"]) if status.done else 0.0
+        _close(state, step, f"{label}: done before, {duration(seconds)}", console)
+        return
+    how = {"new": "begins", "half done": "goes on", "stale": f"is redone ({status.reason})"}[status.state]
+    _print(console, f"[dim]{label}: {how}[/]")
+    seconds = _work(state, step, status, console)
+    _close(state, step, f"{label}: done, {duration(seconds)}", console)
+
+
+def _work(state: RunState, step: Step, status: Status, console: Console) -> float:
+    """Run the stage; gives its seconds, those before an interruption included."""
+    state.begin(step, status)
+    workspace = Workspace(
+        folder=state.folder / step.name,
+        inputs={name: state.folder / source for name, source in step.inputs.items()},
+        train=state.data.train,
+        val=state.data.val,
+        model=state.recipe.model,
+        runtime=state.recipe.runtime,
+    )
+    begun = time.perf_counter()
+    facts: Mapping[str, Any] | None = None
+    try:
+        facts = step.module.run(step.settings, workspace)
+    finally:
+        seconds = state.add_seconds(step, time.perf_counter() - begun)
+        if facts is None:
+            _print(
+                console, f"{step.name} stopped; finished work is kept. Go on with: sbnet run {state.folder}"
+            )
+    state.finish(step, status, seconds, facts)
+    return seconds
+
+
+def _close(state: RunState, step: Step, line: str, console: Console) -> None:
+    """Measure, print the step's line, renew the report. Neither a bad true mask nor the page may end a long run:
+    both are tried again, and then reported, at its end.
+    """
+    note = ""
+    try:
+        note = miou_note(update_metrics(state), step.name, state)
+    except SBNetError as error:
+        note = f"not measured: {error}"
+    _print(console, line + (f", mIoU {note}" if note else ""))
+    try:
+        report.write(state.folder, state.data.train, state.data.val)
+    except Exception:
+        logger.warning("the report could not be written after %s", step.name, exc_info=True)
+
+
+def duration(seconds: float) -> str:
+    """`4.2 s`, `4 min 12 s`, `3 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)

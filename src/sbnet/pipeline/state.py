@@ -1,0 +1,177 @@
+"""What is known of a step on disk: done, half done, stale or new; and why it is stale."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sbnet.data.files import read_json, write_json
+from sbnet.errors import SBNetError
+from sbnet.pipeline.data import RunData, files_fingerprint
+from sbnet.pipeline.folder import remove
+from sbnet.pipeline.steps import Step
+from sbnet.recipes.convert import plain
+from sbnet.recipes.recipe import Recipe
+
+State = Literal["done", "half done", "stale", "new"]
+WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
+
+
+@dataclass(frozen=True)
+class Status:
+    """state of a step's folder; parts: what it would be made from now; reason: what changed, where stale."""
+
+    state: State
+    parts: dict[str, Any]
+    reason: str = ""
+    done: Mapping[str, Any] | None = None
+
+
+class RunState:
+    """Reads and writes the `state.json` and `done.json` of a run's steps.
+
+    A step is current when its stage, settings, network, photos and the very outputs that it read are those of now.
+    Each finished output has an `id`, so that a step redone under equal settings still makes its readers stale.
+    """
+
+    def __init__(self, folder: Path, steps: list[Step], recipe: Recipe, data: RunData) -> None:
+        self.folder, self.steps, self.recipe, self.data = folder, steps, recipe, data
+
+    def status(self, step: Step) -> Status:
+        """The step's state now; its input steps are looked at first."""
+        parts = self._parts(step)
+        folder = self.folder / step.name
+        made_from = _read(folder / "state.json").get("made_from")
+        done = _read(folder / "done.json")
+        if not folder.exists():
+            return Status("new", parts)
+        if made_from is None:
+            return Status("stale", parts, "its state.json is missing or broken")
+        if made_from != parts:
+            return Status("stale", parts, _difference(made_from, parts), done or None)
+        if done.get("fingerprint") == _fingerprint(parts):
+            return Status("done", parts, done=done)
+        return Status("half done", parts)
+
+    def _parts(self, step: Step) -> dict[str, Any]:
+        """All that decides what the step makes, as it would stand in state.json."""
+        recipe, runtime = self.recipe, self.recipe.runtime
+        settings = {key: value for key, value in plain(step.settings).items() if key not in WITHOUT_EFFECT}
+        if settings.get("method", "sbnet") != "sbnet":
+            settings = {
+                key: value for key, value in settings.items() if not key.startswith(("boundar", "smooth"))
+            }
+        parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
+        if step.trains:
+            parts["model"], parts["seed"] = plain(recipe.model), runtime.seed
+            parts["files"] = _files(recipe.model.weights, settings)
+        if step.network:
+            parts["precision"] = runtime.precision
+        truth = step.trains and settings.get("labels") == "truth"
+        parts["photos"] = self.data.fingerprints[step.photos] + (
+            self.data.fingerprints["truth"] if truth else ""
+        )
+        parts["inputs"] = {
+            name: _read(self.folder / name / "done.json").get("id", "")
+            if self.status(self._step(name)).state == "done"
+            else ""
+            for name in step.inputs.values()
+        }
+        return parts
+
+    def _step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+    def begin(self, step: Step, status: Status) -> None:
+        """Make the step's folder ready: a half-done one stays, a stale one is emptied."""
+        folder = self.folder / step.name
+        if status.state == "stale":
+            remove(folder)
+        if status.state != "half done":
+            write_json(
+                folder / "state.json",
+                {
+                    "fingerprint": _fingerprint(status.parts),
+                    "settings": plain(step.settings),
+                    "made_from": status.parts,
+                    "seconds": 0.0,
+                },
+            )
+
+    def add_seconds(self, step: Step, seconds: float) -> float:
+        """Count working time of this step; gives the sum over interruptions."""
+        path = self.folder / step.name / "state.json"
+        state = read_json(path)
+        state["seconds"] = round(float(state.get("seconds", 0.0)) + seconds, 2)
+        write_json(path, state)
+        return float(state["seconds"])
+
+    def finish(self, step: Step, status: Status, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Written last: the step is done."""
+        done = {
+            "fingerprint": _fingerprint(status.parts),
+            "id": secrets.token_hex(8),
+            "seconds": seconds,
+            "device": device_name(self.recipe),
+            "facts": dict(facts),
+        }
+        write_json(self.folder / step.name / "done.json", done)
+
+
+def device_name(recipe: Recipe) -> str:
+    """`cpu`, or `cuda (NVIDIA H100 ...)`."""
+    import torch
+
+    device = recipe.runtime.torch_device()
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def _files(weights: str, settings: Mapping[str, Any]) -> str:
+    """Fingerprint of the files and folders outside the run that settings name."""
+    paths = [
+        Path(value[5:]) for value in (weights, str(settings.get("weights", ""))) if value.startswith("file:")
+    ]
+    if settings.get("boundaries"):
+        folder = Path(settings["boundaries"])
+        if not folder.is_dir():
+            raise SBNetError(
+                f"train_cam.boundaries: there is no folder {folder}; leave it empty to have them made"
+            )
+        paths += sorted(folder.glob("*.png"))
+    return files_fingerprint(paths)
+
+
+def _fingerprint(parts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where the file is missing or broken, which counts as not made."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What changed, in words: `epochs 4 -> 6`."""
+    changes = []
+    for key in now.keys() | before.keys():
+        old, new = before.get(key), now.get(key)
+        if old == new:
+            continue
+        if key in ("settings", "model") and isinstance(old, dict) and isinstance(new, dict):
+            changes += [f"{k} {old.get(k)} -> {new.get(k)}" for k in new if old.get(k) != new[k]]
+        elif key == "inputs":
+            changes.append("its inputs changed")
+        elif key in ("photos", "files"):
+            changes.append(f"the {key} changed")
+        else:
+            changes.append(f"{key} {old} -> {new}")
+    return ", ".join(sorted(changes))

@@ -1,0 +1,134 @@
+"""The steps of a run: which stage each one calls, with which settings, on which steps' outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from sbnet.errors import SBNetError, did_you_mean
+from sbnet.recipes.recipe import Recipe
+from sbnet.stages import (
+    infer_cam,
+    predict,
+    random_walk,
+    refine,
+    train_affinity,
+    train_cam,
+    train_segmenter,
+)
+
+LAST = ("evaluate", "report")  # always brought up to date, never 'done'
+
+
+@dataclass(frozen=True)
+class Step:
+    """name: its folder in the run. does: told to the user. inputs: the stage's input name -> step.
+    photos: the list it works on. trains: starts from the run's network and seed. network: runs one at all.
+    """
+
+    name: str
+    does: str
+    module: ModuleType
+    settings: Any
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    photos: str = "train"
+    trains: bool = False
+    network: bool = True
+
+
+def recipe_steps(recipe: Recipe) -> list[Step]:
+    """The steps of a recipe in order, `evaluate` and `report` left out.
+
+    The bootstrap steps make boundary labels, so only the `sbnet` method without a folder of its own has them.
+    A segmenter trained on the true masks (the ceiling) needs no step before it. No val list, no `predict`.
+    """
+    chain: list[Step] = []
+    if recipe.train_segmenter.labels == "pseudo":
+        boundaries = {}
+        if recipe.train_cam.method == "sbnet" and not recipe.train_cam.boundaries:
+            chain += _cam_steps(recipe, recipe.bootstrap, {}, prefix="bootstrap_")
+            boundaries = {"boundaries": "bootstrap_refine"}
+        chain += _cam_steps(recipe, recipe.train_cam, boundaries, prefix="")
+        chain += _pseudo_mask_steps(recipe)
+    chain.append(
+        Step(
+            "train_segmenter",
+            "train the segmenter on the pseudo masks" if chain else "train the segmenter on the true masks",
+            train_segmenter,
+            recipe.train_segmenter,
+            {"labels": "random_walk"} if chain else {},
+            trains=True,
+        )
+    )
+    if recipe.data.val:
+        inputs = {"network": "train_segmenter"}
+        chain.append(
+            Step("predict", "masks of the val photos", predict, recipe.predict, inputs, photos="val")
+        )
+    return chain
+
+
+def _cam_steps(
+    recipe: Recipe, settings: train_cam.Settings, boundaries: Mapping[str, str], *, prefix: str
+) -> list[Step]:
+    what = {"cam": "plain CAM", "seam": "SEAM", "sbnet": "SBNet"}[settings.method]
+    why = " (for boundaries)" if prefix else ""
+    train, infer, crf = (prefix + name for name in ("train_cam", "infer_cam", "refine"))
+    return [
+        Step(train, f"train the {what} network{why}", train_cam, settings, boundaries, trains=True),
+        Step(infer, f"class activation maps{why}", infer_cam, recipe.infer_cam, {"network": train}),
+        Step(
+            crf, f"dense CRF, confident labels{why}", refine, recipe.refine, {"scores": infer}, network=False
+        ),
+    ]
+
+
+def _pseudo_mask_steps(recipe: Recipe) -> list[Step]:
+    walk = {"scores": "infer_cam", "network": "train_affinity"}
+    return [
+        Step(
+            "train_affinity",
+            "train AffinityNet",
+            train_affinity,
+            recipe.train_affinity,
+            {"labels": "refine"},
+            trains=True,
+        ),
+        Step("random_walk", "random walk: the pseudo masks", random_walk, recipe.random_walk, walk),
+    ]
+
+
+def choose(
+    steps: list[Step], start: str | None, stop: str | None, only: str | None
+) -> tuple[list[Step], set[str]]:
+    """The steps to bring up to date, and the names of those that must be done already.
+
+    start, stop: the first and last of them; only: that step and what it needs. `evaluate` and `report` are names too.
+    Raises SBNetError for a name that is no step of this recipe, or a stop before the start.
+    """
+    names = [step.name for step in steps] + list(LAST)
+    for name in (start, stop, only):
+        if name is not None and name not in names:
+            raise SBNetError(
+                f"there is no step '{name}' in this run{did_you_mean(name, names)}; its steps are {', '.join(names)}"
+            )
+    if only is not None:
+        needed = upstream(steps, only)
+        return [step for step in steps if step.name in needed], set()
+    first = names.index(start) if start else 0
+    last = names.index(stop) if stop else len(names) - 1
+    if last < first:
+        raise SBNetError(f"the run would end ({stop}) before it begins ({start}); exchange --from and --to")
+    chosen = steps[first : last + 1]
+    before = set().union(*(upstream(steps, step.name) for step in chosen)) - {step.name for step in chosen}
+    return chosen, before
+
+
+def upstream(steps: list[Step], name: str) -> set[str]:
+    """`name` and every step whose output it needs, near or far; nothing for `evaluate` and `report`."""
+    inputs = {step.name: step.inputs.values() for step in steps}
+    if name not in inputs:
+        return set()
+    return {name}.union(*(upstream(steps, needed) for needed in inputs[name]))

@@ -1,0 +1,106 @@
+"""A recipe: everything a run needs, typed. `load_recipe` reads one, `Recipe.write` keeps it as run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sbnet.data.files import write_bytes
+from sbnet.engine.runtime import Runtime
+from sbnet.recipes import source
+from sbnet.recipes.checks import check_values
+from sbnet.recipes.convert import build, plain
+from sbnet.stages import (
+    infer_cam,
+    predict,
+    random_walk,
+    refine,
+    train_affinity,
+    train_cam,
+    train_segmenter,
+)
+from sbnet.stages.workspace import ModelSettings
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """The built-in scenes: pictures of the two lists, their (height, width), and the seed they follow from."""
+
+    train: int = 160
+    val: int = 40
+    size: tuple[int, int] = (144, 192)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """source: `scenes` (made in the run folder) or `voc` (a folder of the VOC layout at `root`).
+    train, val: lists in ImageSets/Segmentation; val may be ''.
+    labels: image labels from `auto`, `masks`, `xml`, or a label file. classes: '' or a file of class names.
+    """
+
+    source: str = "scenes"
+    root: str = ""
+    train: str = "train"
+    val: str = "val"
+    labels: str = "auto"
+    classes: str = ""
+    scenes: SceneSettings = field(default_factory=SceneSettings)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """about: the evidence (command, hardware, time, measured mIoU), or 'not yet measured'.
+    bootstrap: training of the network that makes the boundary labels (used where train_cam.method is `sbnet`).
+    """
+
+    name: str
+    about: str = ""
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    runtime: Runtime = field(default_factory=Runtime)
+    bootstrap: train_cam.Settings = field(default_factory=lambda: train_cam.Settings(method="seam"))
+    train_cam: train_cam.Settings = field(default_factory=train_cam.Settings)
+    infer_cam: infer_cam.Settings = field(default_factory=infer_cam.Settings)
+    refine: refine.Settings = field(default_factory=refine.Settings)
+    train_affinity: train_affinity.Settings = field(default_factory=train_affinity.Settings)
+    random_walk: random_walk.Settings = field(default_factory=random_walk.Settings)
+    train_segmenter: train_segmenter.Settings = field(default_factory=train_segmenter.Settings)
+    predict: predict.Settings = field(default_factory=predict.Settings)
+
+    def to_yaml(self) -> str:
+        """Every value, in the order above; `load_recipe` gives the same recipe back."""
+        return yaml.safe_dump(plain(self), sort_keys=False, allow_unicode=True, width=110)
+
+    def write(self, path: Path) -> None:
+        write_bytes(path, self.to_yaml().encode())
+
+
+def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
+    """The packaged recipe of that name, or that of a YAML file or run folder; on top come `overrides`, such as
+    `["train_cam.epochs=3"]` or `{"train_cam.epochs": 3}`.
+
+    Raises SBNetError for an unknown recipe, key or value, naming file, line, and what it should be.
+    """
+    recipe = source.read(source.find(str(name_or_path)))
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            recipe.set(key, value, place="")
+    else:
+        for assignment in overrides:
+            recipe.set(*source.split(assignment), place=f"'{assignment}': ")
+    loaded: Recipe = build(Recipe, _with_bootstrap(recipe.values), recipe.where)
+    check_values(loaded, recipe.where)
+    return loaded
+
+
+def _with_bootstrap(values: dict[str, Any]) -> dict[str, Any]:
+    """A bootstrap section without a method is SEAM: the method of the section's own default."""
+    section = values.get("bootstrap")
+    if isinstance(section, dict) and "method" not in section:
+        return {**values, "bootstrap": {"method": "seam", **section}}
+    return values

@@ -1,0 +1,153 @@
+"""A trained segmenter and its results on photos. H x W pixels, C classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from sbnet.data.files import atomic_write, write_label
+from sbnet.data.image import read_photo
+from sbnet.data.palette import overlay
+from sbnet.engine.predict import SegmenterPredictor
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
+from sbnet.photo_files import find_photos
+from sbnet.stages.predict import Settings, apply_crf
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Photos = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
+COLUMNS = 4  # pictures a row of Result.plot
+
+
+@dataclass(frozen=True)
+class Result:
+    """names, photos (paths, or arrays (H, W, 3) uint8 as given) and masks (H, W) uint8, one each a photo;
+    classes: names by class id.
+    """
+
+    names: list[str]
+    photos: list[Path | np.ndarray]
+    masks: list[np.ndarray]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def save(self, folder: str | Path, *, overlays: bool = True) -> Path:
+        """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`, and return it."""
+        for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
+            _save(Path(folder), name, _pixels(photo), mask, overlays=overlays)
+        return Path(folder)
+
+    def plot(self) -> Figure:
+        """A matplotlib figure of the photos with their masks laid over, titled by the classes found."""
+        from matplotlib.figure import Figure  # loads only when something is drawn
+
+        columns = max(1, min(COLUMNS, len(self)))
+        rows = max(1, -(-len(self) // columns))
+        figure = Figure(figsize=(4 * columns, 3.4 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis in axes:
+            axis.set_axis_off()
+        for axis, name, photo, mask in zip(axes, self.names, self.photos, self.masks, strict=False):
+            axis.imshow(overlay(_pixels(photo), mask))
+            found = [self.classes[index] for index in np.unique(mask) if 0 < index < len(self.classes)]
+            axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
+        return figure
+
+
+class Segmenter:
+    """The segmenter of a run: photos in, masks out. `classes`: names by class id; `settings`: views and CRF."""
+
+    def __init__(
+        self,
+        model: Any,
+        classes: Sequence[str],
+        *,
+        settings: Settings | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self.classes, self.settings = tuple(classes), settings or Settings()
+        self._predictor = SegmenterPredictor(
+            model, runtime=runtime or Runtime(), scales=self.settings.scales, mirror=self.settings.mirror
+        )
+
+    def mask(self, photo: np.ndarray, *, crf: bool = False) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF."""
+        probabilities = self._predictor.probabilities(photo)
+        if crf:
+            probabilities = apply_crf(photo, probabilities, self.settings)
+        return probabilities.argmax(0).astype(np.uint8)
+
+    def predict(self, photos: Photos, *, crf: bool = False) -> Result:
+        """Masks of photos: files, folders, arrays (H, W, 3) uint8, or a list of them.
+
+        Raises SBNetError for a photo that cannot be read. All masks are held in memory: `predict_folder` is for many.
+        """
+        names, sources = _collect([photos] if isinstance(photos, (str, Path, np.ndarray)) else list(photos))
+        masks = [self.mask(_pixels(source), crf=crf) for source in sources]
+        return Result(names, sources, masks, self.classes)
+
+    def predict_folder(
+        self,
+        photos: Sequence[str | Path],
+        folder: str | Path,
+        *,
+        crf: bool = False,
+        overlays: bool = True,
+        failed: Callable[[Path, SBNetError], None],
+    ) -> Iterator[Path]:
+        """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once it is written.
+
+        A photo that cannot be read is told to `failed` and passed over.
+        """
+        names, sources = _collect(photos)
+        folder = Path(folder)
+        _check_target(folder, names, sources)
+        for name, source in zip(names, sources, strict=True):
+            try:
+                pixels = _pixels(source)
+            except SBNetError as error:
+                failed(Path(str(source)), error)
+                continue
+            yield _save(folder, name, pixels, self.mask(pixels, crf=crf), overlays=overlays)
+
+
+def _collect(photos: Sequence[str | Path | np.ndarray]) -> tuple[list[str], list[Path | np.ndarray]]:
+    files = [photo for photo in photos if isinstance(photo, (str, Path))]
+    if len(files) == len(photos):
+        found = find_photos(files)
+        return [path.stem for path in found], list(found)
+    if files:
+        raise SBNetError("give either files and folders or arrays, not both at once")
+    arrays = [np.asarray(photo) for photo in photos]
+    for array in arrays:
+        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+            raise SBNetError(f"a photo is (H, W, 3) uint8 RGB, not {array.shape} {array.dtype}")
+    return [f"photo_{number:04}" for number in range(1, len(arrays) + 1)], list(arrays)
+
+
+def _pixels(photo: Path | np.ndarray) -> np.ndarray:
+    return read_photo(photo) if isinstance(photo, Path) else photo
+
+
+def _check_target(folder: Path, names: Sequence[str], sources: Sequence[Path | np.ndarray]) -> None:
+    for name, source in zip(names, sources, strict=True):
+        if isinstance(source, Path) and (folder / f"{name}.png").resolve() == source.resolve():
+            raise SBNetError(f"{source} would be overwritten by its mask; choose another --out")
+
+
+def _save(folder: Path, name: str, photo: np.ndarray, mask: np.ndarray, *, overlays: bool) -> Path:
+    path = folder / f"{name}.png"
+    write_label(path, mask)
+    if overlays:
+        with atomic_write(folder / "overlays" / f"{name}.jpg") as file:
+            Image.fromarray(overlay(photo, mask)).save(file, "jpeg", quality=90)
+    return path
