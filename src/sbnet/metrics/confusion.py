@@ -1,0 +1,88 @@
+"""Confusion matrix, IoU and the figures drawn from them. C classes, background at 0.
+
+Conventions for a class that is neither in the prediction nor in the ground truth of the set: "nan" leaves it
+out of the mean; "zero" counts it as IoU 0, as the running evaluation of SBNet's reference does. PASCAL VOC's
+own figures need neither: each of its sets has every class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import SBNetError
+
+Absent = Literal["nan", "zero"]
+
+
+def confusion(
+    prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, *, classes: int, ignore: int = 255
+) -> np.ndarray:
+    """(C, C) int64 counts, rows target, columns prediction, over the pixels whose target is not `ignore`.
+
+    prediction, target: class ids of one shape. Raises SBNetError for another shape and for ids beyond the
+    classes.
+    """
+    if prediction.shape != target.shape:
+        raise SBNetError(
+            f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size; "
+            "predictions are compared at the photo's size"
+        )
+    known = _numpy(target) != ignore
+    rows, columns = (_numpy(ids)[known].astype(np.int64) for ids in (target, prediction))
+    for name, ids in (("ground truth", rows), ("prediction", columns)):
+        if ids.size and not 0 <= ids.min() <= ids.max() < classes:
+            wrong = ids.min() if ids.min() < 0 else ids.max()
+            raise SBNetError(
+                f"{name} has class {wrong}, but the classes are 0..{classes - 1}; check the class list"
+            )
+    return np.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)
+
+
+def iou(confusion: np.ndarray, *, absent: Absent = "nan") -> np.ndarray:
+    """Intersection over union per class: (..., C, C) -> (..., C) float64; `absent` as the module says."""
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    union = confusion.sum(-1) + confusion.sum(-2) - hit
+    return np.where(union > 0, hit / np.maximum(union, 1), np.nan if absent == "nan" else 0.0)
+
+
+def mean_iou(confusion: np.ndarray, *, absent: Absent = "nan") -> np.ndarray:
+    """Mean over classes of `iou`: (..., C, C) -> (...); NaN for a set without any pixel under "nan"."""
+    values = iou(confusion, absent=absent)
+    counted = ~np.isnan(values)
+    total, number = np.where(counted, values, 0).sum(-1), counted.sum(-1)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def summary(confusion: np.ndarray, class_names: Sequence[str], *, absent: Absent = "nan") -> dict[str, Any]:
+    """Figures for JSON as fractions, None where undefined: `miou`, `per_class` {name: IoU}, `pixel_accuracy`,
+    `foreground_precision` and `foreground_recall` (foreground against background, whatever the class),
+    `absent`.
+
+    class_names: C names, background first.
+    """
+    per_class = iou(confusion, absent=absent)
+    hit_foreground = confusion[1:, 1:].sum()
+    return {
+        "miou": _number(mean_iou(confusion, absent=absent)),
+        "per_class": {name: _number(value) for name, value in zip(class_names, per_class, strict=True)},
+        "pixel_accuracy": _share(np.trace(confusion), confusion.sum()),
+        "foreground_precision": _share(hit_foreground, confusion[:, 1:].sum()),
+        "foreground_recall": _share(hit_foreground, confusion[1:].sum()),
+        "absent": absent,
+    }
+
+
+def _numpy(ids: np.ndarray | Tensor) -> np.ndarray:
+    return ids.cpu().numpy() if isinstance(ids, Tensor) else ids
+
+
+def _share(part: np.integer, whole: np.integer) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def _number(value: np.floating | np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)

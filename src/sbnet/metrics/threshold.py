@@ -1,0 +1,62 @@
+"""mIoU of score maps at every background threshold, in one pass over the photos."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import SBNetError
+from .confusion import Absent, mean_iou
+
+
+class ThresholdSweep:
+    """Confusion matrices of scores against ground truth for T background thresholds at once.
+
+    At threshold t a pixel's label is the argmax of (t, its class scores), background first, as in SEAM's
+    evaluation: foreground is where the highest score is above t. So only that score and its class matter: one
+    histogram of (target, class, number of thresholds below the score) holds all T matrices.
+    """
+
+    def __init__(self, classes: int, thresholds: np.ndarray | None = None, *, ignore: int = 255) -> None:
+        """thresholds: ascending, 0.00 to 0.59 in steps of 0.01 unless given."""
+        self.thresholds = np.arange(60) / 100 if thresholds is None else np.asarray(thresholds, np.float64)
+        if np.any(np.diff(self.thresholds) <= 0):
+            raise ValueError("thresholds: not ascending")
+        self.classes = classes
+        self.ignore = ignore
+        self._counts = np.zeros((classes, classes, len(self.thresholds) + 1), np.int64)
+
+    def add(self, scores: np.ndarray, class_ids: np.ndarray, target: np.ndarray) -> None:
+        """One photo: scores (K, H, W) of foreground classes class_ids (K,), target (H, W); K may be 0."""
+        if scores.shape[1:] != target.shape:
+            raise ValueError(f"scores {scores.shape} and target {target.shape} differ in size")
+        known = target != self.ignore
+        rows = target[known].astype(np.int64)
+        if rows.size and rows.max() >= self.classes:
+            raise SBNetError(
+                f"ground truth has class {rows.max()}, but the classes are 0..{self.classes - 1}"
+            )
+        columns, bins = np.zeros_like(rows), np.zeros_like(rows)
+        if len(scores):
+            values = scores[:, known].astype(np.float32)
+            columns = np.asarray(class_ids, np.int64)[values.argmax(0)]
+            bins = np.searchsorted(self.thresholds.astype(np.float32), values.max(0))
+        shape = self._counts.shape
+        flat = np.ravel_multi_index((rows, columns, bins), shape)
+        self._counts += np.bincount(flat, minlength=self._counts.size).reshape(shape)
+
+    def confusions(self) -> np.ndarray:
+        """(T, C, C) int64, rows target, columns prediction."""
+        above = self._counts[:, :, ::-1].cumsum(-1)[:, :, ::-1][:, :, 1:]  # the score is above threshold i
+        above[:, 0] = 0
+        above[:, 0] = self._counts.sum((1, 2))[:, None] - above.sum(1)
+        return np.moveaxis(above, -1, 0)
+
+    def curve(self, *, absent: Absent = "nan") -> np.ndarray:
+        """(T,) mIoU as fractions."""
+        return mean_iou(self.confusions(), absent=absent)
+
+    def best(self, *, absent: Absent = "nan") -> tuple[float, float]:
+        """The threshold of the highest mIoU, the lowest of equals, and that mIoU."""
+        curve = self.curve(absent=absent)
+        top = int(np.argmax(np.nan_to_num(curve, nan=-1.0)))
+        return float(self.thresholds[top]), float(curve[top])
