@@ -1,6 +1,6 @@
 """SBNet: from image-level labels to segmentation masks.
 
-`sbnet.run("quickstart")` runs a recipe, `sbnet.load(path)` takes the trained segmenter; both load PyTorch when called.
+`sbnet.run("quickstart")` runs a recipe, `sbnet.load(path)` takes the trained segmenter; PyTorch loads then.
 """
 
 from __future__ import annotations

@@ -43,9 +43,10 @@ def run(
 ) -> RunResult:
     """Run a recipe: a packaged name, a YAML file, or a run folder to go on with.
 
-    out: the run folder, by default `runs/NAME`, or the run folder given. overrides: `["train_cam.epochs=3"]` or
-    `{"train_cam.epochs": 3}`. start, stop, only: steps, as in `sbnet run --from --to`. console: where progress goes;
-    by default nowhere. Raises SBNetError for bad input; finished work is kept, and the same call goes on with it.
+    out: the run folder, by default `runs/NAME`, or the run folder given. overrides: `["train_cam.epochs=3"]`
+    or `{"train_cam.epochs": 3}`. start, stop, only: steps, as in `sbnet run --from --to`. console: where
+    progress goes; by default nowhere. Raises SBNetError for bad input; finished work is kept, and the same
+    call goes on with it.
     """
     loaded = load_recipe(recipe, overrides)
     given = Path(recipe)
@@ -58,14 +59,16 @@ def run(
 def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Segmenter:
     """The segmenter of a run folder or of a `model.safetensors` file.
 
-    A run folder also brings the recipe's prediction settings (views, CRF). Raises SBNetError where there is none.
+    A run folder also brings the recipe's prediction settings (views, CRF). Raises SBNetError where there is
+    none.
     """
     path, settings = Path(path), Settings()
     if path.is_dir():
         file = path / "train_segmenter" / "model.safetensors"
         if not file.is_file():
             raise SBNetError(
-                f"{path} holds no trained segmenter ({file.relative_to(path)}); finish the run: sbnet run {path}"
+                f"{path} holds no trained segmenter ({file.relative_to(path)}); "
+                f"finish the run: sbnet run {path}"
             )
         if (path / "recipe.yaml").is_file():
             settings = load_recipe(path).predict

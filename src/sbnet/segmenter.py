@@ -41,7 +41,7 @@ class Result:
         return len(self.masks)
 
     def save(self, folder: str | Path, *, overlays: bool = True) -> Path:
-        """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`, and return it."""
+        """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`."""
         for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
             _save(Path(folder), name, _pixels(photo), mask, overlays=overlays)
         return Path(folder)
@@ -64,7 +64,7 @@ class Result:
 
 
 class Segmenter:
-    """The segmenter of a run: photos in, masks out. `classes`: names by class id; `settings`: views and CRF."""
+    """The segmenter of a run: photos in, masks out. classes: names by class id. settings: views, CRF."""
 
     def __init__(
         self,
@@ -89,7 +89,8 @@ class Segmenter:
     def predict(self, photos: Photos, *, crf: bool = False) -> Result:
         """Masks of photos: files, folders, arrays (H, W, 3) uint8, or a list of them.
 
-        Raises SBNetError for a photo that cannot be read. All masks are held in memory: `predict_folder` is for many.
+        Raises SBNetError for a photo that cannot be read. All masks are held in memory;
+        `predict_folder` is for many.
         """
         names, sources = _collect([photos] if isinstance(photos, (str, Path, np.ndarray)) else list(photos))
         masks = [self.mask(_pixels(source), crf=crf) for source in sources]
@@ -104,7 +105,7 @@ class Segmenter:
         overlays: bool = True,
         failed: Callable[[Path, SBNetError], None],
     ) -> Iterator[Path]:
-        """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once it is written.
+        """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written.
 
         A photo that cannot be read is told to `failed` and passed over.
         """

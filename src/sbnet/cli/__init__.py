@@ -1,4 +1,7 @@
-"""The `sbnet` command: each verb reads its arguments, calls one function and prints. PyTorch loads only when needed."""
+"""The `sbnet` command: each verb reads its arguments, calls one function and prints.
+
+PyTorch loads only where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ HELP = """From image-level labels to segmentation masks.
 
 Start here:
 
-  sbnet run quickstart                                the whole chain on built-in pictures, about five minutes
-  sbnet run voc12-lite --data FOLDER                  on your photos, in PASCAL VOC's layout
-  sbnet run runs/voc12-lite                           go on with a run that was stopped
-  sbnet predict PHOTOS --model runs/quickstart        masks for new photos
+  sbnet run quickstart                  the whole chain on built-in pictures
+  sbnet run voc12-lite --data FOLDER    on your photos, in PASCAL VOC's layout
+  sbnet run runs/voc12-lite             go on with a run that was stopped
+  sbnet predict PHOTOS --model runs/quickstart --out masks
 
-Every verb explains itself: sbnet run --help. With --debug, or SBNET_DEBUG=1, errors come with their traceback.
+Every verb explains itself: sbnet run --help.
+With --debug, or SBNET_DEBUG=1, errors come with their traceback.
 """
 
 
@@ -35,7 +39,7 @@ def build_app() -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 for success, 2 for bad input (one message on stderr), 130 for an interrupt."""
+    """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted."""
     sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
 
 

@@ -48,7 +48,7 @@ def models() -> None:
 
 
 def checks() -> None:
-    """Show versions, device, compiled kernels, weights, cores and memory: what to send along with a question."""
+    """Show versions, device, kernels, weights, cores and memory: what to send along with a question."""
     from sbnet.checks import describe_machine
 
     for name, value in describe_machine().items():

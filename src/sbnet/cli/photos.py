@@ -87,7 +87,8 @@ def evaluate(
     ground_truth
         A folder of true masks of the same names.
     classes
-        A file with a class name a line, background first; by default classes.txt beside the true masks, else VOC's.
+        A file with a class name a line, background first; by default classes.txt beside the true masks, else
+        VOC's.
     names
         A file with a NAME a line; each must be in both folders. By default all names that are.
     absent

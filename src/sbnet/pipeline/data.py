@@ -57,8 +57,8 @@ def _check(recipe: Recipe, train: Collection) -> None:
     bare = [photo.name for photo in train if photo.mask is None]
     if bare:
         raise SBNetError(
-            f"{train.name}: {len(bare)} photos have no mask ('{bare[0]}' is the first), and train_segmenter.labels "
-            "is 'truth'; add the masks, or set train_segmenter.labels=pseudo"
+            f"{train.name}: {len(bare)} photos have no mask ('{bare[0]}' is the first), and "
+            "train_segmenter.labels is 'truth'; add the masks, or set train_segmenter.labels=pseudo"
         )
 
 
@@ -72,7 +72,7 @@ def fingerprint(collection: Collection) -> str:
 
 
 def files_fingerprint(paths: Iterable[Path]) -> str:
-    """Sha256 over each file's size and both ends. Neither place nor time counts, so a run and its data can move."""
+    """Sha256 over each file's size and both ends. Neither place nor time counts: runs and data can move."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -85,5 +85,5 @@ def files_fingerprint(paths: Iterable[Path]) -> str:
         except OSError as error:
             raise SBNetError(
                 f"{path} cannot be read ({error.strerror}); put the file back or take it off its list"
-            )
+            ) from error
     return digest.hexdigest()

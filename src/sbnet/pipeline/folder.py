@@ -20,15 +20,15 @@ from sbnet.recipes.recipe import Recipe
 def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
     """Make the folder, or take an existing run of the same recipe, and hold it alone.
 
-    Raises SBNetError for a folder that is no run, a run of another recipe, or one that another process works in.
+    Raises SBNetError for a folder that is no run, a run of another recipe, or one that another process is
+    at work in.
     """
     if folder.exists() and not folder.is_dir():
         raise SBNetError(f"{folder} is a file; a run needs a folder: choose another --out")
-    if folder.is_dir() and not (folder / "recipe.yaml").exists():
-        if any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise SBNetError(
-                f"{folder} holds files but no run (no recipe.yaml); choose an empty or new folder as --out"
-            )
+    if folder.is_dir() and not (folder / "recipe.yaml").exists() and _visible(folder):
+        raise SBNetError(
+            f"{folder} holds files but no run (no recipe.yaml); choose an empty or new folder as --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")
@@ -48,6 +48,11 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
         lock.flush()
         _check_same(folder, recipe)
         yield
+
+
+def _visible(folder: Path) -> bool:
+    """Whether the folder holds more than hidden files and scenes, which come before recipe.yaml."""
+    return any(not entry.name.startswith(".") and entry.name != "data" for entry in folder.iterdir())
 
 
 def _check_same(folder: Path, recipe: Recipe) -> None:
@@ -70,7 +75,8 @@ def _check_same(folder: Path, recipe: Recipe) -> None:
     now = (recipe.data.source, recipe.data.train, recipe.data.val)
     if before != now:
         raise SBNetError(
-            f"{folder} is a run on other photos ({_lists(*before)}; asked for: {_lists(*now)}); choose another --out"
+            f"{folder} is a run on other photos ({_lists(*before)}; asked for: {_lists(*now)}); "
+            "choose another --out"
         )
 
 

@@ -14,7 +14,9 @@ from sbnet.stages import evaluate
 
 @dataclass(frozen=True)
 class Measure:
-    """name: key in metrics.json. step: whose output. folder: inside the step's. setting: what the figure depends on."""
+    """name: key in metrics.json. step, folder: whose output, and where in the step's folder it is.
+    setting: the background alpha that a CAM's figure depends on.
+    """
 
     name: str
     step: str
@@ -75,7 +77,7 @@ def _measure(measure: Measure, state: RunState, photos: str) -> dict[str, Any] |
 
 
 def miou_note(metrics: dict[str, Any], step: str, state: RunState) -> str:
-    """`45.1 %`, or `61.0 %, with CRF 62.3 %`, for a step's line on the terminal; '' where nothing was measured."""
+    """`45.1 %`, or `61.0 %, with CRF 62.3 %`, for a step's line; '' where nothing was measured."""
     names = [measure.name for measure in measures(state) if measure.step == step]
     shown = [metrics[name] for name in names if name in metrics and metrics[name].get("miou") is not None]
     return ", with CRF ".join(f"{100 * facts['miou']:.1f} %" for facts in shown)

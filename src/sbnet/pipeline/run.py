@@ -32,11 +32,11 @@ def run(
     only: str | None = None,
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Run `recipe` in `folder`; what is done there already is kept, what is stale redone, what is half done continued.
+    """Run `recipe` in `folder`: what is done is kept, what is stale redone, what is half done continued.
 
     start, stop: first and last step; the steps before must be done. only: that step and whatever it needs.
-    Returns the content of metrics.json. Raises SBNetError for bad input (finished work is kept); after an interrupt
-    or a crash the same call goes on where it stood.
+    Returns the content of metrics.json. Raises SBNetError for bad input (finished work is kept); after an
+    interrupt or a crash the same call goes on where it stood.
     """
     folder, console = Path(folder), console or Console(quiet=True)
     steps = recipe_steps(recipe)
@@ -116,8 +116,8 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
 
 
 def _close(state: RunState, step: Step, line: str, console: Console) -> None:
-    """Measure, print the step's line, renew the report. Neither a bad true mask nor the page may end a long run:
-    both are tried again, and then reported, at its end.
+    """Measure, print the step's line, renew the report. Neither a bad true mask nor the page may end a long
+    run: both are tried again, and then reported, at its end.
     """
     note = ""
     try:

@@ -35,8 +35,8 @@ class Status:
 class RunState:
     """Reads and writes the `state.json` and `done.json` of a run's steps.
 
-    A step is current when its stage, settings, network, photos and the very outputs that it read are those of now.
-    Each finished output has an `id`, so that a step redone under equal settings still makes its readers stale.
+    A step is current when its stage, settings, network, photos and the very outputs that it read are those of
+    now. Each finished output has an `id`, so that a step redone with equal settings makes its readers stale.
     """
 
     def __init__(self, folder: Path, steps: list[Step], recipe: Recipe, data: RunData) -> None:

@@ -105,14 +105,16 @@ def choose(
 ) -> tuple[list[Step], set[str]]:
     """The steps to bring up to date, and the names of those that must be done already.
 
-    start, stop: the first and last of them; only: that step and what it needs. `evaluate` and `report` are names too.
+    start, stop: the first and last of them; only: that step and what it needs. `evaluate` and `report` are
+    names too.
     Raises SBNetError for a name that is no step of this recipe, or a stop before the start.
     """
     names = [step.name for step in steps] + list(LAST)
     for name in (start, stop, only):
         if name is not None and name not in names:
             raise SBNetError(
-                f"there is no step '{name}' in this run{did_you_mean(name, names)}; its steps are {', '.join(names)}"
+                f"there is no step '{name}' in this run{did_you_mean(name, names)}; "
+                f"its steps are {', '.join(names)}"
             )
     if only is not None:
         needed = upstream(steps, only)

@@ -13,15 +13,15 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "bootstrap.method": ("cam", "seam"),
 }
 TRAINING = ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
-POSITIVE = (
-    "data.scenes.train data.scenes.val data.scenes.size refine.low_alpha refine.high_alpha refine.mask_alpha refine.gaussian "
-    "refine.bilateral infer_cam.scales random_walk.background_alpha random_walk.sharpness predict.scales "
-    "predict.gaussian predict.bilateral train_segmenter.scales train_segmenter.scale"
-).split()
-POSITIVE += [
-    f"{stage}.{name}" for stage in TRAINING for name in "epochs batch accumulate crop learning_rate".split()
+POSITIVE = [
+    *("data.scenes.train", "data.scenes.val", "data.scenes.size", "infer_cam.scales"),
+    *("refine.low_alpha", "refine.high_alpha", "refine.mask_alpha", "refine.gaussian", "refine.bilateral"),
+    *("random_walk.background_alpha", "random_walk.sharpness", "train_segmenter.scales"),
+    *("predict.scales", "predict.gaussian", "predict.bilateral"),
 ]
-POSITIVE += [f"{stage}.checkpoint_every" for stage in TRAINING]
+for _stage in TRAINING:
+    for _name in ("epochs", "batch", "accumulate", "crop", "learning_rate", "checkpoint_every"):
+        POSITIVE.append(f"{_stage}.{_name}")
 RISING = ("bootstrap.long_side", "train_cam.long_side", "train_affinity.long_side", "train_segmenter.scale")
 NOT_NEGATIVE = ("model.freeze", "runtime.seed", "random_walk.steps", "refine.iterations")
 
@@ -47,8 +47,8 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
             )
     if recipe.data.source == "voc" and not recipe.data.root:
         raise SBNetError(
-            f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of the VOC layout "
-            "with JPEGImages and ImageSets/Segmentation/train.txt"
+            f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of the VOC "
+            "layout with JPEGImages and ImageSets/Segmentation/train.txt"
         )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,11 +18,12 @@ Where = Callable[[str], str]  # dotted key -> "file.yaml, line 7: "
 
 
 def build(kind: type[Settings], values: Mapping[str, Any], where: Where, key: str = "") -> Settings:
-    """`kind(**values)`, nested dataclasses and tuples included. `where` says the place of a dotted key.
+    """`kind(**values)`, nested dataclasses and tuples too. `where` says the place of a dotted key.
 
-    Raises SBNetError naming place, key and value for an unknown key, a wrong type, or what `kind` itself refuses.
+    Raises SBNetError naming place, key and value for an unknown key, a wrong type, or what
+    `kind` itself refuses.
     """
-    types_of = field_types(kind)
+    types_of = field_types(typing.cast(Hashable, kind))
     arguments = {}
     for name, value in values.items():
         dotted = f"{key}.{name}" if key else str(name)
@@ -52,10 +53,10 @@ def unknown_key(dotted: str, choices: typing.Iterable[str]) -> str:
 
 
 @cache
-def field_types(kind: type) -> dict[str, Any]:
+def field_types(kind: Hashable) -> dict[str, Any]:
     """Field name -> type of a dataclass."""
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(typing.cast(type, kind))
+    return {field.name: hints[field.name] for field in dataclasses.fields(typing.cast(type, kind))}
 
 
 def convert(value: Any, kind: Any, where: Where, key: str) -> Any:
@@ -63,7 +64,10 @@ def convert(value: Any, kind: Any, where: Where, key: str) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise _wrong(
-                value, f"settings such as '{next(iter(field_types(typing.cast(type, kind))))}'", where, key
+                value,
+                f"settings such as '{next(iter(field_types(typing.cast(Hashable, kind))))}'",
+                where,
+                key,
             )
         return build(typing.cast(type, kind), value, where, key)
     if typing.get_origin(kind) is tuple:
@@ -75,7 +79,7 @@ def convert(value: Any, kind: Any, where: Where, key: str) -> Any:
 
 
 def _tuple(value: Any, kinds: tuple[Any, ...], where: Where, key: str) -> tuple[Any, ...]:
-    """From a YAML list, `"1,1.5"` or `"[1, 1.5]"`; a single number is a tuple of one where any length may be."""
+    """From a YAML list, `"1,1.5"` or `"[1, 1.5]"`; a lone number is a tuple of one where that may be."""
     items = value
     if isinstance(value, str):
         items = [item.strip() for item in value.strip().strip("()[]").split(",") if item.strip()]

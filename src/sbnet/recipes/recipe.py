@@ -28,7 +28,7 @@ from sbnet.stages.workspace import ModelSettings
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """The built-in scenes: pictures of the two lists, their (height, width), and the seed they follow from."""
+    """The built-in scenes: pictures of the two lists, their (height, width), the seed they follow from."""
 
     train: int = 160
     val: int = 40
@@ -55,7 +55,7 @@ class DataSettings:
 @dataclass(frozen=True)
 class Recipe:
     """about: the evidence (command, hardware, time, measured mIoU), or 'not yet measured'.
-    bootstrap: training of the network that makes the boundary labels (used where train_cam.method is `sbnet`).
+    bootstrap: training of the network that makes the boundary labels, used where train_cam.method is `sbnet`.
     """
 
     name: str
@@ -81,8 +81,8 @@ class Recipe:
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
-    """The packaged recipe of that name, or that of a YAML file or run folder; on top come `overrides`, such as
-    `["train_cam.epochs=3"]` or `{"train_cam.epochs": 3}`.
+    """The packaged recipe of that name, or that of a YAML file or run folder; `overrides` come on top, such
+    as `["train_cam.epochs=3"]` or `{"train_cam.epochs": 3}`.
 
     Raises SBNetError for an unknown recipe, key or value, naming file, line, and what it should be.
     """

@@ -60,7 +60,7 @@ def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
 
 
 def find(name_or_path: str, beside: Path | None = None) -> Path:
-    """The file of a packaged recipe's name, of a YAML path (also relative to `beside`), or of a run folder."""
+    """The file of a packaged recipe's name, a YAML path (relative to `beside` too), or a run folder."""
     packaged = FOLDER / f"{name_or_path}.yaml"
     if name_or_path in names():
         return packaged
@@ -122,7 +122,7 @@ def _read_one(path: Path) -> Source:
     return source
 
 
-def _note_lines(node: yaml.Node, path: Path, above: str, places: dict[str, str]) -> None:
+def _note_lines(node: yaml.Node | None, path: Path, above: str, places: dict[str, str]) -> None:
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:

@@ -19,11 +19,12 @@ from sbnet.data.labels import VOC_CLASSES, read_class_names
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
+from sbnet.metrics.confusion import Absent
 
 ABSENT = {"nan": "left out", "zero": "counted as 0"}  # a class in neither prediction nor truth
 
 
-def evaluate_masks(folder: Path, collection: Collection, *, absent: str = "nan") -> dict[str, Any] | None:
+def evaluate_masks(folder: Path, collection: Collection, *, absent: Absent = "nan") -> dict[str, Any] | None:
     """Metrics of `folder`/NAME.png over the photos that have a true mask; None where none has.
 
     One confusion matrix over all of them; ignore 255. Raises SBNetError for a missing or unfit mask.
@@ -37,7 +38,7 @@ def evaluate_masks(folder: Path, collection: Collection, *, absent: str = "nan")
 
 
 def evaluate_pairs(
-    pairs: Sequence[tuple[Path, Path]], classes: Sequence[str], *, absent: str = "nan"
+    pairs: Sequence[tuple[Path, Path]], classes: Sequence[str], *, absent: Absent = "nan"
 ) -> dict[str, Any]:
     """Metrics of (prediction, truth) mask files, over one confusion matrix."""
     count = len(classes)
@@ -58,12 +59,12 @@ def evaluate_folders(
     *,
     classes: Path | None = None,
     names: Path | None = None,
-    absent: str = "nan",
+    absent: Absent = "nan",
 ) -> dict[str, Any]:
     """Metrics of `predictions`/NAME.png against `truth`/NAME.png.
 
-    classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file with a
-    name a line, each of which both folders must have; by default the names that both have.
+    classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file
+    with a name a line, each of which both folders must have; by default the names that both have.
     """
     files = [_masks(folder) for folder in (predictions, truth)]
     beside = next(
@@ -107,12 +108,12 @@ def _listed(path: Path) -> list[tuple[int, str]]:
 
 
 def evaluate_scores(
-    folder: Path, collection: Collection, *, background_alpha: float, absent: str = "nan"
+    folder: Path, collection: Collection, *, background_alpha: float, absent: Absent = "nan"
 ) -> dict[str, Any] | None:
     """Metrics of the CAMs `folder`/NAME.npz at the best background score, with the curve over all of them.
 
-    `miou_at_setting`: at the score nearest to where the background (1 - m)^background_alpha and a score m are equal,
-    which is where the recipe's own background cuts. None where no photo has a true mask.
+    `miou_at_setting`: at the score nearest to where the background (1 - m)^background_alpha and a score m are
+    equal, which is where the recipe's own background cuts. None where no photo has a true mask.
     """
     known = _with_truth(collection)
     if not known:
@@ -131,11 +132,10 @@ def evaluate_scores(
     for scores, classes, truth in map_unordered(read, known, workers=cpu_count()):
         sweep.add(scores, classes, truth)
     thresholds = np.asarray(sweep.thresholds, float)
-    confusions = sweep.confusions()
-    curve = [metrics.summary(c, collection.classes, absent=absent)["miou"] for c in confusions]
-    best = max(range(len(curve)), key=lambda index: curve[index] or 0.0)
+    curve = [float(miou) if np.isfinite(miou) else None for miou in sweep.curve(absent=absent)]
+    best = int(np.argmax(np.equal(thresholds, sweep.best(absent=absent)[0])))
     setting = int(np.abs(thresholds - equal_score(background_alpha)).argmin())
-    return _facts(confusions[best], collection.classes, absent, len(known)) | {
+    return _facts(sweep.confusions()[best], collection.classes, absent, len(known)) | {
         "threshold": float(thresholds[best]),
         "thresholds": thresholds.round(4).tolist(),
         "curve": curve,
@@ -154,7 +154,7 @@ def equal_score(background_alpha: float) -> float:
     return low
 
 
-def _facts(confusion: np.ndarray, classes: Sequence[str], absent: str, photos: int) -> dict[str, Any]:
+def _facts(confusion: np.ndarray, classes: Sequence[str], absent: Absent, photos: int) -> dict[str, Any]:
     return metrics.summary(confusion, classes, absent=absent) | {"absent": ABSENT[absent], "photos": photos}
 
 
