@@ -45,7 +45,9 @@ class Runtime:
 
     def torch_device(self) -> torch.device:
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise SBNetError("runtime.device: 'cuda' is asked for, but PyTorch sees no GPU; use device=auto or cpu")
+            raise SBNetError(
+                "runtime.device: 'cuda' is asked for, but PyTorch sees no GPU; use device=auto or cpu"
+            )
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)

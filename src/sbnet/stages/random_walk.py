@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sbnet import ops
+from sbnet.data.collection import Photo
+from sbnet.data.files import read_scores, write_label
+from sbnet.engine.inference import infer_photos
+from sbnet.interop.checkpoint import load_model
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores", "network")
@@ -21,5 +32,52 @@ class Settings:
     crf: bool = False
 
 
-def run(settings: Settings, workspace: Workspace) -> dict[str, object]:
-    raise NotImplementedError
+def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
+    fabric = workspace.runtime.fabric()
+    network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
+    masks = workspace.folder / "masks"
+    masks.mkdir(parents=True, exist_ok=True)
+
+    @torch.inference_mode()
+    def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
+        stored = read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
+        foreground = torch.from_numpy(stored.scores).to(fabric.device)
+        scores = torch.cat([ops.background_score(foreground, alpha=settings.background_alpha), foreground])
+        walked = walk(network, pixels, scores, stride=model.output_stride, settings=settings).cpu().numpy()
+        return lambda: write_label(
+            masks / f"{photo.name}.png", _cut(walked, pixels, stored.classes, settings)
+        )
+
+    todo = [photo for photo in workspace.train.photos if not (masks / f"{photo.name}.png").exists()]
+    infer_photos("random walk", todo, compute, workers=workspace.runtime.worker_count)
+    return {"photos": len(workspace.train.photos)}
+
+
+def walk(
+    network: torch.nn.Module, pixels: np.ndarray, scores: torch.Tensor, *, stride: int, settings: Settings
+) -> torch.Tensor:
+    """scores (K, H, W), background first -> the same shape after the walk on the network's grid.
+
+    Photo (normalised) and scores are padded with zeros at right and bottom to a multiple of the stride.
+    """
+    height, width = pixels.shape[:2]
+    padding = (0, -width % stride, 0, -height % stride)
+    photo = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(scores.device)
+    image = functional.pad(network.normalization(photo), padding)  # type: ignore[operator]
+    affinity = network(image.contiguous(memory_format=torch.channels_last)).affinity[0].float()
+    coarse = functional.avg_pool2d(functional.pad(scores, padding)[None], stride)[0]
+    radius = ops.grid_radius(*coarse.shape[-2:])
+    walked = ops.random_walk(
+        coarse, affinity, radius=radius, sharpness=settings.sharpness, steps=settings.steps
+    )
+    size = (coarse.shape[-2] * stride, coarse.shape[-1] * stride)
+    large = functional.interpolate(walked[None], size, mode="bilinear", align_corners=False)[0]
+    return large[:, :height, :width]
+
+
+def _cut(walked: np.ndarray, pixels: np.ndarray, classes: np.ndarray, settings: Settings) -> np.ndarray:
+    """The mask of whole-dataset ids, after the CRF where it is asked for."""
+    if settings.crf:
+        walked = ops.DenseCRF(pixels).marginals(np.ascontiguousarray(walked, dtype=np.float32))
+    return np.concatenate([[0], classes]).astype(np.uint8)[walked.argmax(0)]

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
+
+from sbnet.data.collection import Photo
+from sbnet.data.files import read_scores, write_label
+from sbnet.data.image import read_photo
+from sbnet.engine.parallel import map_unordered
+from sbnet.engine.progress import photo_progress
+from sbnet.ops import DenseCRF, background_score, confident_labels
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
@@ -25,5 +35,25 @@ class Settings:
     bilateral: tuple[float, float, float] = (80.0, 13.0, 10.0)
 
 
-def run(settings: Settings, workspace: Workspace) -> dict[str, object]:
-    raise NotImplementedError
+def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    labels, masks = workspace.folder / "labels", workspace.folder / "masks"
+    for folder in (labels, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    alphas = (settings.low_alpha, settings.high_alpha, settings.mask_alpha)
+
+    def refine(photo: Photo) -> None:
+        stored = read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
+        scores, classes = torch.from_numpy(stored.scores), stored.classes
+        sets = torch.stack([torch.cat([background_score(scores, alpha=alpha), scores]) for alpha in alphas])
+        crf = DenseCRF(read_photo(photo.path), gaussian=settings.gaussian, bilateral=settings.bilateral)
+        low, high, middle = crf.marginals(sets.numpy(), iterations=settings.iterations)
+        write_label(
+            masks / f"{photo.name}.png", np.concatenate([[0], classes]).astype(np.uint8)[middle.argmax(0)]
+        )
+        write_label(labels / f"{photo.name}.png", confident_labels(low, high, classes))
+
+    todo = [photo for photo in workspace.train.photos if not (labels / f"{photo.name}.png").exists()]
+    done = map_unordered(refine, todo, workers=workspace.runtime.worker_count)
+    for _ in photo_progress("refine with the CRF", done, len(todo)):
+        pass
+    return {"photos": len(workspace.train.photos)}

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from sbnet import losses, ops
+from sbnet.data.dataset import TrainingSet
+from sbnet.data.transforms import TrainTransform
+from sbnet.engine.fit import fit
+from sbnet.engine.optimizer import Plan
+from sbnet.interop.checkpoint import save_model
+from sbnet.models import build
+from sbnet.ops.label_grid import label_grid
 from sbnet.stages.workspace import Workspace
 
 READS = ("labels",)
@@ -11,8 +24,9 @@ READS = ("labels",)
 
 @dataclass(frozen=True)
 class Settings:
-    """Names as in train_cam. radius: pairs of pixels nearer than this on the feature grid."""
+    """Names as in train_cam. stride: pixels a cell of the affinity grid, 8 or 16 (the ResNets have 8)."""
 
+    stride: int = 8
     epochs: int = 8
     batch: int = 8
     accumulate: int = 1
@@ -24,5 +38,49 @@ class Settings:
     checkpoint_every: int = 100
 
 
-def run(settings: Settings, workspace: Workspace) -> dict[str, object]:
-    raise NotImplementedError
+def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    classes = len(workspace.train.classes)
+    model = build(
+        f"affinitynet-{workspace.model.backbone}",
+        classes=classes,
+        weights=workspace.model.weights,
+        stride=settings.stride,
+        freeze=workspace.model.freeze,
+    )
+    photos = TrainingSet(
+        workspace.train,
+        TrainTransform(crop=settings.crop, long_side=settings.long_side, normalization=model.normalization),
+        seed=workspace.runtime.seed,
+        label_folder=workspace.inputs["labels"] / "labels",
+    )
+
+    def objective(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Labels vote in each cell of the feature grid; pairs are counted over the whole batch."""
+        affinity = network(batch["image"].contiguous(memory_format=torch.channels_last)).affinity
+        grid = label_grid(batch["label"], stride=model.output_stride, classes=classes)
+        radius = ops.grid_radius(*grid.shape[-2:])
+        pairs = [
+            torch.stack(kind)
+            for kind in zip(*(ops.pair_labels(label, radius=radius) for label in grid), strict=True)
+        ]
+        return {"affinity": losses.affinity(affinity.float(), *pairs)}
+
+    facts = fit(
+        model,
+        photos,
+        objective,
+        plan=Plan(
+            settings.epochs,
+            settings.batch,
+            settings.accumulate,
+            settings.learning_rate,
+            settings.momentum,
+            settings.weight_decay,
+        ),
+        runtime=workspace.runtime,
+        folder=workspace.folder,
+        title="train AffinityNet",
+        checkpoint_every=settings.checkpoint_every,
+    )
+    save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
+    return facts

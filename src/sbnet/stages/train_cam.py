@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sbnet import losses, ops
+from sbnet.data.dataset import TrainingSet
+from sbnet.data.transforms import TrainTransform
+from sbnet.engine.fit import fit
+from sbnet.engine.optimizer import Plan
+from sbnet.errors import SBNetError, did_you_mean
+from sbnet.interop.checkpoint import save_model
+from sbnet.models import build
 from sbnet.stages.workspace import Workspace
+
+METHODS = {
+    "cam": frozenset({"class"}),
+    "seam": frozenset({"class", "min_pool", "equivariance", "cross"}),
+    "sbnet": frozenset({"class", "min_pool", "equivariance", "cross", "boundary", "smoothness"}),
+}
+BOUNDARY_MAKERS = ("change", "window")
+SHRINK = 0.3  # size of view 2 relative to view 1 (SEAM, section 4.2)
 
 READS: tuple[str, ...] = ()  # "boundaries" besides, where the method is sbnet
 
@@ -15,7 +37,7 @@ class Settings:
     epochs, batch, accumulate: passes over the photos; photos a step; steps whose gradients are summed.
     learning_rate, momentum, weight_decay: SGD with polynomial decay of power 0.9.
     crop, long_side: training crop and the range of random long sides, pixels.
-    boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 10, the second for the first-order term).
+    boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
     boundary_width: pixels on both sides of a label change that count as boundary.
     boundary_maker: `change` (label changes) or `window` (class shares in a 13 x 13 window, as BES).
     boundaries: a folder of confident-label PNGs made elsewhere; '' makes them with the bootstrap network.
@@ -31,12 +53,91 @@ class Settings:
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
     boundary_weight: float = 0.01
-    smoothness_weight: float = 10.0
-    boundary_width: int = 1
+    smoothness_weight: float = 1.0
+    boundary_width: int = 3
     boundary_maker: str = "change"
     boundaries: str = ""
     checkpoint_every: int = 100
 
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("method", self.method, tuple(METHODS)),
+            ("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS),
+        ):
+            if value not in choices:
+                raise SBNetError(
+                    f"{name}: '{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}"
+                )
 
-def run(settings: Settings, workspace: Workspace) -> dict[str, object]:
-    raise NotImplementedError
+
+def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    model = build(
+        f"sbnet-{workspace.model.backbone}",
+        classes=len(workspace.train.classes),
+        weights=workspace.model.weights,
+        stride=workspace.model.stride,
+        freeze=workspace.model.freeze,
+    )
+    with_boundaries = settings.method == "sbnet"
+    photos = TrainingSet(
+        workspace.train,
+        TrainTransform(crop=settings.crop, long_side=settings.long_side, normalization=model.normalization),
+        seed=workspace.runtime.seed,
+        label_folder=workspace.inputs["boundaries"] / "labels" if with_boundaries else None,
+        canny=with_boundaries,
+        shrink=SHRINK,
+    )
+    facts = fit(
+        model,
+        photos,
+        Objective(settings, len(workspace.train.classes)),
+        plan=Plan(
+            settings.epochs,
+            settings.batch,
+            settings.accumulate,
+            settings.learning_rate,
+            settings.momentum,
+            settings.weight_decay,
+        ),
+        runtime=workspace.runtime,
+        folder=workspace.folder,
+        title=f"train CAM network ({settings.method})",
+        checkpoint_every=settings.checkpoint_every,
+    )
+    save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
+    return facts
+
+
+class Objective:
+    """The loss terms of one batch: both views through the network, then the terms that the method has."""
+
+    def __init__(self, settings: Settings, classes: int) -> None:
+        self._settings, self._classes = settings, classes
+        self._terms = METHODS[settings.method]
+
+    def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        settings, images = self._settings, batch["image"].contiguous(memory_format=torch.channels_last)
+        if settings.method == "cam":
+            full = model(images, boundary=False, refine=False)
+            return losses.structure_aware(full, None, batch["labels"], terms=self._terms)
+        size = [int(side * SHRINK) for side in images.shape[-2:]]
+        shrunk = functional.interpolate(images, size, mode="bilinear", align_corners=True)
+        if settings.method == "seam":
+            full, small = model(images, boundary=False), model(shrunk, boundary=False)
+            return losses.structure_aware(full, small, batch["labels"], terms=self._terms)
+        full, small = model(images, batch["canny"]), model(shrunk, batch["canny_small"])
+        return losses.structure_aware(
+            full,
+            small,
+            batch["labels"],
+            self._boundaries(batch["label"]),
+            terms=self._terms,
+            boundary_weight=settings.boundary_weight,
+            smoothness_weight=settings.smoothness_weight,
+        )
+
+    def _boundaries(self, label: Tensor) -> Tensor:
+        """Boundary maps of the cropped confident labels, made on the training device."""
+        if self._settings.boundary_maker == "window":
+            return ops.window_boundaries(label, classes=self._classes)
+        return ops.label_boundaries(label, classes=self._classes, width=self._settings.boundary_width)

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from sbnet import losses
+from sbnet.data.dataset import TrainingSet
+from sbnet.data.transforms import TrainTransform
+from sbnet.engine.fit import fit
+from sbnet.engine.optimizer import Plan
+from sbnet.errors import SBNetError, did_you_mean
+from sbnet.interop.checkpoint import save_model
+from sbnet.models import build
 from sbnet.stages.workspace import Workspace
+
+LABELS = ("pseudo", "truth")
 
 READS = ("labels",)
 
@@ -29,6 +44,54 @@ class Settings:
     scale: tuple[float, float] = (0.5, 1.5)
     checkpoint_every: int = 100
 
+    def __post_init__(self) -> None:
+        if self.labels not in LABELS:
+            raise SBNetError(
+                f"train_segmenter.labels: '{self.labels}' is not one of {', '.join(LABELS)}{did_you_mean(self.labels, LABELS)}"
+            )
 
-def run(settings: Settings, workspace: Workspace) -> dict[str, object]:
-    raise NotImplementedError
+
+def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    model = build(
+        f"deeplabv2-{settings.backbone or workspace.model.backbone}",
+        classes=len(workspace.train.classes),
+        weights=settings.weights,
+        stride=workspace.model.stride,
+        freeze=workspace.model.freeze,
+        scales=settings.scales,
+    )
+    photos = TrainingSet(
+        workspace.train,
+        TrainTransform(
+            crop=settings.crop, scale=settings.scale, jitter=None, normalization=model.normalization
+        ),
+        seed=workspace.runtime.seed,
+        label_folder=None if settings.labels == "truth" else workspace.inputs["labels"] / "masks",
+        truth=settings.labels == "truth",
+    )
+
+    def objective(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        output = network(batch["image"].contiguous(memory_format=torch.channels_last))
+        return {"segmentation": losses.multi_scale_cross_entropy(output.per_scale, batch["label"])}
+
+    plan = Plan(
+        settings.epochs,
+        settings.batch,
+        settings.accumulate,
+        settings.learning_rate,
+        settings.momentum,
+        settings.weight_decay,
+        hold=10,
+    )
+    facts = fit(
+        model,
+        photos,
+        objective,
+        plan=plan,
+        runtime=workspace.runtime,
+        folder=workspace.folder,
+        title="train segmenter",
+        checkpoint_every=settings.checkpoint_every,
+    )
+    save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
+    return facts

@@ -1,0 +1,119 @@
+"""The one training loop: every network of a run is trained by `fit`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.engine.log import Meter, TrainingLog
+from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
+from sbnet.engine.progress import training_progress
+from sbnet.engine.resume import load_checkpoint, save_checkpoint
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
+
+LOG_EVERY = 10  # optimiser steps a row of the log
+Losses = Callable[[nn.Module, Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+def fit(
+    model: nn.Module,
+    photos: TrainingSet,
+    losses: Losses,
+    *,
+    plan: Plan,
+    runtime: Runtime,
+    folder: Path,
+    title: str,
+    checkpoint_every: int = 100,
+) -> dict[str, Any]:
+    """Train `model` in place on `photos`; `losses(model, batch)` gives the terms whose sum is minimised.
+
+    Writes `log.csv` and `checkpoint.pt` (model, optimiser, position, random state) into `folder`; found there, the
+    checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine
+    and settings). Returns facts: steps, photos, seconds of this call.
+
+    Raises SBNetError where a loss is not finite, naming the term, and where there is no photo.
+    """
+    if not len(photos):
+        raise SBNetError(f"{title}: there is no photo to train on; check the train list")
+    fabric = runtime.fabric()
+    torch.manual_seed(runtime.seed)
+    per_epoch = EpochSampler.batches_per_epoch(len(photos), plan.batch)
+    steps = max(1, plan.epochs * per_epoch // plan.accumulate)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    network, optimizer = fabric.setup(model, build_optimizer(model, plan))
+    checkpoint = folder / "checkpoint.pt"
+    step = load_checkpoint(checkpoint, model, optimizer) if checkpoint.exists() else 0
+    batches = _batches(photos, plan, runtime, fabric, first=step * plan.accumulate)
+    log = TrainingLog(folder / "log.csv", start=step, tensorboard=runtime.tensorboard)
+    started, first, meter = time.perf_counter(), step, Meter()
+    with training_progress(title, steps, start=step) as progress:
+        while step < steps:
+            rate = set_learning_rate(optimizer, plan, step, steps)
+            optimizer.zero_grad(set_to_none=True)
+            for _ in range(plan.accumulate):
+                terms = losses(network, next(batches))
+                _check_finite(terms, title, step)
+                fabric.backward(torch.stack(tuple(terms.values())).sum() / plan.accumulate)
+                meter.add(terms, plan.batch)
+            optimizer.step()
+            step += 1
+            if step % LOG_EVERY == 0 or step == steps:
+                row = {
+                    "step": step,
+                    "epoch": round(step * plan.accumulate / per_epoch, 3),
+                    "lr": rate,
+                    **meter.flush(),
+                }
+                log.write(row)
+                progress(step, row)
+            if step % checkpoint_every == 0 and step < steps:
+                save_checkpoint(checkpoint, model, optimizer, step)
+    log.close()
+    return {
+        "steps": steps,
+        "photos": len(photos),
+        "training_seconds": round(time.perf_counter() - started, 1),
+        "photos_per_second": round(
+            (step - first) * plan.batch * plan.accumulate / max(time.perf_counter() - started, 1e-9), 2
+        ),
+    }
+
+
+def _batches(photos: TrainingSet, plan: Plan, runtime: Runtime, fabric: Any, *, first: int) -> Iterator[Any]:
+    """All batches from number `first` on, on the device. The loader's own generator leaves torch's state alone."""
+    sampler = EpochSampler(
+        len(photos), epochs=plan.epochs, seed=runtime.seed, batch_size=plan.batch, first=first
+    )
+    loader = DataLoader(
+        photos,
+        batch_sampler=sampler,
+        num_workers=runtime.worker_count,
+        collate_fn=collate,
+        worker_init_fn=seed_worker,
+        pin_memory=fabric.device.type == "cuda",
+        generator=torch.Generator().manual_seed(runtime.seed),
+    )
+    for batch in loader:
+        yield {
+            key: value.to(fabric.device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in batch.items()
+        }
+
+
+def _check_finite(terms: Mapping[str, Tensor], title: str, step: int) -> None:
+    bad = [name for name, value in terms.items() if not torch.isfinite(value)]
+    if bad:
+        raise SBNetError(
+            f"{title}: the loss term '{bad[0]}' is {terms[bad[0]].item()} at step {step}. The last checkpoint is kept. "
+            "Lower learning_rate, or set runtime.precision=32"
+        )

@@ -1,0 +1,86 @@
+"""The training log: a CSV file that grows a row at a time, and TensorBoard by choice."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sbnet.data.files import atomic_write
+from sbnet.errors import SBNetError
+
+
+class Meter:
+    """Means of the loss terms and the rate since the last `flush`."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._passes = self._photos = 0
+        self._since = time.perf_counter()
+
+    def add(self, terms: Mapping[str, Tensor], photos: int) -> None:
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.item()
+        self._passes += 1
+        self._photos += photos
+
+    def flush(self) -> dict[str, float]:
+        """photos_per_second, loss (the sum), then each term's mean; and begin anew."""
+        means = {name: total / self._passes for name, total in self._sums.items()}
+        rate = self._photos / (time.perf_counter() - self._since)
+        self._reset()
+        return {"photos_per_second": rate, "loss": sum(means.values()), **means}
+
+
+class TrainingLog:
+    """Rows of numbers at `path`. Rows past `start` are dropped, so that a resumed run writes them anew."""
+
+    def __init__(self, path: Path, *, start: int = 0, tensorboard: bool = False) -> None:
+        self.path = path
+        self._keep_rows_until(start)
+        self._writer = _tensorboard_writer(path.parent) if tensorboard else None
+
+    def _keep_rows_until(self, step: int) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open(newline="") as file:
+            rows = list(csv.reader(file))
+        kept = rows[:1] + [row for row in rows[1:] if row and row[0].isdigit() and int(row[0]) <= step]
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows(kept)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row; the first one's keys become the header."""
+        fresh = not self.path.exists() or self.path.stat().st_size == 0
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if fresh:
+                writer.writeheader()
+            writer.writerow(
+                {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+            )
+        if self._writer is not None:
+            for key, value in row.items():
+                if key != "step":
+                    self._writer.add_scalar(key, value, row["step"])
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SBNetError(
+            "runtime.tensorboard: TensorBoard is not installed; pip install 'sbnet[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]

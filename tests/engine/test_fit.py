@@ -1,0 +1,124 @@
+"""The training loop on a tiny network: resume, accumulation, and what stops it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sbnet.data.collection import Collection, Photo
+from sbnet.data.dataset import TrainingSet
+from sbnet.data.transforms import TrainTransform
+from sbnet.engine.fit import fit
+from sbnet.engine.optimizer import Plan
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
+
+RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)
+
+
+class Tiny(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv, self.dropout = nn.Conv2d(3, 4, 3), nn.Dropout(0.5)
+        self.head = nn.Linear(4, 2, bias=False)
+
+    def forward(self, images):
+        return self.head(self.dropout(self.conv(images).relu().mean((2, 3))))
+
+    def parameter_groups(self):
+        return [
+            [("conv.weight", self.conv.weight)],
+            [("conv.bias", self.conv.bias)],
+            [("head.weight", self.head.weight)],
+            [],
+        ]
+
+
+def photos(folder, count=7):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    listed = []
+    for index in range(count):
+        path = folder / f"{index}.png"
+        Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(path)
+        listed.append(Photo(str(index), path, (1 + index % 2,), None))
+    collection = Collection(("background", "a", "b"), tuple(listed), "tiny")
+    normalization = lambda photo: photo.float() / 255  # noqa: E731
+    return TrainingSet(
+        collection, TrainTransform(crop=16, long_side=(16, 32), normalization=normalization), seed=3
+    )
+
+
+def class_loss(network, batch):
+    return {"class": nn.functional.multilabel_soft_margin_loss(network(batch["image"]), batch["labels"])}
+
+
+def train(model, data, folder, losses=class_loss, **changes):
+    folder.mkdir(exist_ok=True)
+    plan = Plan(
+        **{
+            "epochs": 4,
+            "batch": 2,
+            "accumulate": 1,
+            "learning_rate": 0.05,
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            **changes,
+        }
+    )
+    return fit(
+        model, data, losses, plan=plan, runtime=RUNTIME, folder=folder, title="tiny", checkpoint_every=5
+    )
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+@pytest.mark.parametrize("kill_at", [1, 5, 7, 11])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, kill_at, accumulate):
+    data = photos(tmp_path)
+    whole, halves = Tiny(), Tiny()
+    train(whole, data, tmp_path / "whole", accumulate=accumulate)
+    calls = 0
+
+    def dies(network, batch):
+        nonlocal calls
+        calls += 1
+        if calls > kill_at:
+            raise Killed
+        return class_loss(network, batch)
+
+    with pytest.raises(Killed):
+        train(halves, data, tmp_path / "halves", dies, accumulate=accumulate)
+    resumed = Tiny()
+    train(resumed, data, tmp_path / "halves", accumulate=accumulate)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    steps = [row.split(",")[0] for row in (tmp_path / "halves" / "log.csv").read_text().splitlines()]
+    assert steps == [row.split(",")[0] for row in (tmp_path / "whole" / "log.csv").read_text().splitlines()]
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
+    def explodes(network, batch):
+        return {**class_loss(network, batch), "boundary": network(batch["image"]).sum() * float("nan")}
+
+    with pytest.raises(SBNetError, match="'boundary' is nan at step 0"):
+        train(Tiny(), photos(tmp_path), tmp_path / "run", explodes)
+
+
+def test_no_photo_is_told(tmp_path):
+    with pytest.raises(SBNetError, match="no photo"):
+        train(Tiny(), photos(tmp_path, count=0), tmp_path / "run")
+
+
+def test_a_foreign_checkpoint_is_named_and_kept(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(SBNetError, match=r"checkpoint\.pt"):
+        train(Tiny(), photos(tmp_path), folder)
+    assert (folder / "checkpoint.pt").read_bytes() == b"not a checkpoint"
