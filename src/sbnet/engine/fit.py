@@ -48,7 +48,7 @@ def fit(
     torch.manual_seed(runtime.seed)
     per_epoch = EpochSampler.batches_per_epoch(len(photos), plan.batch)
     steps = max(1, plan.epochs * per_epoch // plan.accumulate)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     model.train()
     network, optimizer = fabric.setup(model, build_optimizer(model, plan))
     checkpoint = folder / "checkpoint.pt"

@@ -83,4 +83,4 @@ def _tensorboard_writer(folder: Path) -> Any:
         raise SBNetError(
             "runtime.tensorboard: TensorBoard is not installed; pip install 'sbnet[tensorboard]'"
         ) from error
-    return SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"))

@@ -23,7 +23,7 @@ class SegmenterPredictor:
         self, model: nn.Module, *, runtime: Runtime, scales: Sequence[float] = (1.0,), mirror: bool = False
     ) -> None:
         self._fabric = runtime.fabric()
-        self._network = self._fabric.setup_module(model.eval().to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        self._network = self._fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
         self._scales, self._mirror = tuple(scales), mirror
 
     @torch.inference_mode()

@@ -63,7 +63,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
             total = unmirror(cam) if total is None else total + unmirror(cam)
         assert total is not None
         scores = normalize_scores(total).cpu().numpy()
-        return partial(write_scores, scores_folder / f"{photo.name}.npz", scores, photo.classes)
+        return partial(write_scores, scores_folder / f"{photo.name}.npz", scores, np.array(photo.classes))
 
     todo = [photo for photo in workspace.train.photos if not (scores_folder / f"{photo.name}.npz").exists()]
     infer_photos("infer CAMs", todo, compute, workers=workspace.runtime.worker_count)

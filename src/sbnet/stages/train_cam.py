@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         workspace.train,
         TrainTransform(crop=settings.crop, long_side=settings.long_side, normalization=model.normalization),
         seed=workspace.runtime.seed,
-        label_folder=workspace.inputs["boundaries"] / "labels" if with_boundaries else None,
+        label_folder=_boundary_labels(settings, workspace) if with_boundaries else None,
         canny=with_boundaries,
         shrink=SHRINK,
     )
@@ -106,6 +107,10 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     )
     save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
     return facts
+
+
+def _boundary_labels(settings: Settings, workspace: Workspace) -> Path:
+    return Path(settings.boundaries) if settings.boundaries else workspace.inputs["boundaries"] / "labels"
 
 
 class Objective:

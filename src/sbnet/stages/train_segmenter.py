@@ -47,7 +47,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.labels not in LABELS:
             raise SBNetError(
-                f"train_segmenter.labels: '{self.labels}' is not one of {', '.join(LABELS)}{did_you_mean(self.labels, LABELS)}"
+                f"train_segmenter.labels: '{self.labels}' is not one of {', '.join(LABELS)}"
+                f"{did_you_mean(self.labels, LABELS)}"
             )
 
 
