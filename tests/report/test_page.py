@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_broken_inputs_are_named(run: Path, train: Collection, val: Collection) 
     assert "recipe.yaml cannot be read" in page
     assert page.count('class="broken"') == 3 + 1 + 1
     assert "step 8" in page
+
+
+def test_boundary_labels_from_elsewhere(run: Path, train: Collection) -> None:
+    (run / "bootstrap_refine/labels").rename(run.parent / "{elsewhere}")
+    assert "Boundary map" not in write_report(run, train=train, val=None).read_text()
+    settings = {"boundaries": str(run.parent / "{elsewhere}"), "boundary_maker": "window"}
+    (run / "train_cam/state.json").write_text(json.dumps({"settings": settings}))
+    page = write_report(run, train=train, val=None).read_text()
+    assert page.count('alt="Boundary map of') == 3
 
 
 def test_metrics_of_odd_shapes(run: Path, train: Collection) -> None:

@@ -68,7 +68,9 @@ def _galleries(
     folder: RunFolder, curves: list[Curve], train: Collection, val: Collection | None, count: int
 ) -> list[rows.Gallery]:
     settings = next((step.settings for step in folder.steps if step.name == "train_cam"), {})
+    elsewhere = settings.get("boundaries")
     columns = rows.train_columns(
+        boundary_labels=str(Path(elsewhere).resolve()) if elsewhere else "bootstrap_refine/labels",
         boundary_maker="window" if settings.get("boundary_maker") == "window" else "change",
         boundary_width=max(1, int(tables.number(settings.get("boundary_width")) or 1)),
         thresholds={curve.stage: curve.best for curve in curves},

@@ -79,10 +79,11 @@ def gallery(
 
 
 def train_columns(
-    *, boundary_maker: str, boundary_width: int, thresholds: Mapping[str, float]
+    *, boundary_labels: str, boundary_maker: str, boundary_width: int, thresholds: Mapping[str, float]
 ) -> list[Column]:
     """The chain on a training photo.
 
+    boundary_labels: folder of the labels that the boundary maps are made of, from the run folder on.
     boundary_maker, boundary_width: as `pictures.boundary_picture` takes them. thresholds: stage name -> where
     the rim of its CAMs is drawn.
     """
@@ -96,9 +97,7 @@ def train_columns(
     return [
         Column("Photo", "and its image labels", "", cells.draw_photo),
         cam("Bootstrap CAM", "trained without boundaries", "bootstrap_cam", "bootstrap_infer_cam"),
-        Column(
-            "Boundary map", "from bootstrap labels, striped: unknown", "bootstrap_refine/labels/{}.png", lines
-        ),
+        Column("Boundary map", "trained on; striped: unknown", f"{boundary_labels}/{{}}.png", lines),
         Column("Boundary, predicted", "by the network", "train_cam/boundaries/{}.png", cells.draw_grey),
         cam("CAM", "class colour by score", "cam", "infer_cam"),
         Column("CRF labels", "confident; striped: left open", "refine/labels/{}.png", cells.draw_label),
@@ -129,5 +128,5 @@ def _cells(run: Path, photo: Photo, columns: Sequence[Column], *, classes: int) 
         canvas = cells.open_canvas(photo, classes=classes)
     except SBNetError as error:
         return [Cell(note=str(error), broken=True)] + [Cell(note="-") for _ in columns[1:]]
-    paths = [run / column.pattern.format(photo.name) if column.pattern else None for column in columns]
+    paths = [run / column.pattern.replace("{}", photo.name) if column.pattern else None for column in columns]
     return [cells.draw_cell(column.draw, canvas, path) for column, path in zip(columns, paths, strict=True)]
