@@ -1,0 +1,155 @@
+"""The CAM network's losses against the golden numbers, plain formulas, and their switches."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import golden_numbers
+from sbnet.losses import TERMS, structure_aware
+from sbnet.losses.boundary import smoothness
+from sbnet.losses.present import Present
+from sbnet.losses.seam import min_pool
+
+RAW = ("cam1", "cam_rv1", "edge1", "cam2", "cam_rv2", "edge2")
+
+
+def reference_terms(numbers):
+    def mean(name):
+        return (float(numbers[f"value_{name}1"]) + float(numbers[f"value_{name}2"])) / 2
+
+    named = {"equivariance": "er", "cross": "ecr", "boundary": "ct"}
+    terms = {term: float(numbers[f"value_loss_{name}"]) for term, name in named.items()}
+    terms |= {"class": mean("loss_cls"), "min_pool": mean("loss_rvmin")}
+    return terms | {"smoothness": float(numbers["value_smoothness_loss"])}
+
+
+@pytest.mark.parametrize("seed", golden_numbers.SEEDS)
+def test_reference_values_and_gradients(seed):
+    numbers = golden_numbers.load("sb_losses", seed)
+    raw = [torch.from_numpy(numbers[name]).requires_grad_() for name in RAW]
+    boundaries = torch.from_numpy(numbers["boundary"]).float()
+    losses = structure_aware(raw[:3], raw[3:], torch.from_numpy(numbers["label"]), boundaries)
+    assert tuple(losses) == TERMS
+    total = sum(losses.values())
+    assert total.item() == pytest.approx(float(numbers["value_loss"]), rel=1e-5)
+    expected = reference_terms(numbers)
+    for term in TERMS:
+        assert losses[term].item() == pytest.approx(expected[term], rel=1e-5), term
+    total.backward()
+    for name, tensor in zip(RAW, raw, strict=True):
+        gradient = numbers[f"grad_{name}"]
+        np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=1e-4 * np.abs(gradient).max())
+
+
+def example(classes=4, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(3)
+    views = [[torch.randn(3, classes, *size, generator=generator, dtype=dtype) for _ in range(3)]
+             for size in ((10, 12), (3, 4))]  # fmt: skip
+    labels = torch.zeros(3, classes - 1)
+    labels[0, 0] = labels[1, 0] = labels[1, 2] = 1  # the third image has no class
+    return views, labels, torch.rand(3, classes, 10, 12, generator=generator, dtype=dtype)
+
+
+def test_any_number_of_classes_and_named_outputs():
+    views, labels, boundaries = example()
+    plain = structure_aware(*views, labels, boundaries)
+    names = ("cam", "refined_cam", "boundary_fused")
+    named = [SimpleNamespace(**dict(zip(names, view, strict=True))) for view in views]
+    for term, value in structure_aware(*named, labels, boundaries).items():
+        assert torch.equal(value, plain[term])
+        assert value.isfinite()
+
+
+def test_gradients():
+    """Of all terms but "cross", whose target carries none; the golden gradients cover it."""
+    views, labels, boundaries = example()
+    raw = [tensor.requires_grad_() for view in views for tensor in view]
+    terms = set(TERMS) - {"cross"}
+
+    def total(*values):
+        return sum(structure_aware(values[:3], values[3:], labels, boundaries, terms=terms).values())
+
+    assert torch.autograd.gradcheck(total, raw, fast_mode=True)
+
+
+def test_terms_are_switched_alone():
+    views, labels, boundaries = example()
+    every = structure_aware(*views, labels, boundaries)
+    for term in TERMS:
+        given = boundaries if term in ("boundary", "smoothness") else None
+        alone = structure_aware(*views, labels, given, terms={term})
+        assert list(alone) == [term]
+        assert torch.equal(alone[term], every[term])
+    plain = structure_aware(views[0], None, labels, terms={"class"})["class"]
+    expected = F.multilabel_soft_margin_loss(views[0][0].mean((2, 3))[:, 1:], labels.double())
+    torch.testing.assert_close(plain, expected)
+
+
+def test_weights_scale_their_terms():
+    views, labels, boundaries = example()
+    one = structure_aware(*views, labels, boundaries)
+    other = structure_aware(*views, labels, boundaries, boundary_weight=0.02, smoothness_weight=3)
+    torch.testing.assert_close(other["boundary"], 2 * one["boundary"])
+    torch.testing.assert_close(other["smoothness"], 3 * one["smoothness"])
+
+
+def test_float32_under_autocast():
+    views, labels, boundaries = example(dtype=torch.float32)
+    half = [[tensor.to(torch.bfloat16) for tensor in view] for view in views]
+    raised = [[tensor.float() for tensor in view] for view in half]
+    expected = structure_aware(*raised, labels, boundaries)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = structure_aware(*half, labels, boundaries)
+    for term, value in found.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, expected[term])
+
+
+def test_smoothness_by_convolution():
+    """Every map, absent classes masked, with the filters spelt out."""
+    (view, _), labels, boundaries = example()
+    cam, (b, c, h, w) = view[0], view[0].shape
+    sobel = torch.tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]).double()
+    laplacian = torch.full((3, 3), -1.0).double()
+    laplacian[1, 1] = 8
+    change = [
+        F.conv2d(cam.sigmoid().reshape(-1, 1, h, w), kernel[None, None], padding=1).reshape(b, c, h, w).abs()
+        for kernel in (sobel, sobel.T, laplacian)
+    ]
+    first_x, first_y, second = (
+        torch.sqrt((values * torch.exp(-10 * boundaries)) ** 2 + 1e-6) for values in change
+    )
+    label = F.pad(labels, (1, 0), value=1.0)[:, :, None, None]
+    expected = 10 * ((first_x + first_y) * label).mean() + (second * label).mean()
+    present = Present.of(labels)
+    found = smoothness(present.select(cam), present.select(boundaries), present)
+    torch.testing.assert_close(found, expected)
+
+
+def test_min_pool_by_sorting():
+    (view, _), labels, _ = example()
+    masked = (view[1] * F.pad(labels, (1, 0), value=1.0)[:, :, None, None])[:, 1:]
+    smallest = masked.amax(1).flatten(1).sort().values[:, : 10 * 12 // 4]
+    present = Present.of(labels)
+    torch.testing.assert_close(min_pool(present.select(view[1]), present), smallest.relu().mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"terms": {"clas"}}, "unknown"),
+        ({"small": None, "terms": {"class", "cross"}}, "two views"),
+        ({"boundaries": None}, "boundary maps"),
+        ({"boundary_fused": None}, "boundary head"),
+    ],
+)
+def test_missing_inputs_are_named(change, message):
+    (full, small), labels, boundaries = example()
+    given = {"full": full, "small": small, "labels": labels, "boundaries": boundaries} | change
+    if "boundary_fused" in change:
+        given["full"] = [*full[:2], given.pop("boundary_fused")]
+    with pytest.raises(ValueError, match=message):
+        structure_aware(**given)

@@ -1,0 +1,54 @@
+"""The sweep against an argmax at every threshold."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sbnet import metrics
+from sbnet.errors import SBNetError
+
+CLASSES = 5
+
+
+@st.composite
+def photos(draw):
+    """Scores on a grid of hundredths, so that many are equal to a threshold or to each other."""
+    count = draw(st.integers(0, 3))
+    generator = np.random.default_rng(draw(st.integers(0, 10_000)))
+    scores = (generator.integers(0, 80, (count, 4, 5)) / 100).astype(np.float32)
+    ids = generator.permutation(np.arange(1, CLASSES))[:count]
+    return scores, ids, generator.choice(np.array([0, 1, 2, 3, 4, 255], np.uint8), (4, 5))
+
+
+@given(st.lists(photos(), min_size=1, max_size=3))
+@settings(max_examples=30, deadline=None)
+def test_sweep_is_an_argmax_at_every_threshold(collection):
+    sweep = metrics.ThresholdSweep(CLASSES)
+    for photo in collection:
+        sweep.add(*photo)
+    matrices = sweep.confusions()
+    assert matrices.shape == (60, CLASSES, CLASSES)
+    for threshold, found in zip(np.arange(60) / 100, matrices, strict=True):
+        expected = np.zeros((CLASSES, CLASSES), np.int64)
+        for scores, ids, target in collection:
+            with_background = np.concatenate([np.full((1, 4, 5), threshold, np.float32), scores])
+            prediction = np.concatenate([[0], ids])[with_background.argmax(0)]
+            expected += metrics.confusion(prediction, target, classes=CLASSES)
+        np.testing.assert_array_equal(found, expected)
+    curve = sweep.curve(absent="zero")
+    threshold, best = sweep.best(absent="zero")
+    assert best == curve.max() == curve[round(threshold * 100)]
+
+
+def test_own_thresholds_and_mistakes():
+    sweep = metrics.ThresholdSweep(2, np.array([0.1, 0.5]))
+    scores, target = np.full((1, 2, 2), 0.3), np.ones((2, 2), np.uint8)
+    sweep.add(scores, np.array([1]), target)
+    assert sweep.best() == (pytest.approx(0.1), 1.0)
+    with pytest.raises(ValueError, match="ascending"):
+        metrics.ThresholdSweep(2, np.array([0.5, 0.1]))
+    with pytest.raises(ValueError, match="differ in size"):
+        sweep.add(scores, np.array([1]), target[:1])
+    with pytest.raises(SBNetError, match="class 7"):
+        sweep.add(scores, np.array([1]), target * 7)

@@ -1,0 +1,50 @@
+"""Canny against the golden edge map and on shapes whose edges are known."""
+
+import numpy as np
+import pytest
+
+import golden_numbers
+from sbnet.ops import canny
+
+MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize("seed", golden_numbers.SEEDS)
+def test_reference_edges(seed):
+    """The reference's quirk: the normalised image, cast to uint8 with its negative values wrapped."""
+    numbers = golden_numbers.load("sbnet_forward", seed)
+    image = numbers["image"][0].transpose(1, 2, 0)
+    wrapped = ((image.astype(np.float32) / 255 - MEAN) / STD).astype(np.int32).astype(np.uint8)
+    np.testing.assert_array_equal(canny(wrapped), numbers["canny"][0, 0])
+
+
+def test_a_step_is_one_line():
+    image = np.zeros((12, 16), np.uint8)
+    image[:, 8:] = 200
+    edges = canny(image)
+    assert set(np.unique(edges)) == {0, 255}
+    assert ((edges > 0).sum(1) == 1).all()
+
+
+def test_hysteresis_keeps_weak_edges_that_touch_strong_ones():
+    image = np.zeros((40, 40), np.uint8)
+    image[:, 10:] = np.linspace(5, 100, 40).astype(np.uint8)[:, None]  # one edge, from weak to strong
+    weak = np.zeros_like(image)
+    weak[:, 10:] = 5
+    assert (canny(image) > 0)[4:36, 9:11].any(1).all()
+    assert not canny(weak).any()
+
+
+def test_grey_equals_three_equal_channels():
+    grey = np.random.default_rng(0).integers(0, 256, (20, 30), np.uint8)
+    np.testing.assert_array_equal(canny(grey), canny(np.repeat(grey[..., None], 3, -1)))
+
+
+@pytest.mark.parametrize("size", [(1, 1, 3), (1, 7), (2, 2)])
+def test_tiny_images(size):
+    assert canny(np.zeros(size, np.uint8)).shape == size[:2]
+
+
+def test_floats_are_refused():
+    with pytest.raises(ValueError, match="uint8"):
+        canny(np.zeros((4, 4)))
