@@ -104,6 +104,13 @@ def read_label(path: str | Path) -> np.ndarray:
         raise SBNetError(f"{error}; if a run wrote it, delete it and run again") from error
 
 
+def write_grey(path: str | Path, values: np.ndarray) -> None:
+    """Grey picture (H, W) uint8 as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "png")
+    write_bytes(path, buffer.getvalue())
+
+
 def write_json(path: str | Path, data: Any) -> None:
     """`data` as indented JSON; NaN and infinity, which JSON lacks, are a `ValueError`."""
     write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())

@@ -98,7 +98,7 @@ def train_columns(
         Column("Photo", "and its image labels", "", cells.draw_photo),
         cam("Bootstrap CAM", "trained without boundaries", "bootstrap_cam", "bootstrap_infer_cam"),
         Column("Boundary map", "trained on; striped: unknown", f"{boundary_labels}/{{}}.png", lines),
-        Column("Boundary, predicted", "by the network", "train_cam/boundaries/{}.png", cells.draw_grey),
+        Column("Boundary, predicted", "by the network", "infer_cam/boundaries/{}.png", cells.draw_grey),
         cam("CAM", "class colour by score", "cam", "infer_cam"),
         Column("CRF labels", "confident; striped: left open", "refine/labels/{}.png", cells.draw_label),
         Column("CAM + CRF", "the mask that is measured", "refine/masks/{}.png", cells.draw_mask),

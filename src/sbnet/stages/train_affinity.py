@@ -58,12 +58,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         """Labels vote in each cell of the feature grid; pairs are counted over the whole batch."""
         affinity = network(batch["image"].contiguous(memory_format=torch.channels_last)).affinity
         grid = label_grid(batch["label"], stride=model.output_stride, classes=classes)
-        radius = ops.grid_radius(*grid.shape[-2:])
-        pairs = [
-            torch.stack(kind)
-            for kind in zip(*(ops.pair_labels(label, radius=radius) for label in grid), strict=True)
-        ]
-        return {"affinity": losses.affinity(affinity.float(), *pairs)}
+        return {"affinity": losses.affinity(affinity.float(), *ops.pair_labels(grid))}
 
     facts = fit(
         model,

@@ -105,7 +105,8 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         title=f"train CAM network ({settings.method})",
         checkpoint_every=settings.checkpoint_every,
     )
-    save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
+    meta = {"classes": list(workspace.train.classes), "method": settings.method}
+    save_model(model, workspace.folder / "model.safetensors", meta=meta)
     return facts
 
 
