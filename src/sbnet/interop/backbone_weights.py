@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,7 @@ LITES = {
         (1, 3, 3, 4, 4, 5, 1),
     ),
 }
+PREFIX = re.compile(r"^(backbone\.net\.|backbone\.|base\.)")
 TOP = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -75,25 +77,26 @@ def lite_path(name: str) -> Path:
     return path
 
 
-def lite_state(name: str, path: Path | None = None) -> dict[str, Tensor]:
-    """ImageNet weights of 'lite0' or 'lite2' under timm's names, from `path` or the pip package."""
-    return to_timm_names(read_state(path or lite_path(name)), LITES[name].blocks)
+def lite_state(name: str, path: Path) -> dict[str, Tensor]:
+    """The weights of 'lite0' or 'lite2' in `path`, under timm's names; SBNetError where it has others."""
+    try:
+        return to_timm_names(read_state(path), LITES[name].blocks)
+    except LookupError as error:
+        raise SBNetError(
+            f"{path}: not the weights of {name} ({error}); give the file of this model"
+        ) from error
 
 
 def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[str, Tensor]:
     """efficientnet_pytorch's names to timm's; a state that has timm's already comes back as it is.
 
     efficientnet_pytorch numbers all blocks through, timm stage by stage. Blocks of the first stage have no
-    expansion, so that timm's numbers of their batch norms start at the depthwise convolution.
+    expansion, so that timm's numbers of their batch norms start at the depthwise convolution. Raises
+    LookupError for a name or block that there is not.
     """
     if "_conv_stem.weight" not in state:
         return dict(state)
     places = [(stage, block) for stage, count in enumerate(blocks) for block in range(count)]
-    found = len({key.split(".")[1] for key in state if key.startswith("_blocks.")})
-    if found != len(places):
-        raise SBNetError(
-            f"the weights have {found} blocks, not {len(places)}; give the file of this very model"
-        )
     renamed = {}
     for key, value in state.items():
         first, *rest = key.split(".")
@@ -106,13 +109,14 @@ def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[
     return renamed
 
 
-def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
     """Load `state` into `backbone`; strict for all that the backbone has, blind to the heads that come along.
 
-    The prefixes 'backbone.' and 'base.' are dropped. Raises SBNetError, naming `source`, for what is missing
-    or of another shape. Counters of batch norm may be missing: frozen ones do not use them.
+    Prefixes are dropped, so that a model file of ours or of the reference serves too. Raises SBNetError, naming
+    `source`, for what is missing or of another shape. Counters of batch norm may be missing: frozen ones do not
+    use them.
     """
-    state = {key.removeprefix("backbone.").removeprefix("base."): value for key, value in state.items()}
+    state = {PREFIX.sub("", key): value for key, value in state.items()}
     own = backbone.state_dict()
     missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
     misshaped = sorted(key for key in own if key in state and own[key].shape != state[key].shape)

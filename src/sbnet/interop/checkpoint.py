@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -43,7 +44,8 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
             f"{path}: cannot be written ({error}); free some space or choose another folder"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:

@@ -36,7 +36,7 @@ class Network(nn.Module):
 
     Batch norm stays in eval mode with fixed parameters whatever `train()` says: batches are small and crops
     are partly empty, so their statistics are worse than ImageNet's. `name` and `options` are what `build()`
-    was called with, so that a checkpoint can be built again.
+    needs to make the network again.
     """
 
     name: str = ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SBNetError, did_you_mean
-from ..interop.backbone_weights import LITES, fit_backbone, lite_state
+from ..interop.backbone_weights import LITES, fit_backbone, lite_path, lite_state
 from ..interop.state_file import read_state
 from .affinity_network import AffinityNetwork
 from .cam_network import CamNetwork
@@ -53,10 +53,10 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
     own: dict[str, Any] = {key: options[key] for key in ("stride", "freeze") if key in options}
     rest = {key: value for key, value in options.items() if key not in own}
     backbone = _backbone(chosen, weights, own)
-    defaults = {} if chosen in REFERENCE else OUR_DEFAULTS[family]
-    network = FAMILIES[family](backbone, classes, **{**defaults, **rest})
+    head = rest if chosen in REFERENCE else {**OUR_DEFAULTS[family], **rest}
+    network = FAMILIES[family](backbone, classes, **head)
     network.name = name
-    network.options = options
+    network.options = {**own, **head}
     return network.train()
 
 
@@ -80,14 +80,19 @@ def _backbone(chosen: str, weights: str, options: dict[str, Any]) -> Backbone:
         near = did_you_mean(weights, ["auto", "none"])
         raise SBNetError(f"no weights '{weights}'{near}; give auto, none or file:PATH")
     if chosen in LITES:
-        state = None if weights == "none" else lite_state(chosen, path)
-        return TimmBackbone(LITES[chosen].timm_name, state=state, **options)
+        lite = TimmBackbone(LITES[chosen].timm_name, **options)
+        if weights != "none":
+            path = path or lite_path(chosen)
+            fit_backbone(lite.net, lite_state(chosen, path), path)
+        return lite
     if chosen in REFERENCE:
         if options.pop("stride", 8) != 8:
             raise SBNetError(f"{chosen} has output stride 8; leave out `stride`, or set it to 8")
         backbone = REFERENCE[chosen](**options)
         if path:
-            fit_backbone(backbone, read_state(path), str(path))
+            fit_backbone(backbone, read_state(path), path)
         return backbone
-    state = read_state(path) if path else None
-    return TimmBackbone(chosen.removeprefix("timm:"), pretrained=weights == "auto", state=state, **options)
+    timm_backbone = TimmBackbone(chosen.removeprefix("timm:"), pretrained=weights == "auto", **options)
+    if path:
+        fit_backbone(timm_backbone.net, read_state(path), path)
+    return timm_backbone

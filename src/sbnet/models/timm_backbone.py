@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ..errors import SBNetError, did_you_mean
-from ..interop.backbone_weights import fit_backbone
 from .network import Backbone, freeze_batch_norm
 from .normalization import Normalization
 
@@ -23,8 +22,7 @@ class TimmBackbone(Backbone):
     the EfficientNets): pretrained too, and rectified, which suits a linear classifier better.
 
     `freeze`: how many stages get no gradient, the stem counting to the first; no graph is kept for them.
-    `state`: weights under timm's names, a classifier's among them or not.
-    Raises SBNetError for an unknown name, an impossible `stride` or `freeze`, a state that does not fit.
+    Raises SBNetError for an unknown name, an impossible `stride` or `freeze`, a failed download.
     """
 
     def __init__(
@@ -34,15 +32,13 @@ class TimmBackbone(Backbone):
         stride: int = 16,
         freeze: int = 1,
         pretrained: bool = False,
-        state: dict[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.net = _create(name, stride, pretrained)
-        if state is not None:
-            fit_backbone(self.net, state, f"the weights of timm:{name}")
         freeze_batch_norm(self.net.eval())
         with torch.enable_grad():
             stages, final = self._stages(torch.zeros(1, 3, PROBE, PROBE))
+            self._freeze(stages, freeze)
         features = [*stages, *final]
         self.channels = tuple(feature.shape[1] for feature in features)
         self.strides = tuple(PROBE // feature.shape[-1] for feature in features)
@@ -56,7 +52,6 @@ class TimmBackbone(Backbone):
         self.boundary = (count - 4, count - 3, count - 2, len(features) - 1)
         config = self.net.pretrained_cfg
         self.normalization = Normalization(mean=tuple(config["mean"]), std=tuple(config["std"]))
-        self._freeze(stages, freeze)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         stages, final = self._stages(images)

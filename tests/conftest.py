@@ -1,0 +1,41 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+class Golden:
+    """The golden files: arrays, tables, and states of the reference networks made by `golden/fill.py`'s rule."""
+
+    def __init__(self) -> None:
+        self.fill = runpy.run_path(str(FOLDER / "fill.py"))["fill"]
+
+    def load(self, name: str, seed: int) -> Any:
+        """`name`.npz as a dict of arrays, or `name`.json as what it holds."""
+        path = FOLDER / f"seed{seed}" / name
+        if path.with_suffix(".json").exists():
+            return json.loads(path.with_suffix(".json").read_text())
+        with np.load(path.with_suffix(".npz")) as arrays:
+            return dict(arrays)
+
+    def state(self, name: str, seed: int) -> dict[str, Tensor]:
+        """State dict of reference network `name` ('sbnet', 'affinitynet', 'deeplabv2'), under its names."""
+        shapes = self.load(f"{name}_state", seed)
+        values = {key: self.fill(key.removeprefix("base."), shape, seed) for key, shape in shapes.items()}
+        return {key: torch.from_numpy(value) for key, value in values.items()}
+
+
+@pytest.fixture(scope="session")
+def golden() -> Golden:
+    return Golden()

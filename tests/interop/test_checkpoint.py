@@ -1,0 +1,67 @@
+"""Our model files: the same network comes back, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sbnet.errors import SBNetError
+from sbnet.interop import backbone_weights, load_model, save_model
+from sbnet.models import build
+
+OPTIONS = {
+    "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
+    "deeplabv2-lite0": {"scales": (1.0, 0.5), "stride": 8},
+}
+
+
+@pytest.mark.parametrize("name", list(OPTIONS))
+def test_round_trip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run" / "model.safetensors"
+    model = build(name, 4, weights="none", **OPTIONS[name]).to(memory_format=torch.channels_last)
+    save_model(model, path, meta={"classes": ["background", "cat"], "recipe": {"seed": 0}})
+    assert os.listdir(path.parent) == ["model.safetensors"]
+    monkeypatch.setattr(backbone_weights, "lite_path", lambda name: pytest.fail("needs the pip package"))
+    loaded, meta = load_model(path)
+    assert meta == {"classes": ["background", "cat"], "recipe": {"seed": 0}}
+    assert (loaded.name, loaded.classes, loaded.normalization) == (name, 4, model.normalization)
+    assert not loaded.training
+    assert [[n for n, _ in group] for group in loaded.parameter_groups()] == [
+        [n for n, _ in group] for group in model.parameter_groups()
+    ]
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[key])
+    save_model(loaded, path, meta=meta)
+    assert load_model(path)[1] == meta
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(SBNetError, match="no such model file"):
+        load_model(path)
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+        load_model(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+        load_model(path)
+
+
+def test_damaged_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(build("deeplabv2-lite0", 3, weights="none"), path, meta={})
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(SBNetError, match=path.name):
+        load_model(path)
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SBNetError, match="cannot be written"):
+        save_model(
+            build("deeplabv2-lite0", 3, weights="none"), tmp_path / "file" / "model.safetensors", meta={}
+        )

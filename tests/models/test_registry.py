@@ -1,0 +1,78 @@
+"""Networks by name: what is found, and what is said about what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sbnet.errors import SBNetError
+from sbnet.interop.backbone_weights import lite_path, lite_state
+from sbnet.models import build, model_names
+
+
+def test_names() -> None:
+    assert {"sbnet-resnet38", "affinitynet-resnet38", "deeplabv2-resnet101", "sbnet-lite0"} <= set(
+        model_names()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sbnet-resnet83", {}, "did you mean 'sbnet-resnet38'"),
+        ("segnet", {}, "known are"),
+        ("sbnet-lite0", {"strid": 8}, "did you mean 'stride'"),
+        ("sbnet-lite0", {"weights": "non"}, "did you mean 'none'"),
+        ("sbnet-lite0", {"weights": "file:absent.pth"}, "absent.pth: no such weights file"),
+        ("sbnet-lite0", {"weights": "none", "freeze": 9}, "freeze=9"),
+        ("sbnet-resnet38", {"stride": 16}, "output stride 8"),
+        ("sbnet-timm:resnet_18", {}, "did you mean 'resnet18'"),
+        ("sbnet-timm:resnet18", {"weights": "none", "stride": 16, "freeze": 6}, "freeze=6"),
+    ],
+)
+def test_mistakes(name: str, options: dict, message: str) -> None:
+    with pytest.raises(SBNetError, match=message):
+        build(name, **options)
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "mobilenetv3_small_100", "convnext_atto"])
+@torch.no_grad()
+def test_timm_backbones(backbone: str) -> None:
+    network = build(f"sbnet-timm:{backbone}", 4, weights="none", stride=16).eval()
+    output = network(torch.randn(1, 3, 80, 96), torch.zeros(1, 1, 80, 96))
+    assert output.cam.shape == output.boundary_fused.shape == (1, 4, 80, 96)
+    assert network.output_stride == 16
+
+
+def test_freezing_keeps_no_graph() -> None:
+    network = build("sbnet-timm:resnet18", weights="none", freeze=2)
+    frozen = {name for name, value in network.backbone.named_parameters() if not value.requires_grad}
+    convolutions = {name for name in frozen if "conv" in name}
+    assert "net.conv1.weight" in convolutions
+    assert "net.layer1.1.conv2.weight" in convolutions
+    assert not any("layer2" in name for name in convolutions)
+    features = network.backbone(torch.randn(1, 3, 64, 64))
+    assert [feature.requires_grad for feature in features[:3]] == [False, False, True]
+
+
+def test_weights_from_a_file(tmp_path: Path) -> None:
+    source = build("sbnet-lite0", weights="none")
+    path = tmp_path / "lite0.pth"
+    for state in ({"state_dict": source.backbone.net.state_dict()}, source.state_dict()):
+        torch.save(state, path)
+        target = build("affinitynet-lite0", weights=f"file:{path}")
+        for key, value in source.backbone.state_dict().items():
+            assert torch.equal(value, target.backbone.state_dict()[key])
+    with pytest.raises(SBNetError, match=f"{path}: not the weights of this backbone"):
+        build("sbnet-lite2", weights=f"file:{path}")
+
+
+def test_pip_weights_reach_the_network() -> None:
+    network = build("sbnet-lite0")
+    state = lite_state("lite0", lite_path("lite0"))
+    assert torch.equal(network.backbone.net.conv_head.weight, state["conv_head.weight"])
+    for wrong in ("lite2", "resnet38"):
+        with pytest.raises(SBNetError, match="not the weights of"):
+            build(f"sbnet-{wrong}", weights=f"file:{lite_path('lite0')}")
