@@ -1,5 +1,5 @@
-// Building the lattice. This file is compiled once, for the plainest processor and without contraction to fused
-// multiply-add: which simplex a point falls into must not depend on the machine.
+// Building the lattice. This file is compiled once, for the plainest processor and without contraction to
+// fused multiply-add: which simplex a point falls into must not depend on the machine.
 
 #include "lattice.hpp"
 
@@ -12,6 +12,8 @@
 namespace sbnet {
 namespace {
 
+constexpr char too_fine[] = "a deviation (sxy, srgb) is too small for an image of this size";
+
 // Vertex keys -> vertex numbers 1, 2, ...: open addressing, never more than half full.
 class VertexTable {
 public:
@@ -20,8 +22,7 @@ public:
     int32_t find_or_add(uint64_t key) {
         Slot& slot = slots_[position(key)];
         if (slot.vertex) return slot.vertex;
-        if (keys.size() == static_cast<size_t>(std::numeric_limits<int32_t>::max()) - 1)
-            throw std::length_error("the image is too large for the lattice");
+        if (keys.size() >= size_t{1} << 30) throw std::length_error("the image is too large for the lattice");
         keys.push_back(key);
         const auto vertex = static_cast<int32_t>(keys.size());
         slot = {key, vertex};
@@ -46,7 +47,8 @@ private:
     void grow() {
         --shift_;
         slots_.assign(2 * slots_.size(), Slot{0, 0});
-        for (size_t i = 0; i < keys.size(); ++i) slots_[position(keys[i])] = {keys[i], static_cast<int32_t>(i + 1)};
+        for (size_t i = 0; i < keys.size(); ++i)
+            slots_[position(keys[i])] = {keys[i], static_cast<int32_t>(i + 1)};
     }
 
     int shift_ = 64 - 14;
@@ -60,7 +62,7 @@ public:
     Elevation() {
         const auto deviation = static_cast<float>(std::sqrt(2.0 / 3.0) * (D + 1));
         for (int i = 0; i < D; ++i)
-            scale_[i] = static_cast<float>(1.0 / std::sqrt(static_cast<double>((i + 2) * (i + 1))) * deviation);
+            scale_[i] = static_cast<float>(1.0 / std::sqrt(double((i + 2) * (i + 1))) * deviation);
     }
 
     std::array<float, D + 1> operator()(const float* feature) const {
@@ -86,8 +88,8 @@ private:
     std::array<float, D> scale_;
 };
 
-// The simplex around a point: its remainder-0 vertex as multiples of D + 1, and the coordinates sorted by their
-// distance from it.
+// The simplex around a point: its remainder-0 vertex as multiples of D + 1, and the coordinates sorted by
+// their distance from it.
 template <int D>
 struct Simplex {
     std::array<int, D + 1> multiple;
@@ -128,8 +130,8 @@ struct Simplex {
     }
 };
 
-// A vertex as one number. All coordinates of a vertex have the same remainder r modulo D + 1, and the last one
-// follows from the others: key = r + (D + 1) * (their multiples as digits of one number).
+// A vertex as one number. All coordinates of a vertex have the same remainder r modulo D + 1, and the last
+// one follows from the others: key = r + (D + 1) * (their multiples as digits of one number).
 template <int D>
 struct Keys {
     std::array<uint64_t, D + 1> step{};  // of the key, per multiple of coordinate i; 0 for the last one
@@ -137,14 +139,14 @@ struct Keys {
     int64_t reach;
 
     explicit Keys(float bound) {
-        reach = static_cast<int64_t>(std::ceil(bound / (D + 1))) + 4;  // rounding, stepping back, one neighbour
+        reach = static_cast<int64_t>(std::ceil(bound / (D + 1))) + 4;  // rounding, step back, neighbour
         const auto digits = static_cast<uint64_t>(2 * reach + 1);
         uint64_t unit = D + 1, all = 0;
         for (int i = 0; i < D; ++i) {
             step[i] = unit;
             all += unit;
             if (unit > std::numeric_limits<uint64_t>::max() / digits)
-                throw std::invalid_argument("a deviation (sxy, srgb) is too small for an image of this size");
+                throw std::invalid_argument(too_fine);
             unit *= digits;
         }
         // The neighbour along axis j lies at -1 in every coordinate but the j-th, which is at +D.
@@ -175,9 +177,12 @@ std::array<float, D> largest_features(const float* features, int64_t points) {
 
 }  // namespace
 
-float slice_factor(int dimensions) { return 1.0f / (1.0f + std::pow(2.0f, -static_cast<float>(dimensions))); }
+float slice_factor(int dimensions) {
+    return 1.0f / (1.0f + std::pow(2.0f, -static_cast<float>(dimensions)));
+}
 
-Lattice::Lattice(const float* features, int64_t points, int dimensions) : points(points), dimensions(dimensions) {
+Lattice::Lattice(const float* features, int64_t points, int dimensions)
+    : points(points), dimensions(dimensions) {
     if (dimensions == 2)
         build<2>(features);
     else if (dimensions == 5)
@@ -191,7 +196,7 @@ template <int D>
 void Lattice::build(const float* features) {
     const Elevation<D> elevate;
     const float bound = elevate.bound(largest_features<D>(features, points));
-    if (!(bound < 1e6f)) throw std::invalid_argument("a deviation (sxy, srgb) is too small for an image of this size");
+    if (!(bound < 1e6f)) throw std::invalid_argument(too_fine);
     const Keys<D> keys(bound);
     VertexTable table;
     corners.resize(points * (D + 1));

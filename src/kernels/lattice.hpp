@@ -11,14 +11,14 @@ namespace sbnet {
 // Vertex numbers start at 1; number 0 is a vertex that is not there, whose value is always 0.
 struct Lattice {
     // features: N x dimensions, row by row, already divided by the kernel's deviations.
-    // Throws std::invalid_argument for dimensions other than 2 and 5, and for features too large for the keys.
+    // Throws std::invalid_argument for dimensions other than 2 and 5 and for features too large for the keys.
     Lattice(const float* features, int64_t points, int dimensions);
 
     int64_t points;
     int dimensions;
     int32_t vertices = 0;
     std::vector<int32_t> corners;     // N x (D + 1): the vertices of the point's simplex
-    std::vector<float> weights;       // N x (D + 1): barycentric, times the symmetric normalisation of the kernel
+    std::vector<float> weights;       // N x (D + 1): barycentric, times the kernel's symmetric normalisation
     std::vector<int32_t> neighbours;  // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
 
 private:

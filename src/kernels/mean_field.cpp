@@ -1,5 +1,5 @@
 // Compiled once per instruction set, under the name SBNET_MEAN_FIELD. Nothing here may come from the standard
-// library's templates: the linker could then give a plain processor a copy compiled for a newer one.
+// library's templates: the linker could give a plain processor a copy that was compiled for a newer one.
 
 #include "mean_field.hpp"
 
@@ -10,40 +10,73 @@ namespace sbnet {
 namespace {
 
 constexpr float smallest_probability = 1e-5f;
+constexpr float padding = -1000.0f;  // log p of a lane without a label
 
-// e^x for x <= 0 within 2e-7 relative, in a form that compilers turn into vector code: x = n ln 2 + r, a polynomial
-// in r, n into the exponent. Cut at e^-64, so that no product downstream is a (slow) denormal number.
-inline float exp_nonpositive(float x) {
+// Lanes of the vector units, as GCC and Clang spell them for every processor.
+typedef float Vector __attribute__((vector_size(4 * vector_lanes), may_alias));
+typedef float HalfVector __attribute__((vector_size(2 * vector_lanes), may_alias));
+typedef int32_t IntVector __attribute__((vector_size(4 * vector_lanes), may_alias));
+
+inline Vector broadcast(float x) { return Vector{} + x; }
+
+// e^x for x <= 0 within 2e-7 relative: x = n ln 2 + r, a polynomial in r, n into the exponent. Cut at e^-64,
+// so that no product downstream is a (slow) denormal number.
+inline Vector exp_nonpositive(Vector x) {
     constexpr float to_integer = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
-    x = x < -64.0f ? -64.0f : x;
-    const float shifted = x * 1.44269504f + to_integer;
-    const float n = shifted - to_integer;
-    const float r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts
-    float p = 1.0f / 720.0f;
-    p = p * r + 1.0f / 120.0f;
+    const Vector smallest = broadcast(-64.0f);
+    x = x < smallest ? smallest : x;
+    const Vector n = (x * 1.44269504f + to_integer) - to_integer;
+    const Vector r = x - n * 0.693359375f + n * 2.12194440e-4f;  // ln 2 in two parts
+    Vector p = r * (1.0f / 720.0f) + 1.0f / 120.0f;
     p = p * r + 1.0f / 24.0f;
     p = p * r + 1.0f / 6.0f;
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    const int32_t exponent = (static_cast<int32_t>(n) + 127) << 23;
-    float power;
-    memcpy(&power, &exponent, sizeof power);
-    return p * power;
+    const IntVector power = (__builtin_convertvector(n, IntVector) + 127) << 23;
+    return p * reinterpret_cast<const Vector&>(power);
 }
 
-// LANES is the number of lanes, or 0 where it is known at run time only.
-template <int LANES>
+inline HalfVector half(Vector x, int which) {
+    HalfVector result;
+    memcpy(&result, reinterpret_cast<const char*>(&x) + which * sizeof result, sizeof result);
+    return result;
+}
+
+inline float reduce_max(Vector x) {
+    const HalfVector low = half(x, 0), high = half(x, 1);
+    const HalfVector y = low > high ? low : high;
+    const float first = y[0] > y[1] ? y[0] : y[1], second = y[2] > y[3] ? y[2] : y[3];
+    return first > second ? first : second;
+}
+
+inline float reduce_sum(Vector x) {
+    const HalfVector y = half(x, 0) + half(x, 1);
+    return (y[0] + y[1]) + (y[2] + y[3]);
+}
+
+// The lanes of one set, begin to end, and the vectors that hold them, first to last (both not included).
+struct Range {
+    int begin, end, first, last;
+
+    IntVector mask(int vector) const {
+        const IntVector lane = IntVector{0, 1, 2, 3, 4, 5, 6, 7} + vector * vector_lanes;
+        return (lane >= begin) & (lane < end);
+    }
+};
+
+// VECTORS of 8 lanes; 0: their number is known at run time only.
+template <int VECTORS>
 class Solver {
 public:
-    explicit Solver(const MeanField& job) : job_(job), lanes_(LANES ? LANES : job.lanes) {}
+    explicit Solver(const MeanField& job) : job_(job) {}
 
     void run() const {
         read_unary();
         for (int step = 0; step <= job_.iterations; ++step) {
             for (int k = 0; k < job_.kernel_count; ++k) {
                 if (step > 0) blur(job_.kernels[k]);
-                if (step < job_.iterations) clear(job_.kernels[k].scratch, job_.kernels[k]);
+                if (step < job_.iterations) clear(job_.kernels[k]);
             }
             for (int64_t start = 0; start < job_.points; start += tile_points) update(start, step);
             for (int k = 0; k < job_.kernel_count; ++k) swap(job_.kernels[k]);
@@ -51,7 +84,15 @@ public:
     }
 
 private:
-    int lanes() const { return LANES ? LANES : lanes_; }
+    int vectors() const { return VECTORS ? VECTORS : job_.lanes / vector_lanes; }
+    int lanes() const { return vectors() * vector_lanes; }
+
+    Vector* row(float* base, int64_t index) const {
+        return reinterpret_cast<Vector*>(base + index * lanes());
+    }
+    const Vector* row(const float* base, int64_t index) const {
+        return reinterpret_cast<const Vector*>(base + index * lanes());
+    }
 
     static void swap(PairwiseKernel& kernel) {
         float* values = kernel.values;
@@ -59,46 +100,8 @@ private:
         kernel.scratch = values;
     }
 
-    void clear(float* values, const PairwiseKernel& kernel) const {
-        memset(values, 0, (static_cast<size_t>(kernel.vertices) + 1) * lanes() * sizeof(float));
-    }
-
-    // log p, from labels x points to points x lanes.
-    void read_unary() const {
-        const int used = job_.sets * job_.labels;
-        for (int64_t start = 0; start < job_.points; start += tile_points) {
-            const int count = tile_size(start);
-            for (int lane = 0; lane < lanes(); ++lane) {
-                const float* from = job_.probabilities + lane * job_.points + start;
-                float* to = job_.log_unary + start * lanes() + lane;
-                for (int i = 0; i < count; ++i) {
-                    if (lane >= used) {
-                        to[i * lanes()] = -1000.0f;
-                        continue;
-                    }
-                    const float p = from[i] < smallest_probability ? smallest_probability : from[i];
-                    to[i * lanes()] = logf(p > 1.0f ? 1.0f : p);
-                }
-            }
-        }
-    }
-
-    // [1 2 1] / 2 along each of the D + 1 axes.
-    void blur(PairwiseKernel& kernel) const {
-        for (int axis = 0; axis < kernel.corners_per_point; ++axis) {
-            const int32_t* pair = kernel.neighbours + static_cast<size_t>(axis) * (kernel.vertices + 1) * 2;
-            const float* in = kernel.values;
-            float* out = kernel.scratch;
-            for (int lane = 0; lane < lanes(); ++lane) out[lane] = 0.0f;  // the vertex that is not there
-            for (int32_t v = 1; v <= kernel.vertices; ++v) {
-                const float* centre = in + static_cast<size_t>(v) * lanes();
-                const float* one = in + static_cast<size_t>(pair[2 * v]) * lanes();
-                const float* other = in + static_cast<size_t>(pair[2 * v + 1]) * lanes();
-                float* __restrict to = out + static_cast<size_t>(v) * lanes();
-                for (int lane = 0; lane < lanes(); ++lane) to[lane] = centre[lane] + 0.5f * (one[lane] + other[lane]);
-            }
-            swap(kernel);
-        }
+    void clear(const PairwiseKernel& kernel) const {
+        memset(kernel.scratch, 0, (static_cast<size_t>(kernel.vertices) + 1) * lanes() * sizeof(float));
     }
 
     int tile_size(int64_t start) const {
@@ -106,57 +109,124 @@ private:
         return left < tile_points ? static_cast<int>(left) : tile_points;
     }
 
+    // log p, from labels x points to points x lanes.
+    void read_unary() const {
+        const int used = job_.sets * job_.labels;
+        for (int64_t start = 0; start < job_.points; start += tile_points) {
+            const int count = tile_size(start);
+            float* to = job_.log_unary + start * lanes();
+            for (int lane = 0; lane < used; ++lane) {
+                const float* from = job_.probabilities + lane * job_.points + start;
+                for (int i = 0; i < count; ++i) {
+                    const float p = from[i] < smallest_probability ? smallest_probability : from[i];
+                    to[i * lanes() + lane] = logf(p > 1.0f ? 1.0f : p);
+                }
+            }
+            for (int i = 0; i < count; ++i)
+                for (int lane = used; lane < lanes(); ++lane) to[i * lanes() + lane] = padding;
+        }
+    }
+
+    // [1 2 1] / 2 along each of the D + 1 axes.
+    void blur(PairwiseKernel& kernel) const {
+        for (int axis = 0; axis < kernel.corners_per_point; ++axis) {
+            const int32_t* pair = kernel.neighbours + static_cast<size_t>(axis) * (kernel.vertices + 1) * 2;
+            memset(kernel.scratch, 0, lanes() * sizeof(float));  // the vertex that is not there
+            for (int32_t v = 1; v <= kernel.vertices; ++v) {
+                const Vector* centre = row(kernel.values, v);
+                const Vector* one = row(kernel.values, pair[2 * v]);
+                const Vector* other = row(kernel.values, pair[2 * v + 1]);
+                Vector* to = row(kernel.scratch, v);
+                for (int i = 0; i < vectors(); ++i) to[i] = centre[i] + 0.5f * (one[i] + other[i]);
+            }
+            swap(kernel);
+        }
+    }
+
     // One mean-field step for a few points: slice, add the unary, softmax, splat for the next step.
     void update(int64_t start, int step) const {
         const int count = tile_size(start);
-        float* tile = job_.tile;
-        memcpy(tile, job_.log_unary + start * lanes(), static_cast<size_t>(count) * lanes() * sizeof(float));
+        memcpy(job_.tile, job_.log_unary + start * lanes(), size_t(count) * lanes() * sizeof(float));
         if (step > 0)
-            for (int k = 0; k < job_.kernel_count; ++k)
-                for (int i = 0; i < count; ++i) slice(job_.kernels[k], start + i, tile + i * lanes());
-        softmax(tile, count);
+            for (int k = 0; k < job_.kernel_count; ++k) {
+                if (job_.kernels[k].corners_per_point == 3)
+                    slice<3>(job_.kernels[k], start, count);
+                else
+                    slice<6>(job_.kernels[k], start, count);
+            }
+        softmax(count);
         if (step == job_.iterations) return write(start, count);
-        for (int k = 0; k < job_.kernel_count; ++k)
-            for (int i = 0; i < count; ++i) splat(job_.kernels[k], start + i, tile + i * lanes());
-    }
-
-    void slice(const PairwiseKernel& kernel, int64_t point, float* __restrict to) const {
-        const int32_t* corners = kernel.corners + point * kernel.corners_per_point;
-        const float* weights = kernel.weights + point * kernel.corners_per_point;
-        for (int r = 0; r < kernel.corners_per_point; ++r) {
-            const float* value = kernel.values + static_cast<size_t>(corners[r]) * lanes();
-            const float weight = weights[r] * kernel.factor;
-            for (int lane = 0; lane < lanes(); ++lane) to[lane] += weight * value[lane];
+        for (int k = 0; k < job_.kernel_count; ++k) {
+            if (job_.kernels[k].corners_per_point == 3)
+                splat<3>(job_.kernels[k], start, count);
+            else
+                splat<6>(job_.kernels[k], start, count);
         }
     }
 
-    void splat(const PairwiseKernel& kernel, int64_t point, const float* __restrict from) const {
-        const int32_t* corners = kernel.corners + point * kernel.corners_per_point;
-        const float* weights = kernel.weights + point * kernel.corners_per_point;
-        for (int r = 0; r < kernel.corners_per_point; ++r) {
-            float* value = kernel.scratch + static_cast<size_t>(corners[r]) * lanes();
-            for (int lane = 0; lane < lanes(); ++lane) value[lane] += weights[r] * from[lane];
+    template <int CORNERS>
+    void slice(const PairwiseKernel& kernel, int64_t start, int count) const {
+        const int32_t* corners = kernel.corners + start * CORNERS;
+        const float* weights = kernel.weights + start * CORNERS;
+        for (int p = 0; p < count; ++p, corners += CORNERS, weights += CORNERS) {
+            Vector* to = row(job_.tile, p);
+            for (int i = 0; i < vectors(); ++i) {
+                Vector sum = weights[0] * row(kernel.values, corners[0])[i];
+                for (int r = 1; r < CORNERS; ++r) sum += weights[r] * row(kernel.values, corners[r])[i];
+                to[i] += kernel.factor * sum;
+            }
         }
     }
 
-    void softmax(float* __restrict tile, int count) const {
-        const int labels = job_.labels;
-        for (int i = 0; i < count; ++i)
-            for (int set = 0; set < job_.sets; ++set) {
-                float* at = tile + i * lanes() + set * labels;
-                float largest = at[0];
-                for (int k = 1; k < labels; ++k) largest = at[k] > largest ? at[k] : largest;
-                for (int k = 0; k < labels; ++k) at[k] -= largest;
+    template <int CORNERS>
+    void splat(const PairwiseKernel& kernel, int64_t start, int count) const {
+        const int32_t* corners = kernel.corners + start * CORNERS;
+        const float* weights = kernel.weights + start * CORNERS;
+        for (int p = 0; p < count; ++p, corners += CORNERS, weights += CORNERS) {
+            const Vector* from = row(job_.tile, p);
+            for (int r = 0; r < CORNERS; ++r) {
+                Vector* to = row(kernel.scratch, corners[r]);
+                for (int i = 0; i < vectors(); ++i) to[i] += weights[r] * from[i];
             }
-        for (int i = 0; i < count * lanes(); ++i) tile[i] = exp_nonpositive(tile[i]);
-        for (int i = 0; i < count; ++i)
-            for (int set = 0; set < job_.sets; ++set) {
-                float* at = tile + i * lanes() + set * labels;
-                float sum = 0.0f;
-                for (int k = 0; k < labels; ++k) sum += at[k];
-                const float inverse = 1.0f / sum;
-                for (int k = 0; k < labels; ++k) at[k] *= inverse;
+        }
+    }
+
+    // Over the labels of each set. Whole vectors with masks, since single lanes that are stored and read back as
+    // vectors stall; in three passes, so that the processor overlaps the points.
+    void softmax(int count) const {
+        Vector* all = row(job_.tile, 0);
+        for (int p = 0; p < count; ++p) subtract_largest(row(job_.tile, p));
+        for (int i = 0; i < count * vectors(); ++i) all[i] = exp_nonpositive(all[i]);
+        for (int p = 0; p < count; ++p) divide_by_sum(row(job_.tile, p));
+    }
+
+    void subtract_largest(Vector* at) const {
+        for (int set = 0; set < job_.sets; ++set) {
+            const Range range = lanes_of(set);
+            Vector largest = broadcast(padding);
+            for (int i = range.first; i < range.last; ++i) {
+                const Vector x = range.mask(i) ? at[i] : broadcast(padding);
+                largest = x > largest ? x : largest;
             }
+            const Vector shift = broadcast(reduce_max(largest));
+            for (int i = range.first; i < range.last; ++i) at[i] = range.mask(i) ? at[i] - shift : at[i];
+        }
+    }
+
+    void divide_by_sum(Vector* at) const {
+        for (int set = 0; set < job_.sets; ++set) {
+            const Range range = lanes_of(set);
+            Vector sum{};
+            for (int i = range.first; i < range.last; ++i) sum += range.mask(i) ? at[i] : Vector{};
+            const Vector scale = broadcast(1.0f / reduce_sum(sum));
+            for (int i = range.first; i < range.last; ++i) at[i] = range.mask(i) ? at[i] * scale : at[i];
+        }
+    }
+
+    Range lanes_of(int set) const {
+        const int begin = set * job_.labels, end = begin + job_.labels;
+        if (VECTORS) return {begin, end, 0, VECTORS};
+        return {begin, end, begin / vector_lanes, (end + vector_lanes - 1) / vector_lanes};
     }
 
     void write(int64_t start, int count) const {
@@ -166,17 +236,15 @@ private:
     }
 
     const MeanField& job_;
-    int lanes_;
 };
 
 }  // namespace
 
 void SBNET_MEAN_FIELD(const MeanField& job) {
-    switch (job.lanes) {
-        case 4: return Solver<4>(job).run();
-        case 8: return Solver<8>(job).run();
-        case 16: return Solver<16>(job).run();
-        case 24: return Solver<24>(job).run();
+    switch (job.lanes / vector_lanes) {
+        case 1: return Solver<1>(job).run();
+        case 2: return Solver<2>(job).run();
+        case 3: return Solver<3>(job).run();
         default: return Solver<0>(job).run();
     }
 }

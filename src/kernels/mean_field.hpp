@@ -1,6 +1,6 @@
-// Mean field of the fully connected CRF (Kraehenbuehl and Koltun, NIPS 2011) over lattices of the same points.
+// Mean field of the fully connected CRF (Kraehenbuehl and Koltun, NIPS 2011), lattices of the same points.
 //
-// The labels of all sets lie side by side in L lanes: lane = set * labels + label, L padded for the vector units.
+// The labels of all sets lie side by side in L lanes: lane = set * labels + label, L padded to vectors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct PairwiseKernel {
     const float* weights;
     const int32_t* neighbours;
     float factor;    // the kernel's weight in the energy, times slice_factor
-    float* values;   // (V + 1) x L, scratch
+    float* values;   // (V + 1) x L; this and all below in rows of L lanes, aligned to a vector
     float* scratch;  // (V + 1) x L
 };
 
@@ -32,7 +32,9 @@ struct MeanField {
 
 constexpr int tile_points = 16;
 
-constexpr int padded_lanes(int lanes) { return lanes <= 4 ? 4 : (lanes + 7) / 8 * 8; }
+constexpr int vector_lanes = 8;
+
+constexpr int padded_lanes(int lanes) { return (lanes + vector_lanes - 1) / vector_lanes * vector_lanes; }
 
 // The same source, mean_field.cpp, compiled for several instruction sets.
 void mean_field_baseline(const MeanField& job);

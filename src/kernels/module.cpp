@@ -5,6 +5,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <vector>
 
@@ -21,13 +22,22 @@ using Features = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device:
 using Probabilities = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Marginals = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
 
+constexpr std::align_val_t cache_line{64};
+
+struct AlignedDelete {
+    void operator()(float* pointer) const { ::operator delete[](pointer, cache_line); }
+};
+
 using Implementation = void (*)(const sbnet::MeanField&);
 
 Implementation best_implementation() {
 #ifdef SBNET_HAVE_X86_LEVELS
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) return sbnet::mean_field_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return sbnet::mean_field_avx2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        return sbnet::mean_field_avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return sbnet::mean_field_avx2;
 #endif
     return sbnet::mean_field_baseline;
 }
@@ -43,9 +53,9 @@ Marginals mean_field(Probabilities probabilities, const std::vector<const Lattic
     {
         nb::gil_scoped_release release;
         const int lanes = sbnet::padded_lanes(static_cast<int>(sets * labels));
-        std::vector<std::unique_ptr<float[]>> buffers;
+        std::vector<std::unique_ptr<float[], AlignedDelete>> buffers;
         auto scratch = [&](size_t rows) {
-            return buffers.emplace_back(new float[rows * static_cast<size_t>(lanes)]).get();
+            return buffers.emplace_back(new (cache_line) float[rows * static_cast<size_t>(lanes)]).get();
         };
         std::vector<sbnet::PairwiseKernel> kernels;
         for (size_t k = 0; k < lattices.size(); ++k) {
@@ -53,11 +63,16 @@ Marginals mean_field(Probabilities probabilities, const std::vector<const Lattic
             const size_t rows = static_cast<size_t>(lattice.vertices) + 1;
             kernels.push_back({lattice.dimensions + 1, lattice.vertices, lattice.corners.data(),
                                lattice.weights.data(), lattice.neighbours.data(),
-                               weights[k] * sbnet::slice_factor(lattice.dimensions), scratch(rows), scratch(rows)});
+                               weights[k] * sbnet::slice_factor(lattice.dimensions), scratch(rows),
+                               scratch(rows)});
         }
-        best_implementation()({static_cast<int64_t>(points), static_cast<int>(sets), static_cast<int>(labels), lanes,
-                               iterations, probabilities.data(), result.get(), scratch(points),
-                               scratch(sbnet::tile_points), kernels.data(), static_cast<int>(kernels.size())});
+        const sbnet::MeanField job{static_cast<int64_t>(points), static_cast<int>(sets),
+                                   static_cast<int>(labels),     lanes,
+                                   iterations,                   probabilities.data(),
+                                   result.get(),                 scratch(points),
+                                   scratch(sbnet::tile_points),  kernels.data(),
+                                   static_cast<int>(kernels.size())};
+        best_implementation()(job);
     }
     float* data = result.release();
     nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });

@@ -59,7 +59,8 @@ class DenseCRF:
         if not isinstance(iterations, int | np.integer) or iterations < 0:
             raise ValueError(f"iterations: {iterations!r} is not a whole number of at least 0")
         sets = values.reshape(-1, values.shape[-3], values.shape[-2] * values.shape[-1])
-        result = _kernels().mean_field(sets, self._lattices, self._weights, int(iterations)).reshape(values.shape)
+        result = _kernels().mean_field(sets, self._lattices, self._weights, int(iterations))
+        result = result.reshape(values.shape)
         if isinstance(probabilities, torch.Tensor):
             return torch.from_numpy(result).to(probabilities.device)
         return result
