@@ -6,8 +6,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Hashable, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sbnet.errors import SBNetError, did_you_mean
@@ -23,7 +22,7 @@ def build(kind: type[Settings], values: Mapping[str, Any], where: Where, key: st
     Raises SBNetError naming place, key and value for an unknown key, a wrong type, or what
     `kind` itself refuses.
     """
-    types_of = field_types(typing.cast(Hashable, kind))
+    types_of = field_types(kind)
     arguments = {}
     for name, value in values.items():
         dotted = f"{key}.{name}" if key else str(name)
@@ -52,11 +51,10 @@ def unknown_key(dotted: str, choices: typing.Iterable[str]) -> str:
     return f"{place}{did_you_mean(name, choices)}; it may be one of {', '.join(choices)}"
 
 
-@cache
-def field_types(kind: Hashable) -> dict[str, Any]:
+def field_types(kind: Any) -> dict[str, Any]:
     """Field name -> type of a dataclass."""
-    hints = typing.get_type_hints(typing.cast(type, kind))
-    return {field.name: hints[field.name] for field in dataclasses.fields(typing.cast(type, kind))}
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
 def convert(value: Any, kind: Any, where: Where, key: str) -> Any:
@@ -65,7 +63,7 @@ def convert(value: Any, kind: Any, where: Where, key: str) -> Any:
         if not isinstance(value, Mapping):
             raise _wrong(
                 value,
-                f"settings such as '{next(iter(field_types(typing.cast(Hashable, kind))))}'",
+                f"settings such as '{next(iter(field_types(kind)))}'",
                 where,
                 key,
             )

@@ -74,7 +74,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """Every value, in the order above; `load_recipe` gives the same recipe back."""
-        return yaml.safe_dump(plain(self), sort_keys=False, allow_unicode=True, width=110)
+        return yaml.safe_dump(plain(self), sort_keys=False, width=100)
 
     def write(self, path: Path) -> None:
         write_bytes(path, self.to_yaml().encode())

@@ -1,0 +1,383 @@
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from fake_stages import STEPS, FakeStages, make_data, small_recipe
+from sbnet.data.files import read_json, write_label
+from sbnet.errors import SBNetError
+from sbnet.pipeline import run
+from sbnet.pipeline.folder import open_folder
+from sbnet.recipes.recipe import load_recipe
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def done(out: Path, shared_data: Path, stages: FakeStages) -> Path:
+    """A finished run."""
+    run(small_recipe(shared_data), out)
+    stages.take()
+    return out
+
+
+def refusal(*arguments: Any, **keywords: Any) -> str:
+    with pytest.raises(SBNetError) as error:
+        run(*arguments, **keywords)
+    return str(error.value)
+
+
+def test_a_whole_run(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    text = io.StringIO()
+    recipe = small_recipe(shared_data)
+    metrics = run(recipe, out, console=Console(file=text))
+    assert stages.ran == STEPS
+    for name in STEPS:
+        finished, state = read_json(out / name / "done.json"), read_json(out / name / "state.json")
+        assert finished["fingerprint"] == state["fingerprint"]
+        assert finished["facts"] == {"photos": 24}
+        assert finished["device"] == "cpu"
+        assert finished["seconds"] >= 0
+        assert "settings" in state
+    assert load_recipe(out) == recipe
+    assert metrics == read_json(out / "metrics.json")
+    names = [
+        "cam",
+        "refine",
+        "random_walk",
+        "segmenter",
+        "segmenter_crf",
+        "bootstrap_cam",
+        "bootstrap_refine",
+    ]
+    assert sorted(metrics) == sorted(names)
+    assert metrics["segmenter"]["list"] == "val"
+    assert metrics["cam"]["list"] == "train"
+    assert metrics["random_walk"]["miou"] == 1.0
+    assert metrics["random_walk"]["absent"] == "left out"
+    assert (out / "report.html").exists()
+    lines = text.getvalue().splitlines()
+    assert lines[0].startswith(f"quickstart in {out}: 24 photos to learn from, 3 to measure on, 7 classes")
+    assert lines[-1].startswith("10/10 predict             masks of the val photos: done, 0.")
+    assert lines[-1].endswith("mIoU 100.0 %, with CRF 100.0 %")
+
+
+def test_what_is_done_is_kept_and_told(done: Path, shared_data: Path, stages: FakeStages) -> None:
+    text = io.StringIO()
+    before = read_json(done / "metrics.json")
+    assert run(small_recipe(shared_data), done, console=Console(file=text)) == before
+    assert stages.take() == []
+    assert text.getvalue().count("done before") == len(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("override", "ran"),
+    [
+        ("predict.crf=no", ["predict"]),
+        ("train_segmenter.epochs=777", ["train_segmenter", "predict"]),
+        ("random_walk.background_alpha=6.21", STEPS[7:]),
+        ("train_affinity.epochs=777", STEPS[6:]),
+        ("train_cam.boundary_weight=0.521", STEPS[3:]),
+        ("refine.low_alpha=3.21", ["bootstrap_refine", *STEPS[3:]]),
+        ("runtime.seed=777", STEPS),
+        ("model.freeze=777", STEPS),
+        ("train_cam.checkpoint_every=777", []),
+        ("runtime.workers=0", []),
+        ("runtime.device=cpu", []),
+        ("bootstrap.boundary_weight=3", []),  # SEAM has no such term
+        ("about=later", []),
+    ],
+)
+def test_what_changed_is_redone_with_all_that_follows(
+    done: Path, shared_data: Path, stages: FakeStages, override: str, ran: list[str]
+) -> None:
+    run(small_recipe(shared_data, override), done)
+    assert stages.take() == ran
+    run(small_recipe(shared_data, override), done)
+    assert stages.take() == []
+
+
+def test_a_stale_step_is_told_and_its_old_files_go(done: Path, shared_data: Path, stages: FakeStages) -> None:
+    text = io.StringIO()
+    (done / "refine" / "masks" / "old.png").write_text("")
+    run(small_recipe(shared_data, "refine.mask_alpha=6.21"), done, console=Console(file=text, width=200))
+    alpha = small_recipe(shared_data).refine.mask_alpha
+    line = f"refine              dense CRF, confident labels: is redone (mask_alpha {alpha} -> 6.21)"
+    assert line in text.getvalue()
+    assert "random walk: the pseudo masks: is redone (its inputs changed)" in text.getvalue()
+    assert not (done / "refine" / "masks" / "old.png").exists()
+    assert not [path for path in done.iterdir() if path.name.endswith(".old")]
+
+
+def test_a_step_made_again_makes_its_readers_stale(done: Path, shared_data: Path, stages: FakeStages) -> None:
+    shutil.rmtree(done / "train_affinity")
+    run(small_recipe(shared_data), done, stop="train_affinity")
+    assert stages.take() == ["train_affinity"]
+    run(small_recipe(shared_data), done)
+    assert stages.take() == ["random_walk", "train_segmenter", "predict"]
+
+
+def test_a_broken_state_file_counts_as_stale(done: Path, shared_data: Path, stages: FakeStages) -> None:
+    (done / "predict" / "state.json").write_text("{")
+    run(small_recipe(shared_data), done)
+    assert stages.take() == ["predict"]
+
+
+def test_photos(tmp_path: Path, out: Path, stages: FakeStages) -> None:
+    data = make_data(tmp_path / "photos")
+    recipe = small_recipe(data)
+    run(recipe, out)
+    stages.take()
+    name = (data / "ImageSets/Segmentation/train.txt").read_text().split()[0]
+    photo = next((data / "JPEGImages").glob(f"{name}.*"))
+    os.utime(photo, (1, 1))
+    moved = data.rename(tmp_path / "elsewhere")
+    run(small_recipe(moved), out)
+    assert stages.take() == []  # neither time nor place counts
+    photo = moved / photo.relative_to(data)
+    photo.write_bytes(photo.read_bytes() + b" ")
+    run(small_recipe(moved), out)
+    assert stages.take() == STEPS
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug"), SBNetError("bad photo")])
+def test_an_interrupted_step_goes_on(
+    out: Path, shared_data: Path, stages: FakeStages, error: BaseException
+) -> None:
+    def stop(workspace: Any) -> None:
+        (workspace.folder / "part").write_text("")
+        raise error
+
+    def check(workspace: Any) -> None:
+        assert (workspace.folder / "part").exists()
+
+    text = io.StringIO()
+    stages.before["refine"] = stop
+    with pytest.raises(type(error)):
+        run(small_recipe(shared_data), out, console=Console(file=text, width=200))
+    assert stages.take() == STEPS[:6]
+    assert f"refine stopped; finished work is kept. Go on with: sbnet run {out}" in text.getvalue()
+    assert not (out / "refine" / "done.json").exists()
+    assert "cam" in read_json(out / "metrics.json")
+    stages.before["refine"] = check
+    run(load_recipe(out), out)
+    assert stages.take() == STEPS[5:]
+
+
+def test_a_half_done_step_with_other_settings_begins_anew(
+    out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    def stop(workspace: Any) -> None:
+        (workspace.folder / "part").write_text("")
+        raise KeyboardInterrupt
+
+    stages.before["refine"] = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(small_recipe(shared_data), out)
+    stages.before.clear()
+    run(small_recipe(shared_data, "refine.mask_alpha=6.21"), out)
+    assert not (out / "refine" / "part").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_killed_run_goes_on(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    def die(workspace: Any) -> None:
+        (workspace.folder / "part").write_text("")
+        os._exit(9)
+
+    stages.before["train_affinity"] = die
+    child = os.fork()
+    if child == 0:
+        try:
+            run(small_recipe(shared_data), out)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    stages.before["train_affinity"] = lambda workspace: (workspace.folder / "part").unlink()
+    run(small_recipe(shared_data), out)
+    assert stages.take() == STEPS[6:]
+
+
+def test_seconds_add_up_over_an_interruption(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    def stop(workspace: Any) -> None:
+        raise KeyboardInterrupt
+
+    stages.before["refine"] = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(small_recipe(shared_data), out)
+    state = read_json(out / "refine" / "state.json")
+    (out / "refine" / "state.json").write_text(
+        (out / "refine" / "state.json").read_text().replace(f'"seconds": {state["seconds"]}', '"seconds": 50')
+    )
+    stages.before.clear()
+    run(small_recipe(shared_data), out)
+    assert 50 <= read_json(out / "refine" / "done.json")["seconds"] < 60
+
+
+def test_from_to_and_only(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    recipe = small_recipe(shared_data)
+    run(recipe, out, stop="bootstrap_infer_cam")
+    assert stages.take() == STEPS[:2]
+    assert "needed first, and it is not done; begin with it (--from bootstrap_refine)" in refusal(
+        recipe, out, start="train_cam"
+    )
+    run(recipe, out, only="infer_cam")
+    assert stages.take() == STEPS[2:5]
+    run(recipe, out, start="refine", stop="random_walk")
+    assert stages.take() == STEPS[5:8]
+    changed = small_recipe(shared_data, "refine.low_alpha=2.21")
+    assert "'bootstrap_refine' is needed first, and it is stale: low_alpha" in refusal(
+        changed, out, start="train_segmenter"
+    )
+    run(recipe, out, start="evaluate")
+    assert stages.take() == []
+
+
+def test_step_names(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    recipe = small_recipe(shared_data)
+    assert "there is no step 'refin' in this run (did you mean 'refine'?)" in refusal(
+        recipe, out, start="refin"
+    )
+    assert "exchange --from and --to" in refusal(recipe, out, start="predict", stop="refine")
+    seam = small_recipe(shared_data, "train_cam.method=seam")
+    assert "there is no step 'bootstrap_refine'" in refusal(seam, out, only="bootstrap_refine")
+    assert not out.exists()
+
+
+def test_methods_without_bootstrap(out: Path, shared_data: Path, stages: FakeStages, tmp_path: Path) -> None:
+    run(small_recipe(shared_data, "train_cam.method=seam"), out)
+    assert stages.take() == STEPS[3:]
+    folder = tmp_path / "boundaries"
+    missing = small_recipe(shared_data, f"train_cam.boundaries={folder}")
+    assert f"there is no folder {folder}" in refusal(missing, tmp_path / "other")
+    folder.mkdir()
+    run(small_recipe(shared_data, f"train_cam.boundaries={folder}"), tmp_path / "other")
+    assert stages.take() == STEPS[3:]
+    (folder / "a.png").write_bytes(b"x")
+    run(small_recipe(shared_data, f"train_cam.boundaries={folder}"), tmp_path / "other")
+    assert stages.take() == STEPS[3:]
+
+
+def test_the_ceiling_needs_no_pseudo_masks(tmp_path: Path, out: Path, stages: FakeStages) -> None:
+    data = make_data(tmp_path / "photos")
+    recipe = small_recipe(data, "train_segmenter.labels=truth")
+    assert list(run(recipe, out)) == ["segmenter", "segmenter_crf"]
+    assert stages.take() == ["train_segmenter", "predict"]
+    name = (data / "ImageSets/Segmentation/train.txt").read_text().split()[0]
+    mask = data / "SegmentationClass" / f"{name}.png"
+    truth = np.zeros((48, 64), np.uint8)
+    truth[:9] = 1
+    write_label(mask, truth)
+    run(recipe, out)
+    assert stages.take() == ["train_segmenter", "predict"]
+    mask.unlink()
+    labels = tmp_path / "labels.txt"
+    labels.write_text(
+        "".join(f"{n} car\n" for n in (data / "ImageSets/Segmentation/train.txt").read_text().split())
+    )
+    bare = small_recipe(data, "train_segmenter.labels=truth", f"data.labels={labels}")
+    assert f"1 photos have no mask ('{name}' is the first)" in refusal(bare, out)
+
+
+def test_no_val_list_no_prediction(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    run(small_recipe(shared_data, "data.val="), out)
+    assert stages.take() == STEPS[:-1]
+
+
+def test_scenes_are_made_in_the_run(out: Path, stages: FakeStages) -> None:
+    settings = ["data.scenes.train=24", "data.scenes.val=3", "data.scenes.size=48,64"]
+    run(load_recipe("quickstart", settings), out)
+    assert (out / "data" / "JPEGImages").is_dir()
+    run(load_recipe("quickstart", settings), out)
+    assert stages.take() == STEPS
+    run(load_recipe("quickstart", [*settings, "data.scenes.seed=3"]), out)
+    assert stages.take() == STEPS
+
+
+def test_another_recipe_is_refused(done: Path, shared_data: Path) -> None:
+    before = (done / "recipe.yaml").read_text()
+    refused = refusal(small_recipe(shared_data, name="voc12-lite"), done)
+    assert "is a run of recipe 'quickstart', not of 'voc12-lite'; choose another --out" in refused
+    assert "is a run on other photos" in refusal(small_recipe(shared_data, "data.train=val"), done)
+    assert (done / "recipe.yaml").read_text() == before
+
+
+def test_other_folders_are_refused(tmp_path: Path, shared_data: Path, stages: FakeStages) -> None:
+    recipe = small_recipe(shared_data)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    assert "holds files but no run" in refusal(recipe, tmp_path / "mine")
+    assert "is a file; a run needs a folder" in refusal(recipe, tmp_path / "mine" / "thesis.txt")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "recipe.yaml").write_text("[")
+    assert "is not a run's recipe" in refusal(recipe, tmp_path / "broken")
+    assert stages.ran == []
+
+
+def test_two_runs_at_once_are_refused(done: Path, shared_data: Path) -> None:
+    recipe = small_recipe(shared_data)
+    with open_folder(done, recipe):
+        assert f"another run (process {os.getpid()}) works in this folder" in refusal(recipe, done)
+    run(recipe, done)
+
+
+def test_untrainable_photos_are_refused_before_anything_runs(
+    tmp_path: Path, out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    names = (shared_data / "ImageSets/Segmentation/train.txt").read_text().split()
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"{name} car\n" for name in names))
+    assert "'house'" in refusal(small_recipe(shared_data, f"data.labels={labels}"), out)
+    assert stages.ran == []
+
+
+def test_a_bad_true_mask_ends_no_run_before_its_time(
+    tmp_path: Path, out: Path, stages: FakeStages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_data(tmp_path / "photos")
+    recipe = small_recipe(data)
+    name = (data / "ImageSets/Segmentation/val.txt").read_text().split()[0]
+    text = io.StringIO()
+
+    def spoil(workspace: Any) -> None:
+        write_label(data / "SegmentationClass" / f"{name}.png", np.ones((9, 9), np.uint8))
+
+    stages.before["train_segmenter"] = spoil
+    monkeypatch.setattr("sbnet.stages.predict.run", _predict_background)
+    with pytest.raises(SBNetError, match="9 x 9"):
+        run(recipe, out, console=Console(file=text, width=300))
+    assert "masks of the val photos: done" in text.getvalue()
+    assert "not measured" in text.getvalue()
+    assert (out / "predict" / "done.json").exists()
+    assert "random_walk" in read_json(out / "metrics.json")
+
+
+def _predict_background(settings: Any, workspace: Any) -> dict[str, Any]:
+    for photo in workspace.val:
+        for folder in ("masks", "masks_crf"):
+            write_label(workspace.folder / folder / f"{photo.name}.png", np.zeros((48, 64), np.uint8))
+    return {}
+
+
+def test_a_failing_report_ends_no_run_before_its_time(
+    out: Path, shared_data: Path, stages: FakeStages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> Path:
+        raise ValueError("a bug in the page")
+
+    monkeypatch.setattr("sbnet.stages.report.write", fail)
+    with pytest.raises(ValueError, match="a bug in the page"):
+        run(small_recipe(shared_data), out)
+    assert stages.take() == STEPS
+    assert (out / "predict" / "done.json").exists()

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sbnet.errors import SBNetError
+from sbnet.recipes import names
+from sbnet.recipes.recipe import Recipe, load_recipe
+
+DATA = "data.root=somewhere"
+
+
+def refusal(name: str | Path, *overrides: str) -> str:
+    with pytest.raises(SBNetError) as error:
+        load_recipe(name, overrides)
+    return str(error.value)
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    return tmp_path / "mine.yaml"
+
+
+@pytest.mark.parametrize("name", names())
+def test_packaged_recipes_load_and_come_back_from_their_file(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name, [DATA, "train_cam.learning_rate=0.0123"])
+    assert recipe.name == name
+    assert recipe.about
+    recipe.write(tmp_path / "recipe.yaml")
+    assert load_recipe(tmp_path / "recipe.yaml") == recipe
+    assert load_recipe(tmp_path) == recipe
+
+
+def test_the_paper() -> None:
+    recipe = load_recipe("voc12-resnet38", [DATA])
+    assert (recipe.model.backbone, recipe.train_segmenter.backbone) == ("resnet38", "resnet101")
+    assert (recipe.refine.low_alpha, recipe.refine.high_alpha) == (4, 24)
+    assert (recipe.random_walk.background_alpha, recipe.random_walk.sharpness) == (16, 8)
+    assert recipe.train_cam.momentum == recipe.train_affinity.momentum == 0.9
+    assert (recipe.bootstrap.method, recipe.train_cam.method) == ("seam", "sbnet")
+    assert recipe.infer_cam.scales == (0.5, 1, 1.5, 2)
+
+
+@given(epochs=st.integers(1, 10**6), rate=st.floats(1e-9, 1e3), text=st.text(st.characters(codec="utf-8")))
+def test_any_values_survive_the_file(
+    tmp_path_factory: pytest.TempPathFactory, epochs: int, rate: float, text: str
+) -> None:
+    path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
+    overrides = {"train_cam.epochs": epochs, "refine.low_alpha": rate, "about": text}
+    recipe = load_recipe("quickstart", overrides)
+    recipe.write(path)
+    assert load_recipe(path) == recipe
+
+
+def test_overrides_as_strings_and_as_values_agree() -> None:
+    strings = load_recipe("quickstart", ["infer_cam.scales=1,2", "predict.crf=no"])
+    assert strings == load_recipe("quickstart", {"infer_cam.scales": [1, 2], "predict.crf": False})
+    assert strings.infer_cam.scales == (1.0, 2.0)
+
+
+def test_a_base_gives_what_the_file_leaves_out(recipe_file: Path) -> None:
+    recipe_file.write_text("base: quickstart\ntrain_cam:\n  epochs: 99\n")
+    base, recipe = load_recipe("quickstart"), load_recipe(recipe_file)
+    assert (recipe.name, recipe.about) == ("mine", "")
+    assert recipe.train_cam.epochs == 99
+    assert recipe.train_cam.crop == base.train_cam.crop
+    assert recipe.infer_cam == base.infer_cam
+    (recipe_file.parent / "second.yaml").write_text("base: mine.yaml\ntrain_cam: {crop: 96}\n")
+    second = load_recipe(recipe_file.parent / "second.yaml")
+    assert (second.train_cam.epochs, second.train_cam.crop) == (99, 96)
+
+
+def test_a_recipe_without_base_starts_from_the_defaults(recipe_file: Path) -> None:
+    recipe_file.write_text("bootstrap: {epochs: 3}\n")
+    recipe = load_recipe(recipe_file)
+    assert recipe.bootstrap.method == "seam"
+    assert recipe.train_cam == Recipe("x").train_cam
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train_cam:\n  epoch: 3\n", "line 2: 'train_cam' has no setting 'epoch' (did you mean 'epochs'?)"),
+        ("train_cam:\n  epochs: three\n", "line 2: train_cam.epochs is 'three'; expected a whole number"),
+        ("trian_cam:\n  epochs: 3\n", "line 1: there is no setting 'trian_cam' (did you mean 'train_cam'?)"),
+        ("\ntrain_cam: 3\n", "line 2: train_cam is 3; expected settings such as 'method'"),
+        ("train_cam:\n  epochs: 3\n  epochs: 4\n", "line 3: 'train_cam.epochs' stands here twice; keep one"),
+        ("train_cam:\n  method: sbent\n", "line 2: train_cam.method: 'sbent' is not one of cam, seam, sbnet"),
+        ("runtime:\n  device: gpu\n", "line 2: runtime.device: 'gpu' is not one of auto, cpu, cuda"),
+        ("model:\n\n  stride: 4\n", "line 3: model.stride is 4; expected one of 8, 16"),
+        ("refine: {low_alpha: 0}\n", "line 1: refine.low_alpha is 0.0; expected more than 0"),
+        (
+            "train_cam:\n  long_side: [9, 3]\n",
+            "line 2: train_cam.long_side is 9, 3; expected the smaller one first",
+        ),
+        ("data: {source: coco}\n", "line 1: data.source is 'coco'; expected one of scenes, voc"),
+        ("a: [\n", "line 2: not YAML"),
+        ("- a\n", "a recipe is a list of 'key: value' lines"),
+        ("base: quickstrat\n", "there is no recipe 'quickstrat' (did you mean 'quickstart'?)"),
+        ("base: 3\n", "line 1: base is 3; expected a recipe's name or path"),
+        ("base: mine.yaml\n", "the recipe is its own base"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line(recipe_file: Path, text: str, message: str) -> None:
+    recipe_file.write_text(text)
+    refused = refusal(recipe_file)
+    assert message in refused
+    assert str(recipe_file) in refused or "quickstrat" in message
+
+
+def test_an_error_in_the_base_names_the_base(recipe_file: Path) -> None:
+    recipe_file.write_text("train_cam: {epochs: 0}\n")
+    child = recipe_file.parent / "child.yaml"
+    child.write_text("base: mine.yaml\n")
+    assert refusal(child).startswith(f"{recipe_file}, line 1: ")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs", "'epochs' is not a setting; write KEY=VALUE"),
+        ("=3", "'=3' is not a setting; write KEY=VALUE"),
+        (
+            "train_cam.epoch=3",
+            "'train_cam.epoch=3': 'train_cam' has no setting 'epoch' (did you mean 'epochs'?)",
+        ),
+        ("train_cam.epochs.x=3", "'train_cam.epochs.x=3': 'epochs' is one value; it holds no setting 'x'"),
+        ("train_cam=3", "'train_cam=3': train_cam is '3'; expected settings"),
+        ("train_cam.epochs=", "train_cam.epochs is ''; expected a whole number"),
+    ],
+)
+def test_a_wrong_override_is_refused(override: str, message: str) -> None:
+    assert message in refusal("quickstart", override)
+
+
+def test_unknown_recipes(tmp_path: Path) -> None:
+    assert "(did you mean 'voc12-lite'?)" in refusal("voc12-light")
+    assert "there is no such recipe file" in refusal(tmp_path / "none.yaml")
+    assert "holds no recipe.yaml" in refusal(tmp_path)
+
+
+def test_a_recipe_for_photos_asks_for_them() -> None:
+    assert "--data FOLDER" in refusal("voc12-lite")
