@@ -52,7 +52,7 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
     _check_options(name, FAMILIES[family], options)
     own: dict[str, Any] = {key: options[key] for key in ("stride", "freeze") if key in options}
     rest = {key: value for key, value in options.items() if key not in own}
-    backbone = _backbone(chosen, weights, own)
+    backbone = _backbone(chosen, weights, dict(own))
     head = rest if chosen in REFERENCE else {**OUR_DEFAULTS[family], **rest}
     network = FAMILIES[family](backbone, classes, **head)
     network.name = name
