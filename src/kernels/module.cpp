@@ -2,11 +2,13 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "lattice.hpp"
@@ -28,22 +30,28 @@ struct AlignedDelete {
     void operator()(float* pointer) const { ::operator delete[](pointer, cache_line); }
 };
 
-using Implementation = void (*)(const sbnet::MeanField&);
+struct Implementation {
+    const char* name;
+    void (*run)(const sbnet::MeanField&);
+};
 
-Implementation best_implementation() {
+// Those that this processor can run, the fastest first.
+std::vector<Implementation> implementations() {
+    std::vector<Implementation> usable;
 #ifdef SBNET_HAVE_X86_LEVELS
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
-        return sbnet::mean_field_avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return sbnet::mean_field_avx2;
+        usable.push_back({"avx512", sbnet::mean_field_avx512});
+    if (avx2) usable.push_back({"avx2", sbnet::mean_field_avx2});
 #endif
-    return sbnet::mean_field_baseline;
+    usable.push_back({"baseline", sbnet::mean_field_baseline});
+    return usable;
 }
 
 Marginals mean_field(Probabilities probabilities, const std::vector<const Lattice*>& lattices,
-                     const std::vector<float>& weights, int iterations) {
+                     const std::vector<float>& weights, int iterations, size_t implementation) {
     const size_t sets = probabilities.shape(0), labels = probabilities.shape(1), points = probabilities.shape(2);
     if (weights.size() != lattices.size()) throw std::invalid_argument("one weight a lattice is needed");
     for (const Lattice* lattice : lattices)
@@ -72,7 +80,7 @@ Marginals mean_field(Probabilities probabilities, const std::vector<const Lattic
                                    result.get(),                 scratch(points),
                                    scratch(sbnet::tile_points),  kernels.data(),
                                    static_cast<int>(kernels.size())};
-        best_implementation()(job);
+        implementations().at(implementation).run(job);
     }
     float* data = result.release();
     nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
@@ -95,5 +103,14 @@ NB_MODULE(_kernels, m) {
         .def_ro("points", &Lattice::points)
         .def_ro("vertices", &Lattice::vertices);
     m.def("mean_field", &mean_field, "probabilities"_a, "lattices"_a, "weights"_a, "iterations"_a,
+          "implementation"_a = 0,
           "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape.");
+    m.def(
+        "implementations",
+        [] {
+            std::vector<std::string> names;
+            for (const Implementation& usable : implementations()) names.emplace_back(usable.name);
+            return names;
+        },
+        "The instruction sets that this processor can run mean_field with, the fastest first.");
 }
