@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
-from sbnet.interop.backbone_weights import LITES, lite_state
+from sbnet.interop.backbone_weights import LITES, lite_path
 from sbnet.models import model_names
 
 PACKAGES = (
@@ -84,7 +84,7 @@ def _kernels() -> str:
 
 def _weights(backbone: str) -> str:
     try:
-        lite_state(backbone)
+        lite_path(backbone)
     except SBNetError as error:
         return f"not found: {error}"
     return "found, and the file is whole"

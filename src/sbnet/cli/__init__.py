@@ -31,7 +31,13 @@ With --debug, or SBNET_DEBUG=1, errors come with their traceback.
 
 
 def build_app() -> App:
-    app = App(name="sbnet", help=HELP, version=__version__, help_format="plaintext")
+    app = App(
+        name="sbnet",
+        help=HELP,
+        version=__version__,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # `execute` says what it means for the work
+    )
     for module in (runs, photos, about):
         module.add_commands(app)
     app.register_install_completion_command()

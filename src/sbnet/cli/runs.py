@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -143,7 +144,7 @@ def _go(
     from sbnet import api
     from sbnet.report import metrics_table
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     result = api.run(
         recipe, out, settings, start=_step(start), stop=_step(stop), only=_step(only), console=console
     )

@@ -19,24 +19,29 @@ from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
+UNREAD = {"refine": ("mask_alpha",)}  # settings that change only what no later step reads: stage -> names
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
 
 
 @dataclass(frozen=True)
 class Status:
-    """state of a step's folder; parts: what it would be made from now; reason: what changed, where stale."""
+    """state of a step's folder; parts: what it would be made from now; reason: what changed, where stale.
+    done: its done.json, where current. id: that of its output once made, '' for a new one.
+    """
 
     state: State
     parts: dict[str, Any]
     reason: str = ""
     done: Mapping[str, Any] | None = None
+    id: str = ""
 
 
 class RunState:
     """Reads and writes the `state.json` and `done.json` of a run's steps.
 
     A step is current when its stage, settings, network, photos and the very outputs that it read are those of
-    now. Each finished output has an `id`, so that a step redone with equal settings makes its readers stale.
+    now. Each output has an `id`, so that a step redone with equal settings makes its readers stale; one redone
+    for a setting that its readers do not see keeps its id.
     """
 
     def __init__(self, folder: Path, steps: list[Step], recipe: Recipe, data: RunData) -> None:
@@ -53,7 +58,10 @@ class RunState:
         if made_from is None:
             return Status("stale", parts, "its state.json is missing or broken")
         if made_from != parts:
-            return Status("stale", parts, _difference(made_from, parts), done or None)
+            same = _read_by_others(made_from) == _read_by_others(parts)
+            return Status(
+                "stale", parts, _difference(made_from, parts), id=done.get("id", "") if same else ""
+            )
         if done.get("fingerprint") == _fingerprint(parts):
             return Status("done", parts, done=done)
         return Status("half done", parts)
@@ -99,6 +107,7 @@ class RunState:
                     "fingerprint": _fingerprint(status.parts),
                     "settings": plain(step.settings),
                     "made_from": status.parts,
+                    "id": status.id or secrets.token_hex(8),
                     "seconds": 0.0,
                 },
             )
@@ -115,7 +124,7 @@ class RunState:
         """Written last: the step is done."""
         done = {
             "fingerprint": _fingerprint(status.parts),
-            "id": secrets.token_hex(8),
+            "id": read_json(self.folder / step.name / "state.json")["id"],
             "seconds": seconds,
             "device": device_name(self.recipe),
             "facts": dict(facts),
@@ -144,6 +153,13 @@ def _files(weights: str, settings: Mapping[str, Any]) -> str:
             )
         paths += sorted(folder.glob("*.png"))
     return files_fingerprint(paths)
+
+
+def _read_by_others(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts without the settings that change nothing which a later step reads."""
+    unread = UNREAD.get(str(parts.get("stage")), ())
+    settings = {key: value for key, value in dict(parts.get("settings", {})).items() if key not in unread}
+    return {**parts, "settings": settings}
 
 
 def _fingerprint(parts: Mapping[str, Any]) -> str:

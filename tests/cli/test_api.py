@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sbnet
+from fake_stages import STEPS, FakeStages
+from sbnet import models
+from sbnet.interop.checkpoint import save_model
+from sbnet.recipes.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> sbnet.Segmenter:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    model = models.build("deeplabv2-lite0", classes=3, weights="none")
+    save_model(model, path, meta={"classes": ["background", "cat", "dog"]})
+    return sbnet.load(path)
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_the_names_a_user_needs() -> None:
+    assert {"run", "load", "SBNetError", "__version__"} <= set(dir(sbnet))
+    with pytest.raises(AttributeError):
+        sbnet.nothing  # noqa: B018
+
+
+def test_run(stages: FakeStages, shared_data: Path, tmp_path: Path) -> None:
+    settings = {"data.source": "voc", "data.root": str(shared_data), "predict.crf": False}
+    result = sbnet.run("quickstart", tmp_path / "out", settings)
+    assert result.metrics["segmenter"]["miou"] == 1
+    assert "segmenter_crf" not in result.metrics
+    assert result.report.exists()
+    assert sbnet.run(result.folder).metrics == result.metrics
+    assert stages.ran == STEPS
+
+
+def test_a_run_brings_its_prediction_settings(tmp_path: Path) -> None:
+    model = models.build("deeplabv2-lite0", classes=2, weights="none")
+    save_model(
+        model, tmp_path / "train_segmenter" / "model.safetensors", meta={"classes": ["background", "cat"]}
+    )
+    load_recipe("quickstart", ["predict.mirror=yes"]).write(tmp_path / "recipe.yaml")
+    loaded = sbnet.load(tmp_path)
+    assert loaded.settings.mirror
+    assert loaded.classes == ("background", "cat")
+
+
+def test_predict_arrays(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+    result = segmenter.predict([photo(33, 40), photo(1, 1)])
+    assert len(result) == 2
+    assert result.names == ["photo_0001", "photo_0002"]
+    assert [mask.shape for mask in result.masks] == [(33, 40), (1, 1)]
+    assert all(mask.dtype == np.uint8 for mask in result.masks)
+    folder = result.save(tmp_path / "masks")
+    assert sorted(path.name for path in folder.iterdir()) == ["overlays", "photo_0001.png", "photo_0002.png"]
+    np.testing.assert_array_equal(segmenter.predict(photo(33, 40)).masks[0], result.masks[0])
+
+
+def test_plot(segmenter: sbnet.Segmenter) -> None:
+    figure = segmenter.predict([photo(33, 40)] * 5).plot()
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[0].startswith("photo_0001: ")
+    assert len(titles) == 8
+
+
+def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(sbnet.SBNetError, match="uint8 RGB"):
+        segmenter.predict(np.zeros((4, 4)))
+    with pytest.raises(sbnet.SBNetError, match="not both at once"):
+        segmenter.predict([photo(4, 4), tmp_path])
+    with pytest.raises(sbnet.SBNetError, match="no such photo"):
+        segmenter.predict(tmp_path / "none.jpg")

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fake_stages import STEPS, FakeStages
+from sbnet import models
+from sbnet.cli import execute
+from sbnet.data.files import read_json, read_label, write_label
+from sbnet.errors import SBNetError
+from sbnet.interop.checkpoint import save_model
+
+
+def shell(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sbnet.cli", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=60
+    )
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command that must end with status 2 and one clean line on stderr, and gives that line."""
+
+    def run(*arguments: str | Path) -> str:
+        capsys.readouterr()
+        assert execute([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("sbnet: ")
+        assert "Traceback" not in error
+        assert error.count("\n") == 1
+        return error
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an untrained segmenter of three classes."""
+    folder = tmp_path_factory.mktemp("run")
+    model = models.build("deeplabv2-lite0", classes=3, weights="none")
+    meta = {"classes": ["background", "cat", "dog"]}
+    save_model(model, folder / "train_segmenter" / "model.safetensors", meta=meta)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "a.jpg")
+    Image.fromarray(pixels[:, :33]).save(folder / "b.png")
+    return folder
+
+
+def test_help_is_quick_and_loads_no_torch() -> None:
+    code = (
+        "import sys; from sbnet.cli import execute; execute(['--help']); execute(['recipes']);"
+        "sys.exit('torch' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    for word in ("sbnet run quickstart", "train-segmenter", "predict", "checks", "voc12-resnet38"):
+        assert word in ended.stdout
+
+
+def test_the_shell_sees_status_and_message() -> None:
+    ended = shell("rum")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == 'sbnet: Unknown command "rum". Did you mean "run"?; see sbnet --help\n'
+    assert "Traceback" in shell("recipes", "nothing", "--debug").stderr
+    assert "Traceback" in shell("recipes", "nothing", SBNET_DEBUG="1").stderr
+
+
+@pytest.mark.parametrize("verb", ["run", "refine", "train-cam", "predict", "eval", "recipes", "checks"])
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([verb, "--help"]) == 0
+    assert f"Usage: sbnet {verb}" in capsys.readouterr().out
+
+
+def test_mistypings(refused: Any, tmp_path: Path) -> None:
+    assert "Did you mean --from?" in refused("run", "quickstart", "--frm", "x")
+    assert "(did you mean 'quickstart'?)" in refused("run", "quikstart")
+    assert "(did you mean 'refine'?)" in refused(
+        "run", "quickstart", "--from", "refin", "--out", tmp_path / "o"
+    )
+    assert "(did you mean 'epochs'?)" in refused("run", "quickstart", "train_cam.epoch=3")
+    assert "--data FOLDER" in refused("run", "voc12-lite")
+    assert "there is no such folder" in refused("run", "voc12-lite", "--data", tmp_path / "none")
+    assert "is no run folder" in refused("refine", tmp_path)
+    assert "requires an argument" in refused("run")
+
+
+def test_run_and_the_stage_verbs(
+    stages: FakeStages, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any
+) -> None:
+    out = tmp_path / "out"
+    begin = ["run", "voc12-lite", "--data", str(shared_data), "--out", str(out), "predict.crf=no"]
+    assert execute([*begin, "--to", "train-cam"]) == 0
+    assert stages.take() == STEPS[:4]
+    assert execute(["random-walk", str(out), "random_walk.steps=3"]) == 0
+    assert stages.take() == STEPS[4:8]
+    assert execute(["run", str(out)]) == 0
+    assert stages.take() == STEPS[8:]
+    printed = capsys.readouterr().out
+    assert "Random walk" in printed
+    assert f"report: {out / 'report.html'}" in printed
+    assert read_json(out / "random_walk" / "state.json")["settings"]["steps"] == 3
+    (out / "report.html").unlink()
+    assert execute(["report", str(out)]) == 0
+    assert (out / "report.html").exists()
+    mask = next((out / "predict" / "masks").iterdir())
+    write_label(mask, np.zeros_like(read_label(mask)))
+    assert read_json(out / "metrics.json")["segmenter"]["miou"] == 1
+    assert execute(["evaluate", str(out)]) == 0
+    assert read_json(out / "metrics.json")["segmenter"]["miou"] < 1
+    assert stages.take() == []
+    assert "is a run of recipe 'voc12-lite', not of 'quickstart'" in refused(
+        "run", "quickstart", "--out", out
+    )
+
+
+def test_an_interrupt_ends_with_130(
+    stages: FakeStages, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages.before["refine"] = lambda workspace: os.kill(os.getpid(), signal.SIGINT) or time.sleep(5)
+    assert execute(["run", "voc12-lite", "--data", str(shared_data), "--out", str(tmp_path / "out")]) == 130
+    printed = capsys.readouterr()
+    assert f"Go on with: sbnet run {tmp_path / 'out'}" in printed.out
+    assert printed.err.startswith("sbnet: interrupted; finished work is kept")
+
+
+def test_a_stage_that_refuses_leaves_what_is_done(
+    stages: FakeStages, shared_data: Path, tmp_path: Path, refused: Any
+) -> None:
+    def refuse(workspace: Any) -> None:
+        raise SBNetError("photo.jpg: truncated; replace it")
+
+    stages.before["infer_cam"] = refuse
+    out = tmp_path / "out"
+    assert refused("run", "voc12-lite", "--data", shared_data, "--out", out) == (
+        "sbnet: photo.jpg: truncated; replace it\n"
+    )
+    assert (out / "train_cam" / "done.json").exists()
+
+
+def test_predict(segmenter: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "masks"
+    assert execute(["predict", str(photos), "--model", str(segmenter), "--out", str(out), "--crf"]) == 0
+    assert capsys.readouterr().out == f"2 of 2 masks written to {out}\n"
+    assert read_label(out / "a.png").shape == (40, 56)
+    assert Image.open(out / "b.png").mode == "P"
+    assert Image.open(out / "overlays" / "b.jpg").size == (33, 40)
+    file = segmenter / "train_segmenter" / "model.safetensors"
+    other = tmp_path / "plain"
+    assert (
+        execute(["predict", str(photos / "a.jpg"), f"--model={file}", f"--out={other}", "--no-overlay"]) == 0
+    )
+    assert [path.name for path in other.iterdir()] == ["a.png"]
+
+
+def test_predict_names_every_photo_it_could_not_read(
+    segmenter: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "c.jpg").write_bytes((photos / "a.jpg").read_bytes()[:300])
+    (photos / "d.jpg").write_text("no photo")
+    out = tmp_path / "masks"
+    assert execute(["predict", str(photos), "--model", str(segmenter), "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert "c.jpg" in printed.err
+    assert "d.jpg" in printed.err
+    assert printed.out == f"2 of 4 masks written to {out}\n"
+    assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
+
+
+def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused: Any) -> None:
+    def predict(*paths: Path, model: Path = segmenter, out: Path = tmp_path / "masks") -> str:
+        return refused("predict", *paths, "--model", model, "--out", out)
+
+    other = tmp_path / "more"
+    other.mkdir()
+    assert "no photos in this folder" in predict(other)
+    (other / "a.png").write_bytes((photos / "b.png").read_bytes())
+    assert "would both be written as a.png; name it once, rename one" in predict(photos, other)
+    assert "is named twice" in predict(photos / "a.jpg", photos)
+    assert "no such photo or folder" in predict(tmp_path / "none.jpg")
+    assert "no photos given" in predict()
+    assert "would be overwritten by its mask; choose another --out" in predict(photos, out=photos)
+    assert "holds no trained segmenter" in predict(photos, model=other)
+    assert "no such model file" in predict(photos, model=tmp_path / "none.safetensors")
+    assert not (tmp_path / "masks").exists()
+    model = models.build("affinitynet-lite0", classes=3, weights="none")
+    save_model(model, tmp_path / "wrong.safetensors", meta={"classes": ["background", "cat", "dog"]})
+    assert "'affinitynet-lite0', which is no segmenter" in predict(
+        photos, model=tmp_path / "wrong.safetensors"
+    )
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> tuple[Path, Path]:
+    """Folders of predictions (a, b, c) and true masks (a, b, d); a is right, half of b's object is found."""
+    predictions, truth = tmp_path / "predictions", tmp_path / "truth"
+    right, half = np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
+    right[:2], half[:1] = 1, 1
+    for name, prediction in (("a", right), ("b", half), ("c", right)):
+        write_label(predictions / f"{name}.png", prediction)
+    for name in ("a", "b", "d"):
+        write_label(truth / f"{name}.png", right)
+    (truth / "classes.txt").write_text("background\ncat\ndog\n")
+    return predictions, truth
+
+
+def test_eval(masks: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predictions, truth = masks
+    file = tmp_path / "figures.json"
+    command = ["eval", str(predictions), "--ground-truth", str(truth), "--json", str(file)]
+    assert execute(command) == 0
+    facts = json.loads(file.read_text())
+    assert facts["per_class"] == {"background": pytest.approx(0.8), "cat": pytest.approx(0.75), "dog": None}
+    assert facts["miou"] == pytest.approx(0.775)
+    assert (facts["photos"], facts["without_truth"], facts["without_prediction"]) == (2, 1, 1)
+    printed = capsys.readouterr().out
+    assert "77.5" in printed
+    assert "2 photos; absent classes are left out" in printed
+    assert execute([*command, "--absent", "zero"]) == 0
+    assert json.loads(file.read_text())["miou"] == pytest.approx(1.55 / 3)
+    names = tmp_path / "names.txt"
+    names.write_text("a\n")
+    assert execute([*command, "--list", str(names)]) == 0
+    assert json.loads(file.read_text())["miou"] == 1
+
+
+def test_eval_refuses(masks: tuple[Path, Path], tmp_path: Path, refused: Any) -> None:
+    predictions, truth = masks
+    names = tmp_path / "names.txt"
+    names.write_text("a\n\nc\n")
+    ground = ("--ground-truth", truth)
+    assert f"{names}, line 3: there is no {truth / 'c'}.png" in refused(
+        "eval", predictions, *ground, "--list", names
+    )
+    assert "the list of names cannot be read" in refused(
+        "eval", predictions, *ground, "--list", tmp_path / "no"
+    )
+    assert "there is no such folder of masks" in refused("eval", tmp_path / "none", *ground)
+    (tmp_path / "empty").mkdir()
+    assert "no mask of the same name" in refused("eval", tmp_path / "empty", *ground)
+    write_label(predictions / "a.png", np.zeros((3, 5), np.uint8))
+    assert "a.png has 5 x 3 pixels, but its true mask" in refused("eval", predictions, *ground)
+    write_label(predictions / "a.png", np.full((4, 4), 7, np.uint8))
+    assert "a.png: the mask has the class id 7" in refused("eval", predictions, *ground)
+
+
+def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["recipes", "voc12-lite"]) == 0
+    assert "source: voc" in capsys.readouterr().out
+    assert execute(["models"]) == 0
+    assert "sbnet-resnet38" in capsys.readouterr().out
+    assert execute(["checks"]) == 0
+    printed = capsys.readouterr().out
+    for word in ("torch", "device", "compiled kernels", "lite0 weights", "cores", "memory"):
+        assert word in printed
