@@ -52,7 +52,8 @@ std::vector<Implementation> implementations() {
 
 Marginals mean_field(Probabilities probabilities, const std::vector<const Lattice*>& lattices,
                      const std::vector<float>& weights, int iterations, size_t implementation) {
-    const size_t sets = probabilities.shape(0), labels = probabilities.shape(1), points = probabilities.shape(2);
+    const size_t sets = probabilities.shape(0), labels = probabilities.shape(1);
+    const size_t points = probabilities.shape(2);
     if (weights.size() != lattices.size()) throw std::invalid_argument("one weight a lattice is needed");
     for (const Lattice* lattice : lattices)
         if (lattice->points != static_cast<int64_t>(points))
