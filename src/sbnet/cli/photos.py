@@ -108,6 +108,7 @@ def evaluate(
         f"{facts['photos']} photos; absent classes are {facts['absent']}; "
         f"without a true mask {facts['without_truth']}, without a prediction {facts['without_prediction']}",
         highlight=False,
+        soft_wrap=True,
     )
     if json:
         write_json(json, facts)
