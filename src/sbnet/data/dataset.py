@@ -5,7 +5,6 @@ Shapes: B batch, C classes (background included), crop: side of the square that 
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.image import read_mask, read_photo
-from sbnet.data.transforms import Box, Sample, TrainTransform
+from sbnet.data.edges import edge_maps
+from sbnet.data.transforms import TrainTransform
 from sbnet.errors import SBNetError
-from sbnet.ops.canny import canny
 
 Item = dict[str, Tensor | str]
 _ITEM, _ORDER = 0, 1  # keep the random streams of samples and of their order apart
@@ -81,15 +80,15 @@ class TrainingSet(Dataset[Item]):
         if sample.label is not None:
             item["label"] = sample.label
         if self._canny:
-            item |= _edges(sample, self._shrink)
+            item |= edge_maps(sample, shrink=self._shrink)
         return item
 
 
 class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) over all epochs in one stream, each epoch in its own order.
 
-    The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, and
-    the stream goes on as it would have. No restart between epochs, so workers never run dry.
+    The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, the
+    stream goes on as it would have. No restart between epochs, so workers never run dry.
     """
 
     def __init__(self, count: int, *, epochs: int, seed: int, batch_size: int, first: int = 0) -> None:
@@ -155,37 +154,3 @@ def _true_mask(photo: Photo, collection: Collection) -> Path:
             f"add SegmentationClass/{photo.name}.png, or train on pseudo masks"
         )
     return photo.mask
-
-
-def _edges(sample: Sample, shrink: float) -> Item:
-    crop = sample.photo.shape[0]
-    side = max(1, int(shrink * crop))
-    photo = torch.from_numpy(sample.photo).permute(2, 0, 1)[None].float()
-    small = torch.nn.functional.interpolate(photo, size=(side, side), mode="bilinear", align_corners=True)
-    return {
-        "canny": _canny_within(sample.photo, sample.box),
-        "canny_small": _canny_within(
-            small[0].round().byte().permute(1, 2, 0).numpy(), _shrunk(sample.box, crop, side)
-        ),
-    }
-
-
-def _shrunk(box: Box, crop: int, side: int) -> Box:
-    """The pixels of the shrunk canvas that are made of pixels of the box alone (corners aligned)."""
-    ratio = (side - 1) / max(1, crop - 1)
-    top, left = math.ceil(box.top * ratio), math.ceil(box.left * ratio)
-    bottom, right = (
-        math.floor((box.top + box.height - 1) * ratio),
-        math.floor((box.left + box.width - 1) * ratio),
-    )
-    return Box(top, left, max(0, bottom - top + 1), max(0, right - left + 1))
-
-
-def _canny_within(photo: np.ndarray, box: Box) -> Tensor:
-    """(1, H, W) uint8 0/255: the edges in the photo, without the one between photo and empty canvas."""
-    edges = torch.zeros((1, *photo.shape[:2]), dtype=torch.uint8)
-    rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
-    inside = np.ascontiguousarray(photo[rows, columns])
-    if inside.size:
-        edges[0, rows, columns] = torch.from_numpy(canny(inside))
-    return edges

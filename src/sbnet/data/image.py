@@ -19,6 +19,10 @@ from sbnet.errors import SBNetError
 MAX_PIXELS = 100_000_000
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
+# Pillow also warns of large photos below its own bound; here max_pixels decides. Set once, for photos are read
+# by threads, in which warnings.catch_warnings is not safe.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -92,17 +96,14 @@ def _opened(path: Path, what: str, max_pixels: int) -> Iterator[Image.Image]:
     if not path.is_file():
         raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels is the bound here
-            image = Image.open(path)
-            with image:
-                if image.width * image.height > max_pixels:
-                    raise SBNetError(
-                        f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
-                        "save it smaller"
-                    )
-                image.load()
-                yield image
+        with Image.open(path) as image:
+            if image.width * image.height > max_pixels:
+                raise SBNetError(
+                    f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
+                    "save it smaller"
+                )
+            image.load()
+            yield image
     except SBNetError:
         raise
     except Image.DecompressionBombError as error:

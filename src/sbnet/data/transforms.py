@@ -47,7 +47,7 @@ class TrainTransform:
     crop: pixels. long_side: inclusive range of the photo's longer side after resizing, pixels; or, instead,
     scale: range of the factor on both sides. mirror: probability. jitter: reach of brightness, contrast and
     saturation (factors 1 - reach to 1 + reach) and of hue (turns, up to 0.5), or None. normalization: uint8
-    RGB (3, H, W) -> float32. Draws from the generator that is passed in only, so equal generators give equal samples.
+    RGB (3, H, W) -> float32. Draws from the passed generator alone: equal generators give equal samples.
     """
 
     def __init__(
