@@ -54,7 +54,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
     @torch.inference_mode()
     def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
-        total: Tensor | float = 0.0
+        total = torch.zeros((), device=fabric.device)
         present = torch.tensor(photo.classes)
         for images in views(
             pixels, network, scales=settings.scales, mirror=settings.mirror, device=fabric.device

@@ -24,9 +24,8 @@ READS = ("labels",)
 
 @dataclass(frozen=True)
 class Settings:
-    """Names as in train_cam. stride: pixels a cell of the affinity grid, 8 or 16 (the ResNets have 8)."""
+    """Names as in train_cam."""
 
-    stride: int = 8
     epochs: int = 8
     batch: int = 8
     accumulate: int = 1
@@ -44,7 +43,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         f"affinitynet-{workspace.model.backbone}",
         classes=classes,
         weights=workspace.model.weights,
-        stride=settings.stride,
+        stride=workspace.model.stride,
         freeze=workspace.model.freeze,
     )
     photos = TrainingSet(

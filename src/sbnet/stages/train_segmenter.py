@@ -73,9 +73,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
     def objective(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         output = network(batch["image"].contiguous(memory_format=torch.channels_last))
-        # DeepLab v2 trains each scale and their maximum; of one scale the maximum is itself.
-        logits = (*output.per_scale, output.logits) if len(output.per_scale) > 1 else output.per_scale
-        return {"segmentation": losses.multi_scale_cross_entropy(logits, batch["label"])}
+        return {"segmentation": losses.multi_scale_cross_entropy(output.supervised, batch["label"])}
 
     plan = Plan(
         settings.epochs,
