@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 
 from sbnet.data.collection import Collection, Photo
-from sbnet.data.image import read_mask, read_photo
 from sbnet.data.edges import edge_maps
+from sbnet.data.image import read_mask, read_photo
 from sbnet.data.transforms import TrainTransform
 from sbnet.errors import SBNetError
 

@@ -11,9 +11,10 @@ import io
 import json
 import os
 import secrets
+import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ from PIL import Image
 from sbnet.data.image import read_mask
 from sbnet.data.palette import PALETTE
 from sbnet.errors import SBNetError
+
+# The folder does not take the file: no permission, read-only, a file in a folder's place, too long a name.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
 
 class Scores(NamedTuple):
@@ -49,12 +53,14 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if _is_caused_by(error, {errno.ENOSPC, errno.EDQUOT}):
+        full = _is_disk_full(error, temporary)
+        with suppress(OSError):
+            temporary.unlink()
+        if full:
             raise SBNetError(
                 f"disk full at {path}: free space or choose another --out; finished work is kept"
             ) from error
-        if _is_caused_by(error, {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}):
+        if _numbers(error) & _REFUSED:
             raise SBNetError(f"{path} cannot be written ({error}): choose another --out") from error
         raise
 
@@ -133,10 +139,20 @@ def _whole(path: str | Path, what: str) -> Iterator[None]:
         raise SBNetError(f"{path}: not a whole {what} file ({error}): delete it and run again") from error
 
 
-def _is_caused_by(error: BaseException | None, numbers: set[int]) -> bool:
-    """Whether an `OSError` of one of these numbers is in the chain; torch.save wraps them, for one."""
+def _is_disk_full(error: BaseException, temporary: Path) -> bool:
+    """Writers that lose the error number are asked for their words (safetensors), or the disk is, while the
+    unfinished file still fills it (Pillow's encoders, torch.save).
+    """
+    if _numbers(error) & {errno.ENOSPC, errno.EDQUOT} or os.strerror(errno.ENOSPC) in str(error):
+        return True
+    return isinstance(error, Exception) and temporary.exists() and shutil.disk_usage(temporary).free < 4096
+
+
+def _numbers(error: BaseException | None) -> set[int | None]:
+    """The error numbers of an exception and of those that it was raised from."""
+    numbers = set()
     while error is not None:
-        if isinstance(error, OSError) and error.errno in numbers:
-            return True
+        if isinstance(error, OSError):
+            numbers.add(error.errno)
         error = error.__cause__ or error.__context__
-    return False
+    return numbers

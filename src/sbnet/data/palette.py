@@ -15,11 +15,6 @@ def voc_palette() -> np.ndarray:
 PALETTE = voc_palette()
 
 
-def colorize(mask: np.ndarray) -> np.ndarray:
-    """Mask (H, W) uint8 -> its colours (H, W, 3) uint8."""
-    return PALETTE[mask]
-
-
 def overlay(photo: np.ndarray, mask: np.ndarray, *, alpha: float = 0.5) -> np.ndarray:
     """Photo (H, W, 3) uint8 with the mask's colours blended in by `alpha` wherever it is not background."""
     blended = (photo * (1 - alpha) + PALETTE[mask] * alpha + 0.5).astype(np.uint8)
