@@ -26,12 +26,13 @@ READS = ("labels",)
 
 @dataclass(frozen=True)
 class Settings:
-    """Names as in train_cam. backbone: '' for the run's own. labels: `pseudo`, or `truth` for the ceiling.
+    """Names as in train_cam. backbone, freeze: '' and -1 for the run's own. labels: `pseudo`, or `truth` for the ceiling.
     scales: input sizes whose logits are maxed and each trained (multi-scale module of DeepLab v2).
     """
 
     backbone: str = ""
     weights: str = "auto"
+    freeze: int = -1
     labels: str = "pseudo"
     scales: tuple[float, ...] = (1.0, 0.75, 0.5)
     epochs: int = 20
@@ -58,7 +59,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         classes=len(workspace.train.classes),
         weights=settings.weights,
         stride=workspace.model.stride,
-        freeze=workspace.model.freeze,
+        freeze=workspace.model.freeze if settings.freeze < 0 else settings.freeze,
         scales=settings.scales,
     )
     photos = TrainingSet(

@@ -17,7 +17,7 @@ class ModelSettings:
     backbone: `lite0`, `lite2`, `resnet38`, `resnet101` (segmenter only) or `timm:NAME`.
     weights: `auto` (the backbone's own ImageNet weights), `none`, or `file:PATH`.
     stride: output stride, 8 or 16 (timm backbones; the ResNets have 8).
-    freeze: backbone stages kept as they are, the stem counted first.
+    freeze: backbone stages kept as they are; the stem belongs to the first (the paper's ResNet-38: 1).
     """
 
     backbone: str = "lite0"
