@@ -26,7 +26,15 @@ from sbnet.data.palette import PALETTE
 from sbnet.errors import SBNetError
 
 # The folder does not take the file: no permission, read-only, a file in a folder's place, too long a name.
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+_REFUSED = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
 
 
 class Scores(NamedTuple):

@@ -1,0 +1,169 @@
+"""Samples depend on (seed, epoch, photo) alone; the order can start anywhere; workers report plainly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.data.files import write_label
+from sbnet.data.transforms import TrainTransform
+from sbnet.data.voc import read_voc
+from sbnet.errors import SBNetError
+
+
+def normalization(photo: Tensor) -> Tensor:
+    return photo.float() / 255 - 0.5
+
+
+def _photos(folder: Path, **options: Any) -> TrainingSet:
+    transform = TrainTransform(crop=24, long_side=(20, 40), normalization=normalization)
+    return TrainingSet(read_voc(folder, "train"), transform, **options)
+
+
+def _loader(photos: TrainingSet, *, workers: int, first: int = 0) -> DataLoader:
+    sampler = EpochSampler(len(photos), epochs=3, seed=4, batch_size=2, first=first)
+    return DataLoader(
+        photos, batch_sampler=sampler, num_workers=workers, collate_fn=collate, worker_init_fn=seed_worker
+    )
+
+
+def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(
+        torch.equal(one[key], other[key]) if isinstance(one[key], Tensor) else one[key] == other[key]
+        for key in one
+    )
+
+
+def test_item(folder: Path) -> None:
+    item = _photos(folder, truth=True, canny=True)[0, 2]
+    shapes = {
+        key: (tuple(value.shape), value.dtype) for key, value in item.items() if isinstance(value, Tensor)
+    }
+    assert item["name"] == "c"
+    assert shapes == {
+        "image": ((3, 24, 24), torch.float32),
+        "labels": ((2,), torch.float32),
+        "label": ((24, 24), torch.uint8),
+        "canny": ((1, 24, 24), torch.uint8),
+        "canny_small": ((1, 7, 7), torch.uint8),
+    }
+    assert _photos(folder)[0, 0].keys() == {"name", "image", "labels"}
+
+
+def test_items_depend_on_seed_epoch_and_photo_alone(folder: Path) -> None:
+    photos = _photos(folder, truth=True)
+    item = photos[1, 0]
+    state = torch.get_rng_state()
+    assert _equal(item, _photos(folder, truth=True)[1, 0])
+    assert torch.equal(state, torch.get_rng_state())
+    assert not _equal(item, photos[2, 0])
+    assert not _equal(item, _photos(folder, truth=True, seed=1)[1, 0])
+
+
+def test_workers_and_a_later_start_change_nothing(folder: Path) -> None:
+    photos = _photos(folder, truth=True)
+    alone = list(_loader(photos, workers=0))
+    shared = list(_loader(photos, workers=2))
+    assert len(alone) == len(shared) == 3
+    assert all(_equal(one, other) for one, other in zip(alone, shared, strict=True))
+    assert _equal(alone[2], next(iter(_loader(photos, workers=0, first=2))))
+    assert alone[0]["image"].shape == (2, 3, 24, 24)
+    assert isinstance(alone[0]["name"], list)
+
+
+def test_labels_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    for name, size in (("a", (24, 32)), ("b", (32, 24)), ("c", (20, 20))):
+        write_label(tmp_path / f"labels/{name}.png", np.full(size, 2, np.uint8))
+    photos = _photos(folder, label_folder=tmp_path / "labels")
+    assert set(torch.unique(photos[0, 0]["label"]).tolist()) <= {2, 255}
+    write_label(tmp_path / "labels/a.png", np.full((24, 32), 3, np.uint8))
+    with pytest.raises(SBNetError, match=r"a\.png: the mask has the class id 3"):
+        photos[0, 0]
+    write_label(tmp_path / "labels/a.png", np.zeros((32, 24), np.uint8))
+    with pytest.raises(SBNetError, match=r"a\.png: the mask has 24 x 32 pixels"):
+        photos[0, 0]
+    (tmp_path / "labels/b.png").unlink()
+    with pytest.raises(SBNetError, match=r"labels: 1 of 3 labels are missing, first b\.png"):
+        _photos(folder, label_folder=tmp_path / "labels")
+
+
+def test_truth_needs_masks(folder: Path) -> None:
+    (folder / "SegmentationClass/b.png").unlink()
+    (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
+    pets = read_voc(folder, "train", labels=folder / "labels.txt")
+    transform = TrainTransform(crop=8, long_side=(8, 8), normalization=normalization)
+    with pytest.raises(SBNetError, match=r"photo 'b' has no true mask: add SegmentationClass/b\.png"):
+        TrainingSet(pets, transform, truth=True)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_photo_is_one_plain_message(folder: Path, workers: int) -> None:
+    photos = _photos(folder)
+    (folder / "JPEGImages/a.jpg").write_bytes(b"no photo")
+    with pytest.raises(SBNetError) as caught:
+        list(_loader(photos, workers=workers))
+    message = str(caught.value)
+    assert message.startswith(str(folder / "JPEGImages/a.jpg: the photo cannot be read"))
+    assert "Traceback" not in message
+    assert message.endswith("take it off the list")
+
+
+def test_edges_are_those_of_the_photo_not_of_its_frame(folder: Path) -> None:
+    flat = np.full((24, 32, 3), 200, np.uint8)
+    Image.fromarray(flat).save(folder / "JPEGImages/a.jpg")
+    flat[:, 16:] = 20
+    Image.fromarray(flat).save(folder / "JPEGImages/b.jpg")
+    (folder / "SegmentationClass/b.png").unlink()
+    (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
+    pets = read_voc(folder, "train", labels=folder / "labels.txt")
+    transform = TrainTransform(crop=60, long_side=(40, 50), normalization=normalization, jitter=None)
+    photos = TrainingSet(pets, transform, canny=True)
+    for epoch in range(5):
+        assert not any(photos[epoch, 0][key].any() for key in ("canny", "canny_small"))
+        split = photos[epoch, 1]
+        for key in ("canny", "canny_small"):
+            columns = split[key].any(dim=(0, 1)).nonzero().flatten()
+            assert 1 <= len(columns) <= 3, key
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    count=st.integers(1, 20),
+    batch=st.integers(1, 8),
+    epochs=st.integers(1, 4),
+    seed=st.integers(0, 2**32),
+    done=st.floats(0, 1),
+)
+def test_epoch_sampler(count: int, batch: int, epochs: int, seed: int, done: float) -> None:
+    whole = list(EpochSampler(count, epochs=epochs, seed=seed, batch_size=batch))
+    per_epoch = EpochSampler.batches_per_epoch(count, batch)
+    assert (
+        len(whole)
+        == epochs * per_epoch
+        == len(EpochSampler(count, epochs=epochs, seed=seed, batch_size=batch))
+    )
+    for epoch in range(epochs):
+        keys = [key for keys in whole[epoch * per_epoch : (epoch + 1) * per_epoch] for key in keys]
+        assert {key[0] for key in keys} == {epoch}
+        assert len({key[1] for key in keys}) == len(keys) == min(count, per_epoch * batch)
+        assert all(0 <= index < count for _, index in keys)
+    first = int(done * len(whole))
+    later = EpochSampler(count, epochs=epochs, seed=seed, batch_size=batch, first=first)
+    assert list(later) == whole[first:]
+    assert len(later) == len(whole) - first
+
+
+def test_epochs_and_seeds_have_their_own_order() -> None:
+    orders = [list(EpochSampler(50, epochs=2, seed=seed, batch_size=50)) for seed in (0, 1)]
+    found = {tuple(index for _, index in batch) for order in orders for batch in order}
+    assert len(found) == 4

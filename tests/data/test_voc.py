@@ -1,0 +1,194 @@
+"""Folders in VOC's layout: image labels from masks, XML and label files; every mistake named with its remedy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sbnet.data.labels import VOC_CLASSES, class_ids, read_class_names, read_label_file
+from sbnet.data.voc import read_voc
+from sbnet.errors import SBNetError
+
+NAMES = ("background", "cat", "dog", "traffic light")
+
+
+def _list(root: Path, text: str, split: str = "train") -> None:
+    (root / f"ImageSets/Segmentation/{split}.txt").write_text(text)
+
+
+def _annotate(root: Path, name: str, *objects: str) -> None:
+    (root / "Annotations").mkdir(exist_ok=True)
+    items = "\n".join(
+        f"<object>\n<name>{item}</name><part><name>head</name></part></object>" for item in objects
+    )
+    (root / f"Annotations/{name}.xml").write_text(f"<annotation>\n{items}\n</annotation>")
+
+
+def test_labels_from_masks(folder: Path) -> None:
+    pets = read_voc(folder, "train")
+    assert pets.classes == ("background", "cat", "dog")
+    assert [photo.name for photo in pets] == ["a", "b", "c"]
+    assert [photo.classes for photo in pets] == [(1,), (2,), (1, 2)]
+    assert pets.photos[0].path == folder / "JPEGImages/a.jpg"
+    assert pets.photos[0].mask == folder / "SegmentationClass/a.png"
+    assert pets.name == "pets/train"
+    assert read_voc(folder, "train", labels="masks") == pets
+
+
+def test_labels_from_xml_where_there_is_no_mask(folder: Path) -> None:
+    (folder / "SegmentationClass/a.png").unlink()
+    _annotate(folder, "a", "dog", "cat", "dog")
+    _annotate(folder, "b", "cat")
+    _annotate(folder, "c")
+    auto = read_voc(folder, "train")
+    assert [photo.classes for photo in auto] == [(1, 2), (2,), (1, 2)]
+    assert auto.photos[0].mask is None
+    assert [photo.classes for photo in read_voc(folder, "train", labels="xml")] == [(1, 2), (1,), ()]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.txt", "a dog\n\nb background cat\nc cat dog cat\nelsewhere cat\n"),
+        ("labels.csv", "name,classes\na,dog\nb,background;cat\nc,cat; dog;cat\nelsewhere,cat\n"),
+        ("plain.csv", '\ufeffa,"dog"\nb,cat\nc,dog;cat;\n'),
+    ],
+)
+def test_labels_from_a_file(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    pets = read_voc(folder, "train", labels=folder / name)
+    assert [photo.classes for photo in pets] == [(2,), (1,), (1, 2)]
+    assert pets.photos[0].mask is not None
+
+
+def test_photos_of_other_suffixes_and_voc_class_names(folder: Path) -> None:
+    Image.open(folder / "JPEGImages/a.jpg").save(folder / "JPEGImages/e.PNG", "png")
+    (folder / "classes.txt").unlink()
+    _list(folder, "e\na\n")
+    (folder / "labels.txt").write_text("a aeroplane\ne tvmonitor person\n")
+    photos = read_voc(folder, "train", labels=folder / "labels.txt")
+    assert photos.classes == VOC_CLASSES
+    assert [(photo.path.name, photo.classes) for photo in photos] == [("e.PNG", (15, 20)), ("a.jpg", (1,))]
+
+
+def test_class_list_with_background_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("background\ncat\n\n traffic light \n")
+    assert read_class_names(tmp_path / "classes.txt") == ("background", "cat", "traffic light")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cat\ndog\ncat\n", "line 3: class 'cat' is on line 1 already"),
+        ("cat\nbackground\n", "line 2: 'background' has id 0"),
+        ("background\n", "empty"),
+    ],
+)
+def test_class_list_mistakes(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "classes.txt").write_text(text)
+    with pytest.raises(SBNetError, match=message):
+        read_class_names(tmp_path / "classes.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\nb\na\n", r"train\.txt, line 3: 'a' is on line 1 already: remove one"),
+        (
+            "a\nbb\n",
+            r"train\.txt, line 2: there is no photo 'bb' in .*JPEGImages \(did you mean 'b'\?\): add it",
+        ),
+        ("\n", r"train\.txt: the list is empty"),
+        ("../a\n", r"there is no photo '\.\./a'"),
+    ],
+)
+def test_list_mistakes(folder: Path, text: str, message: str) -> None:
+    _list(folder, text)
+    with pytest.raises(SBNetError, match=message):
+        read_voc(folder, "train")
+
+
+def test_missing_folders_and_lists(folder: Path) -> None:
+    with pytest.raises(SBNetError, match=r"trian\.txt.*did you mean 'train'.*it has all, train"):
+        read_voc(folder, "trian")
+    with pytest.raises(SBNetError, match="there is no such folder"):
+        read_voc(folder / "nowhere", "train")
+    with pytest.raises(SBNetError, match=re.escape(f"did you mean '{folder}'")):
+        read_voc(folder.parent, "train")
+    with pytest.raises(SBNetError, match=r"none\.csv: the label file cannot be read"):
+        read_voc(folder, "train", labels=folder / "none.csv")
+
+
+def test_photo_without_labels(folder: Path) -> None:
+    (folder / "SegmentationClass/b.png").unlink()
+    with pytest.raises(SBNetError, match=r"line 2: photo 'b' has neither .*Annotations/b\.xml.*label file"):
+        read_voc(folder, "train")
+    with pytest.raises(SBNetError, match=r"line 2: photo 'b' has no mask in .*add b\.png"):
+        read_voc(folder, "train", labels="masks")
+    with pytest.raises(SBNetError, match="line 1: photo 'a' has no annotation"):
+        read_voc(folder, "train", labels="xml")
+    (folder / "labels.txt").write_text("a cat\nc dog\n")
+    with pytest.raises(SBNetError, match=r"line 2: photo 'b' is not in .*labels\.txt"):
+        read_voc(folder, "train", labels=folder / "labels.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.txt", "a cat\nb catt\n", r"x\.txt, line 2: class 'catt' is not .*did you mean 'cat'"),
+        ("x.csv", "name,class\na,cat;dgo\n", r"x\.csv, line 2: class 'dgo' is not .*did you mean 'dog'"),
+        ("x.txt", "a cat\na dog\n", "line 2: photo 'a' is on line 1 already"),
+        ("x.csv", "a,cat,dog\n", "line 1: 'a,cat,dog' is not of the form name,class;class"),
+    ],
+)
+def test_label_file_mistakes(folder: Path, name: str, text: str, message: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(SBNetError, match=message):
+        read_voc(folder, "train", labels=folder / name)
+
+
+def test_annotation_mistakes(folder: Path) -> None:
+    _annotate(folder, "a", "cat", "hound")
+    with pytest.raises(SBNetError, match=r"a\.xml, line 5: class 'hound' is not"):
+        read_voc(folder, "train", labels="xml")
+    (folder / "Annotations/a.xml").write_text("<annotation><object>")
+    with pytest.raises(SBNetError, match=r"a\.xml: not a whole XML file"):
+        read_voc(folder, "train", labels="xml")
+
+
+def test_mask_beyond_the_class_list(folder: Path) -> None:
+    (folder / "classes.txt").write_text("cat\n")
+    with pytest.raises(SBNetError, match=r"b\.png: the mask has the class id 2, but there are 2 classes"):
+        read_voc(folder, "train")
+
+
+labels_of_photos = st.dictionaries(
+    st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=8).filter(
+        lambda name: name != "name" and not name.startswith("\ufeff")
+    ),
+    st.sets(st.sampled_from((1, 2, 3))),
+    max_size=5,
+)
+
+
+@given(labels=labels_of_photos)
+def test_csv_label_file_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, labels: dict[str, set[int]]
+) -> None:
+    path = tmp_path_factory.mktemp("labels") / "labels.csv"
+    quoted = {name: '"' + name.replace('"', '""') + '"' for name in labels}
+    lines = [f"{quoted[name]},{';'.join(NAMES[index] for index in ids)}" for name, ids in labels.items()]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert read_label_file(path, NAMES).classes == {name: tuple(sorted(ids)) for name, ids in labels.items()}
+
+
+@given(words=st.lists(st.sampled_from(NAMES)))
+def test_class_ids_are_sorted_unique_and_without_background(words: list[str]) -> None:
+    ids = class_ids(words, NAMES, where="here")
+    assert set(ids) == {NAMES.index(word) for word in words} - {0}
+    assert list(ids) == sorted(set(ids))
