@@ -51,7 +51,7 @@ def photos(folder, count=7):
     )
 
 
-def class_loss(network, batch):
+def class_loss(network, batch, done):
     return {"class": nn.functional.multilabel_soft_margin_loss(network(batch["image"]), batch["labels"])}
 
 
@@ -85,12 +85,12 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, kill_at, accumul
     train(whole, data, tmp_path / "whole", accumulate=accumulate)
     calls = 0
 
-    def dies(network, batch):
+    def dies(network, batch, done):
         nonlocal calls
         calls += 1
         if calls > kill_at:
             raise Killed
-        return class_loss(network, batch)
+        return class_loss(network, batch, done)
 
     with pytest.raises(Killed):
         train(halves, data, tmp_path / "halves", dies, accumulate=accumulate)
@@ -103,8 +103,8 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, kill_at, accumul
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
-    def explodes(network, batch):
-        return {**class_loss(network, batch), "boundary": network(batch["image"]).sum() * float("nan")}
+    def explodes(network, batch, done):
+        return {**class_loss(network, batch, done), "boundary": network(batch["image"]).sum() * float("nan")}
 
     with pytest.raises(SBNetError, match="'boundary' is nan at step 0"):
         train(Tiny(), photos(tmp_path), tmp_path / "run", explodes)

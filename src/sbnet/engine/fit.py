@@ -20,7 +20,8 @@ from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 
 LOG_EVERY = 10  # optimiser steps a row of the log
-Losses = Callable[[nn.Module, Mapping[str, Tensor]], dict[str, Tensor]]
+# (network, batch, share of the training that is done) -> loss terms
+Losses = Callable[[nn.Module, Mapping[str, Tensor], float], dict[str, Tensor]]
 
 
 def fit(
@@ -34,7 +35,7 @@ def fit(
     title: str,
     checkpoint_every: int = 100,
 ) -> dict[str, Any]:
-    """Train `model` in place on `photos`; `losses(model, batch)` gives the terms whose sum is minimised.
+    """Train `model` in place on `photos`; `losses(model, batch, share of the steps done)` gives the terms whose sum is minimised.
 
     Writes `log.csv` and `checkpoint.pt` (model, optimiser, position, random state) into `folder`; found there, the
     checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine
@@ -45,7 +46,7 @@ def fit(
     if not len(photos):
         raise SBNetError(f"{title}: there is no photo to train on; check the train list")
     fabric = runtime.fabric()
-    torch.manual_seed(runtime.seed)
+    runtime.seed_torch()
     per_epoch = EpochSampler.batches_per_epoch(len(photos), plan.batch)
     steps = max(1, plan.epochs * per_epoch // plan.accumulate)
     model.to(memory_format=torch.channels_last)
@@ -61,7 +62,7 @@ def fit(
             rate = set_learning_rate(optimizer, plan, step, steps)
             optimizer.zero_grad(set_to_none=True)
             for _ in range(plan.accumulate):
-                terms = losses(network, next(batches))
+                terms = losses(network, next(batches), step / steps)
                 _check_finite(terms, title, step)
                 fabric.backward(torch.stack(tuple(terms.values())).sum() / plan.accumulate)
                 meter.add(terms, plan.batch)

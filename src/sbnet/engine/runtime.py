@@ -52,6 +52,10 @@ class Runtime:
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
 
+    def seed_torch(self) -> None:
+        """Make what PyTorch draws from here on (initial weights, dropout) follow from the seed."""
+        torch.manual_seed(self.seed)
+
     def fabric(self) -> Fabric:
         """Lightning Fabric on that device and precision, one process."""
         device = self.torch_device()

@@ -38,6 +38,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    workspace.runtime.seed_torch()  # new layers are random
     classes = len(workspace.train.classes)
     model = build(
         f"affinitynet-{workspace.model.backbone}",
@@ -53,7 +54,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         label_folder=workspace.inputs["labels"] / "labels",
     )
 
-    def objective(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def objective(network: nn.Module, batch: Mapping[str, Tensor], _done: float) -> dict[str, Tensor]:
         """Labels vote in each cell of the feature grid; pairs are counted over the whole batch."""
         affinity = network(batch["image"].contiguous(memory_format=torch.channels_last)).affinity
         grid = label_grid(batch["label"], stride=model.output_stride, classes=classes)

@@ -39,6 +39,8 @@ class Settings:
     learning_rate, momentum, weight_decay: SGD with polynomial decay of power 0.9.
     crop, long_side: training crop and the range of random long sides, pixels.
     boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
+    warmup: share of the steps over which every term but the class loss grows from 0 to its weight, for trainings of
+    some hundred steps: there the smoothness term flattens maps that know no class yet, for good. 0 as in the paper.
     boundary_width: pixels on both sides of a label change that count as boundary.
     boundary_maker: `change` (label changes) or `window` (class shares in a 13 x 13 window, as BES).
     boundaries: a folder of confident-label PNGs made elsewhere; '' makes them with the bootstrap network.
@@ -55,6 +57,7 @@ class Settings:
     long_side: tuple[int, int] = (448, 768)
     boundary_weight: float = 0.01
     smoothness_weight: float = 1.0
+    warmup: float = 0.0
     boundary_width: int = 3
     boundary_maker: str = "change"
     boundaries: str = ""
@@ -72,6 +75,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    workspace.runtime.seed_torch()  # new layers are random
     model = build(
         f"sbnet-{workspace.model.backbone}",
         classes=len(workspace.train.classes),
@@ -121,7 +125,13 @@ class Objective:
         self._settings, self._classes = settings, classes
         self._terms = METHODS[settings.method]
 
-    def __call__(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Mapping[str, Tensor], done: float) -> dict[str, Tensor]:
+        """done: share of the training's steps that are behind."""
+        terms = self._terms_of(model, batch)
+        share = min(1.0, done / self._settings.warmup) if self._settings.warmup else 1.0
+        return {name: value if name == "class" else share * value for name, value in terms.items()}
+
+    def _terms_of(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         settings, images = self._settings, batch["image"].contiguous(memory_format=torch.channels_last)
         if settings.method == "cam":
             full = model(images, boundary=False, refine=False)

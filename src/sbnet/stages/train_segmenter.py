@@ -27,7 +27,7 @@ READS = ("labels",)
 @dataclass(frozen=True)
 class Settings:
     """Names as in train_cam. backbone, freeze: '' and -1 for the run's own. labels: `pseudo`, or `truth` for the ceiling.
-    scales: input sizes whose logits are maxed and each trained (multi-scale module of DeepLab v2).
+    scales: input sizes whose logits are maxed and each trained (DeepLab v2, section 3.1).
     """
 
     backbone: str = ""
@@ -54,6 +54,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    workspace.runtime.seed_torch()  # new layers are random
     model = build(
         f"deeplabv2-{settings.backbone or workspace.model.backbone}",
         classes=len(workspace.train.classes),
@@ -72,7 +73,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         truth=settings.labels == "truth",
     )
 
-    def objective(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def objective(network: nn.Module, batch: Mapping[str, Tensor], _done: float) -> dict[str, Tensor]:
         output = network(batch["image"].contiguous(memory_format=torch.channels_last))
         return {"segmentation": losses.multi_scale_cross_entropy(output.supervised, batch["label"])}
 
