@@ -29,7 +29,7 @@ BACKBONES = (*REFERENCE, *LITES)
 OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "sbnet": {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True},
     "affinitynet": {},
-    "deeplabv2": {"scales": (1.0,)},
+    "deeplabv2": {"scales": (1.0,), "project": 256},
 }
 
 

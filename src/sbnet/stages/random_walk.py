@@ -13,7 +13,7 @@ from torch.nn import functional
 from sbnet import ops
 from sbnet.data.collection import Photo
 from sbnet.data.files import read_scores, write_label
-from sbnet.engine.inference import infer_photos
+from sbnet.engine.inference import infer_photos, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.stages.workspace import Workspace
 
@@ -23,12 +23,14 @@ READS = ("scores", "network")
 @dataclass(frozen=True)
 class Settings:
     """background_alpha: background = (1 - max CAM)^alpha. sharpness: the papers' beta. steps: walk length.
+    scale: photo size, relative to the original, at which affinities are taken; more than 1 for small photos.
     crf: refine the walked scores with the dense CRF before the mask is cut.
     """
 
     background_alpha: float = 16.0
     sharpness: float = 8.0
     steps: int = 64
+    scale: float = 1.0
     crf: bool = False
 
 
@@ -61,19 +63,19 @@ def walk(
 
     Photo (normalised) and scores are padded with zeros at right and bottom to a multiple of the stride.
     """
-    height, width = pixels.shape[:2]
+    (image,) = views(pixels, network, scales=(settings.scale,), mirror=False, device=scores.device)
+    height, width = image.shape[-2:]
     padding = (0, -width % stride, 0, -height % stride)
-    photo = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(scores.device)
-    image = functional.pad(network.normalization(photo), padding)  # type: ignore[operator]
-    affinity = network(image.contiguous(memory_format=torch.channels_last)).affinity[0].float()
-    coarse = functional.avg_pool2d(functional.pad(scores, padding)[None], stride)[0]
-    radius = ops.grid_radius(*coarse.shape[-2:])
-    walked = ops.random_walk(
-        coarse, affinity, radius=radius, sharpness=settings.sharpness, steps=settings.steps
-    )
-    size = (coarse.shape[-2] * stride, coarse.shape[-1] * stride)
-    large = functional.interpolate(walked[None], size, mode="bilinear", align_corners=False)[0]
-    return large[:, :height, :width]
+    affinity = network(functional.pad(image, padding)).affinity[0].float()
+    coarse = functional.avg_pool2d(functional.pad(_resize(scores, (height, width)), padding)[None], stride)[0]
+    walked = ops.random_walk(coarse, affinity, sharpness=settings.sharpness, steps=settings.steps)
+    padded = (coarse.shape[-2] * stride, coarse.shape[-1] * stride)
+    return _resize(_resize(walked, padded)[:, :height, :width], pixels.shape[:2])
+
+
+def _resize(maps: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """(K, H, W) to another size, bilinear, as the reference does outside its networks."""
+    return functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
 
 
 def _cut(walked: np.ndarray, pixels: np.ndarray, classes: np.ndarray, settings: Settings) -> np.ndarray:
