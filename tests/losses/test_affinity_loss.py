@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-import golden_numbers
 from sbnet import losses
 
 
-@pytest.mark.parametrize("seed", golden_numbers.SEEDS)
-def test_reference_numbers(seed):
-    numbers, labels = golden_numbers.load("affinity_loss", seed), golden_numbers.load("affinity_labels", seed)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reference_numbers(golden, seed):
+    numbers, labels = golden.load("affinity_loss", seed), golden.load("affinity_labels", seed)
     names = ("background_positive", "foreground_positive", "negative")
     masks = [torch.from_numpy(labels[name].astype(bool)) for name in names]
     affinity = torch.from_numpy(numbers["affinity"]).requires_grad_()

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import golden_numbers
 from sbnet.losses import TERMS, structure_aware
 from sbnet.losses.boundary import smoothness
 from sbnet.losses.present import Present
@@ -26,9 +25,9 @@ def reference_terms(numbers):
     return terms | {"smoothness": float(numbers["value_smoothness_loss"])}
 
 
-@pytest.mark.parametrize("seed", golden_numbers.SEEDS)
-def test_reference_values_and_gradients(seed):
-    numbers = golden_numbers.load("sb_losses", seed)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reference_values_and_gradients(golden, seed):
+    numbers = golden.load("sb_losses", seed)
     raw = [torch.from_numpy(numbers[name]).requires_grad_() for name in RAW]
     boundaries = torch.from_numpy(numbers["boundary"]).float()
     losses = structure_aware(raw[:3], raw[3:], torch.from_numpy(numbers["label"]), boundaries)

@@ -3,16 +3,15 @@
 import numpy as np
 import pytest
 
-import golden_numbers
 from sbnet.ops import canny
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
-@pytest.mark.parametrize("seed", golden_numbers.SEEDS)
-def test_reference_edges(seed):
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reference_edges(golden, seed):
     """The reference's quirk: the normalised image, cast to uint8 with its negative values wrapped."""
-    numbers = golden_numbers.load("sbnet_forward", seed)
+    numbers = golden.load("sbnet_forward", seed)
     image = numbers["image"][0].transpose(1, 2, 0)
     wrapped = ((image.astype(np.float32) / 255 - MEAN) / STD).astype(np.int32).astype(np.uint8)
     np.testing.assert_array_equal(canny(wrapped), numbers["canny"][0, 0])
