@@ -77,7 +77,8 @@ def run(tmp_path: Path, train: Collection, val: Collection) -> Path:
             for kind in ("labels", "masks"):
                 write_label(folder / f"{prefix}refine/{kind}/{photo.name}.png", label)
         write_label(folder / f"random_walk/masks/{photo.name}.png", label)
-        (folder / "infer_cam/boundaries").mkdir(parents=True, exist_ok=True)
+        for part in ("train_cam", "infer_cam/boundaries"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         grey = Image.fromarray((scores[0] * 255).astype(np.uint8))
         grey.save(folder / f"infer_cam/boundaries/{photo.name}.png")
     for photo in val:

@@ -35,7 +35,7 @@ def fit(
     title: str,
     checkpoint_every: int = 100,
 ) -> dict[str, Any]:
-    """Train `model` in place on `photos`; `losses(model, batch, share of the steps done)` gives the terms whose sum is minimised.
+    """Train `model` in place on `photos`, minimising the sum of the terms that `losses` gives.
 
     Writes `log.csv` and `checkpoint.pt` (model, optimiser, position, random state) into `folder`; found there, the
     checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine

@@ -83,5 +83,7 @@ class DeepLab(Network):
 
 def _projection(channels: int, projected: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(channels, projected, 1, bias=False), nn.GroupNorm(projected // 8, projected), nn.ReLU(inplace=True)
+        nn.Conv2d(channels, projected, 1, bias=False),
+        nn.GroupNorm(projected // 8, projected),
+        nn.ReLU(inplace=True),
     )

@@ -26,7 +26,8 @@ READS = ("labels",)
 
 @dataclass(frozen=True)
 class Settings:
-    """Names as in train_cam. backbone, freeze: '' and -1 for the run's own. labels: `pseudo`, or `truth` for the ceiling.
+    """Names as in train_cam. backbone, freeze: '' and -1 for the run's own.
+    labels: `pseudo`, or `truth` for the ceiling.
     scales: input sizes whose logits are maxed and each trained (DeepLab v2, section 3.1).
     """
 
