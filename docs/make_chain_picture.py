@@ -69,7 +69,7 @@ def chain(run: Path, recipe: Recipe, photo: Photo, *, classes: int) -> dict[str,
         "CRF labels": pictures.color_label(read_label(run / "refine" / "labels" / png)),
         "boundary map": boundary_map,
         "random walk": pictures.color_label(walked),
-        "segmenter": pictures.color_label(sbnet.load(run).mask(pixels)),
+        "segmenter + CRF": pictures.color_label(sbnet.load(run).mask(pixels, crf=True)),
     }
     if photo.mask is not None:
         size = (pixels.shape[0], pixels.shape[1])

@@ -1,0 +1,78 @@
+"""The real chain on a handful of scenes: whole, and killed in the middle of a training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+SMALL = [
+    "data.scenes.train=8",
+    "data.scenes.val=3",
+    "data.scenes.size=48,64",
+    "model.weights=none",
+    "train_segmenter.weights=none",
+    "runtime.workers=1",
+    "runtime.device=cpu",
+    "infer_cam.scales=1",
+    *(
+        f"{stage}.{setting}"
+        for stage in ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
+        for setting in ("epochs=3", "batch=2", "crop=64", "checkpoint_every=2")
+    ),
+    *(f"{stage}.long_side=64,80" for stage in ("bootstrap", "train_cam", "train_affinity")),
+]
+TRAININGS = ("bootstrap_train_cam", "train_cam", "train_affinity", "train_segmenter")
+
+
+def start(out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sbnet.cli", "run", "quickstart", "--out", str(out), *SMALL]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+
+
+def finish(process: subprocess.Popen[bytes]) -> str:
+    printed = process.communicate(timeout=300)[0].decode()
+    assert process.returncode == 0, printed
+    return printed
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    finish(start(out))
+    return out
+
+
+def test_the_chain_ends_with_masks_figures_and_a_page(whole):
+    metrics = json.loads((whole / "metrics.json").read_text())
+    stages = {"bootstrap_cam", "bootstrap_refine", "cam", "refine", "random_walk", "segmenter", "segmenter_crf"}
+    assert stages <= set(metrics)
+    assert all(0 <= metrics[stage]["miou"] <= 1 for stage in stages)
+    assert len(list((whole / "random_walk" / "masks").glob("*.png"))) == 8
+    assert len(list((whole / "predict" / "masks").glob("*.png"))) == 3
+    assert "<table" in (whole / "report.html").read_text()
+
+
+@pytest.mark.parametrize("victim", ["train_cam", "train_segmenter"])
+def test_a_run_killed_in_a_training_ends_with_the_same_weights(whole, tmp_path, victim):
+    out = tmp_path / "run"
+    process = start(out)
+    deadline = time.monotonic() + 240
+    while not (out / victim / "checkpoint.pt").exists():
+        assert process.poll() is None, process.communicate()[0].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (out / victim / "done.json").exists(), "killed too late to show anything"
+    printed = finish(start(out))
+    assert "goes on" in printed
+    for training in TRAININGS:
+        ours, theirs = (load_file(folder / training / "model.safetensors") for folder in (out, whole))
+        assert all((ours[name] == theirs[name]).all() for name in theirs), training
