@@ -27,7 +27,6 @@ METHODS = {
     "sbnet": frozenset({"class", "min_pool", "equivariance", "cross", "boundary", "smoothness"}),
 }
 BOUNDARY_MAKERS = ("change", "window")
-SHRINK = 0.3  # size of view 2 relative to view 1 (SEAM, section 4.2)
 
 READS: tuple[str, ...] = ()  # "boundaries" besides, where the method is sbnet
 
@@ -38,6 +37,7 @@ class Settings:
     epochs, batch, accumulate: passes over the photos; photos a step; steps whose gradients are summed.
     learning_rate, momentum, weight_decay: SGD with polynomial decay of power 0.9.
     crop, long_side: training crop and the range of random long sides, pixels.
+    shrink: size of view 2 relative to the crop; 0.3 of the paper's 448 is 134 pixels, of a small crop too little to see.
     boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
     warmup: share of the steps over which every term but the class loss grows from 0 to its weight, for trainings of
     some hundred steps: there the smoothness term flattens maps that know no class yet, for good. 0 as in the paper.
@@ -55,6 +55,7 @@ class Settings:
     weight_decay: float = 5e-4
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
+    shrink: float = 0.3
     boundary_weight: float = 0.01
     smoothness_weight: float = 1.0
     warmup: float = 0.0
@@ -90,7 +91,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         seed=workspace.runtime.seed,
         label_folder=_boundary_labels(settings, workspace) if with_boundaries else None,
         canny=with_boundaries,
-        shrink=SHRINK,
+        shrink=settings.shrink,
     )
     facts = fit(
         model,
@@ -136,7 +137,7 @@ class Objective:
         if settings.method == "cam":
             full = model(images, boundary=False, refine=False)
             return losses.structure_aware(full, None, batch["labels"], terms=self._terms)
-        size = [int(side * SHRINK) for side in images.shape[-2:]]
+        size = [int(side * settings.shrink) for side in images.shape[-2:]]
         shrunk = functional.interpolate(images, size, mode="bilinear", align_corners=True)
         if settings.method == "seam":
             full, small = model(images, boundary=False), model(shrunk, boundary=False)
