@@ -37,7 +37,7 @@ class Settings:
     epochs, batch, accumulate: passes over the photos; photos a step; steps whose gradients are summed.
     learning_rate, momentum, weight_decay: SGD with polynomial decay of power 0.9.
     crop, long_side: training crop and the range of random long sides, pixels.
-    shrink: size of view 2 relative to the crop; 0.3 of the paper's 448 is 134 pixels, of a small crop too little to see.
+    shrink: size of view 2 relative to the crop. 0.3 of the paper's 448 is 134 pixels; of a small crop it is too little.
     boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
     warmup: share of the steps over which every term but the class loss grows from 0 to its weight, for trainings of
     some hundred steps: there the smoothness term flattens maps that know no class yet, for good. 0 as in the paper.
