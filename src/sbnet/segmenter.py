@@ -41,7 +41,11 @@ class Result:
         return len(self.masks)
 
     def save(self, folder: str | Path, *, overlays: bool = True) -> Path:
-        """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`."""
+        """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`.
+
+        Raises SBNetError where that would overwrite one of the photos.
+        """
+        _check_target(Path(folder), self.names, self.photos, overlays=overlays)
         for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
             _save(Path(folder), name, _pixels(photo), mask, overlays=overlays)
         return Path(folder)
@@ -111,7 +115,7 @@ class Segmenter:
         """
         names, sources = _collect(photos)
         folder = Path(folder)
-        _check_target(folder, names, sources)
+        _check_target(folder, names, sources, overlays=overlays)
         for name, source in zip(names, sources, strict=True):
             try:
                 pixels = _pixels(source)
@@ -139,10 +143,15 @@ def _pixels(photo: Path | np.ndarray) -> np.ndarray:
     return read_photo(photo) if isinstance(photo, Path) else photo
 
 
-def _check_target(folder: Path, names: Sequence[str], sources: Sequence[Path | np.ndarray]) -> None:
-    for name, source in zip(names, sources, strict=True):
-        if isinstance(source, Path) and (folder / f"{name}.png").resolve() == source.resolve():
-            raise SBNetError(f"{source} would be overwritten by its mask; choose another --out")
+def _check_target(
+    folder: Path, names: Sequence[str], sources: Sequence[Path | np.ndarray], *, overlays: bool
+) -> None:
+    targets = {(folder / f"{name}.png").resolve() for name in names}
+    if overlays:
+        targets |= {(folder / "overlays" / f"{name}.jpg").resolve() for name in names}
+    for source in sources:
+        if isinstance(source, Path) and source.resolve() in targets:
+            raise SBNetError(f"{source} would be overwritten by a mask or an overlay; choose another folder")
 
 
 def _save(folder: Path, name: str, photo: np.ndarray, mask: np.ndarray, *, overlays: bool) -> Path:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import sbnet
 from fake_stages import STEPS, FakeStages
@@ -28,6 +31,12 @@ def test_the_names_a_user_needs() -> None:
     assert {"run", "load", "SBNetError", "__version__"} <= set(dir(sbnet))
     with pytest.raises(AttributeError):
         sbnet.nothing  # noqa: B018
+
+
+def test_parts_come_with_the_package() -> None:
+    names = ["ops.DenseCRF", "losses.structure_aware", "models.build", "interop.load_reference", "metrics.iou"]
+    code = "import sys, sbnet; assert 'torch' not in sys.modules; " + "; ".join(f"sbnet.{n}" for n in names)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_run(stages: FakeStages, shared_data: Path, tmp_path: Path) -> None:
@@ -60,6 +69,18 @@ def test_predict_arrays(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
     folder = result.save(tmp_path / "masks")
     assert sorted(path.name for path in folder.iterdir()) == ["overlays", "photo_0001.png", "photo_0002.png"]
     np.testing.assert_array_equal(segmenter.predict(photo(33, 40)).masks[0], result.masks[0])
+
+
+def test_masks_do_not_replace_their_photos(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+    for place in ("a.png", "overlays/a.jpg"):
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(photo(8, 9)).save(path)
+        before = path.read_bytes()
+        with pytest.raises(sbnet.SBNetError, match=f"{place} would be overwritten"):
+            segmenter.predict(path).save(tmp_path)
+        assert path.read_bytes() == before
+    assert segmenter.predict(tmp_path / "overlays/a.jpg").save(tmp_path, overlays=False)
 
 
 def test_plot(segmenter: sbnet.Segmenter) -> None:
