@@ -34,7 +34,13 @@ def test_the_names_a_user_needs() -> None:
 
 
 def test_parts_come_with_the_package() -> None:
-    names = ["ops.DenseCRF", "losses.structure_aware", "models.build", "interop.load_reference", "metrics.iou"]
+    names = [
+        "ops.DenseCRF",
+        "losses.structure_aware",
+        "models.build",
+        "interop.load_reference",
+        "metrics.iou",
+    ]
     code = "import sys, sbnet; assert 'torch' not in sys.modules; " + "; ".join(f"sbnet.{n}" for n in names)
     subprocess.run([sys.executable, "-c", code], check=True)
 
