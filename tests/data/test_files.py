@@ -114,7 +114,8 @@ def test_pickles_and_other_arrays_are_not_scores(tmp_path: Path) -> None:
 
 
 def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    write_bytes(tmp_path / "a", b"old", durable=True)
+    with atomic_write(tmp_path / "a", durable=True) as temporary:
+        temporary.write_bytes(b"old")
     with pytest.raises(TypeError), atomic_write(tmp_path / "a") as temporary:
         temporary.write_bytes("not bytes")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]

@@ -73,8 +73,9 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: str | Path, data: bytes, *, durable: bool = False) -> None:
-    with atomic_write(path, durable=durable) as temporary:
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """`data` as a file; raises as `atomic_write` does."""
+    with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
 

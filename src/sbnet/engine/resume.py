@@ -21,7 +21,7 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Any, step: int) -> 
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    with atomic_write(path) as temporary:
+    with atomic_write(path, durable=True) as temporary:
         torch.save(state, temporary)
 
 
