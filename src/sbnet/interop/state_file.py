@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -48,8 +49,10 @@ def _read_pickle(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises what the broken pickle makes it raise
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        # Of torch's message only the name: the rest advises to load the file all the same.
+        named = re.search(r"GLOBAL `?([\w.]+)", str(error))
+        reason = f"it names {named[1]}" if named else type(error).__name__
         raise SBNetError(
-            f"{path}: refused: damaged, or a pickle of more than tensors, which could run code ({first}); "
+            f"{path}: refused: damaged, or a pickle of more than tensors, which could run code ({reason}); "
             "fetch it again, or convert it to .safetensors where you trust its origin"
         ) from error
