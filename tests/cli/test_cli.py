@@ -252,8 +252,10 @@ def test_eval_refuses(masks: tuple[Path, Path], tmp_path: Path, refused: Any) ->
     assert f"{names}, line 3: there is no {truth / 'c'}.png" in refused(
         "eval", predictions, *ground, "--list", names
     )
-    assert "the list of names cannot be read" in refused(
-        "eval", predictions, *ground, "--list", tmp_path / "no"
+    assert "the list cannot be read" in refused("eval", predictions, *ground, "--list", tmp_path / "no")
+    names.write_text("a\na\n")
+    assert f"{names}, line 2: 'a' is on line 1 already" in refused(
+        "eval", predictions, *ground, "--list", names
     )
     assert "there is no such folder of masks" in refused("eval", tmp_path / "none", *ground)
     (tmp_path / "empty").mkdir()

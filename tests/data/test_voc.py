@@ -120,8 +120,16 @@ def test_missing_folders_and_lists(folder: Path) -> None:
         read_voc(folder / "nowhere", "train")
     with pytest.raises(SBNetError, match=re.escape(f"did you mean '{folder}'")):
         read_voc(folder.parent, "train")
-    with pytest.raises(SBNetError, match=r"none\.csv: the label file cannot be read"):
+    with pytest.raises(SBNetError, match=r"none\.csv' is neither a file nor one of auto, masks, xml"):
         read_voc(folder, "train", labels=folder / "none.csv")
+    with pytest.raises(SBNetError, match="did you mean 'masks'"):
+        read_voc(folder, "train", labels="mask")
+
+
+def test_a_list_of_another_encoding(folder: Path) -> None:
+    (folder / "ImageSets/Segmentation/train.txt").write_bytes("h\u00e9\n".encode("latin-1"))
+    with pytest.raises(SBNetError, match=r"train\.txt: the list cannot be read .*UTF-8"):
+        read_voc(folder, "train")
 
 
 def test_photo_without_labels(folder: Path) -> None:

@@ -29,7 +29,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Class names, one a line, in the order of their ids; `background` is put first where it is left out."""
     path = Path(path)
     first: dict[str, int] = {}
-    for number, text in enumerate(_text(path, "list of classes").splitlines(), start=1):
+    for number, text in enumerate(read_text(path, "list of classes").splitlines(), start=1):
         name = text.strip()
         if name and first.setdefault(name, number) != number:
             raise SBNetError(
@@ -55,7 +55,7 @@ def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
     `SBNetError` for an unknown class, a photo named twice, and lines of another form.
     """
     path = Path(path)
-    text = _text(path, "label file")
+    text = read_text(path, "label file")
     rows = _csv_rows(path, text) if path.suffix.lower() == ".csv" else _text_rows(text)
     labels: dict[str, tuple[int, ...]] = {}
     lines: dict[str, int] = {}
@@ -71,7 +71,7 @@ def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
 
 def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
     """The ids of the objects of a VOC annotation; objects marked difficult count, their parts do not."""
-    text = _text(path, "annotation")
+    text = read_text(path, "annotation")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -117,7 +117,8 @@ def _csv_rows(path: Path, text: str) -> list[tuple[int, str, list[str]]]:
     return rows
 
 
-def _text(path: Path, what: str) -> str:
+def read_text(path: Path, what: str) -> str:
+    """A text file's content, as UTF-8. Raises `SBNetError`, saying `what` the file is, where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")  # a byte order mark, as spreadsheets write it, is dropped
     except (OSError, UnicodeDecodeError) as error:

@@ -13,8 +13,17 @@ from pathlib import Path
 
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.image import PHOTO_SUFFIXES, mask_classes
-from sbnet.data.labels import VOC_CLASSES, ImageLabels, read_class_names, read_label_file, read_xml_classes
+from sbnet.data.labels import (
+    VOC_CLASSES,
+    ImageLabels,
+    read_class_names,
+    read_label_file,
+    read_text,
+    read_xml_classes,
+)
 from sbnet.errors import SBNetError, did_you_mean
+
+SOURCES = ("auto", "masks", "xml")  # of image labels, besides a label file
 
 
 def read_voc(
@@ -32,13 +41,18 @@ def read_voc(
         classes = root / "classes.txt"
     names = VOC_CLASSES if classes is None else read_class_names(classes)
     image_labels = None
-    if str(labels) not in ("auto", "masks", "xml"):
+    if str(labels) not in SOURCES:
+        if not Path(labels).is_file():
+            raise SBNetError(
+                f"labels: '{labels}' is neither a file nor one of {', '.join(SOURCES)}"
+                f"{did_you_mean(str(labels), SOURCES)}"
+            )
         image_labels = read_label_file(labels, names)
     list_file = _list_file(root, split)
     photo_files = _photos_by_name(root / "JPEGImages")
     mask_files = {path.stem: path for path in (root / "SegmentationClass").glob("*.png")}
     photos = []
-    for line, name in _listed(list_file):
+    for line, name in read_list(list_file):
         where = f"{list_file}, line {line}"
         if name not in photo_files:
             near = did_you_mean(name, photo_files)
@@ -86,7 +100,9 @@ def _check_layout(root: Path) -> None:
         return
     if not root.is_dir():
         raise SBNetError(f"{root}: there is no such folder: give the folder that holds JPEGImages")
-    inner = next(iter(sorted(root.glob("**/JPEGImages"))), None) if len(root.parts) > 1 else None
+    inner = next(
+        (found for depth in ("*", "*/*") for found in sorted(root.glob(f"{depth}/JPEGImages"))), None
+    )
     hint = f" (did you mean '{inner.parent}'?)" if inner else ""
     raise SBNetError(f"{root}: there is no JPEGImages in it{hint}: give a folder in VOC's layout")
 
@@ -101,11 +117,14 @@ def _list_file(root: Path, split: str) -> Path:
     return path
 
 
-def _listed(path: Path) -> list[tuple[int, str]]:
-    """Line numbers (from 1) and names; blank lines are skipped."""
+def read_list(path: Path) -> list[tuple[int, str]]:
+    """Line numbers (from 1) and names of a list of photos; blank lines are skipped.
+
+    Raises `SBNetError` for a file that cannot be read, an empty one, and a name that stands in it twice.
+    """
     first: dict[str, int] = {}
-    for number, text in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        name = text.strip()
+    for number, line in enumerate(read_text(path, "list").splitlines(), start=1):
+        name = line.strip()
         if name and first.setdefault(name, number) != number:
             raise SBNetError(f"{path}, line {number}: '{name}' is on line {first[name]} already: remove one")
     if not first:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sbnet.data.collection import Collection
 from sbnet.data.scenes import make_scenes
-from sbnet.data.voc import read_voc
+from sbnet.data.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
 from sbnet.recipes.recipe import Recipe
 
@@ -42,7 +42,7 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
     val = None
     if settings.val:
         # A label file need not list the val photos: they are measured by their masks.
-        labels = settings.labels if settings.labels in ("auto", "masks", "xml") else "auto"
+        labels = settings.labels if settings.labels in SOURCES else "auto"
         val = read_voc(root, settings.val, labels=labels, classes=classes)
     _check(recipe, train)
     fingerprints = {"train": fingerprint(train), "truth": files_fingerprint(p.mask for p in train if p.mask)}

@@ -16,6 +16,7 @@ from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import read_scores
 from sbnet.data.image import read_mask
 from sbnet.data.labels import VOC_CLASSES, read_class_names
+from sbnet.data.voc import read_list
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
@@ -73,7 +74,7 @@ def evaluate_folders(
     class_file = classes or beside
     class_names = read_class_names(class_file) if class_file else VOC_CLASSES
     if names is not None:
-        wanted = _listed(names)
+        wanted = read_list(names)
         for folder, there in zip((predictions, truth), files, strict=True):
             for line, name in wanted:
                 if name not in there:
@@ -97,14 +98,6 @@ def _masks(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise SBNetError(f"{folder}: there is no such folder of masks")
     return {path.stem: path for path in folder.glob("*.png")}
-
-
-def _listed(path: Path) -> list[tuple[int, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SBNetError(f"{path}: the list of names cannot be read ({error})") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
 def evaluate_scores(
