@@ -9,11 +9,21 @@ from sbnet.data.collection import Collection, Photo
 from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import TrainTransform
 from sbnet.engine.fit import fit
+from sbnet.engine.log import TrainingLog
 from sbnet.engine.optimizer import Plan
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 
 RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)
+
+
+def test_a_log_that_the_disk_refuses(tmp_path):
+    log = TrainingLog(tmp_path / "log.csv")
+    (tmp_path / "log.csv").symlink_to("/dev/full")
+    with pytest.raises(
+        SBNetError, match=r"log\.csv cannot be written \(No space left on device\): free space"
+    ):
+        log.write({"step": 1})
 
 
 class Tiny(nn.Module):

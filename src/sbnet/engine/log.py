@@ -57,7 +57,20 @@ class TrainingLog:
             csv.writer(file).writerows(kept)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; the first one's keys become the header."""
+        """Append one row; the first one's keys become the header. Raises `SBNetError` where the disk refuses it."""
+        try:
+            self._append(row)
+        except OSError as error:
+            raise SBNetError(
+                f"{self.path} cannot be written ({error.strerror}): free space or choose another --out; "
+                "finished work is kept"
+            ) from error
+        if self._writer is not None:
+            for key, value in row.items():
+                if key != "step":
+                    self._writer.add_scalar(key, value, row["step"])
+
+    def _append(self, row: Mapping[str, Any]) -> None:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
@@ -66,10 +79,6 @@ class TrainingLog:
             writer.writerow(
                 {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
             )
-        if self._writer is not None:
-            for key, value in row.items():
-                if key != "step":
-                    self._writer.add_scalar(key, value, row["step"])
 
     def close(self) -> None:
         if self._writer is not None:

@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -43,9 +43,11 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
                 f"{folder}: another run (process {lock.read().strip() or 'unknown'}) works in this folder; "
                 "wait for it, end it, or choose another --out"
             ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
+        with suppress(
+            OSError
+        ):  # a full disk: who holds the lock is a courtesy, and a full disk is told later
+            lock.truncate(0)
+            os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         _check_same(folder, recipe)
         yield
 
