@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from sbnet.errors import SBNetError
 from sbnet.interop import backbone_weights, load_model, save_model
-from sbnet.models import build
+from sbnet.models import Normalization, build
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -37,6 +37,13 @@ def test_round_trip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert torch.equal(value, loaded.state_dict()[key])
     save_model(loaded, path, meta=meta)
     assert load_model(path)[1] == meta
+
+
+def test_normalization_is_that_of_the_file(tmp_path: Path) -> None:
+    model = build("deeplabv2-lite0", 3, weights="none")
+    model.normalization = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), bgr=True)
+    save_model(model, tmp_path / "model.safetensors", meta={})
+    assert load_model(tmp_path / "model.safetensors")[0].normalization == model.normalization
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:

@@ -61,6 +61,10 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
             header = json.loads((file.metadata() or {})["sbnet"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         name, classes, options = header["name"], int(header["classes"]), dict(header["options"])
+        kept = header["normalization"]
+        normalization = models.Normalization(
+            tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"]
+        )
         meta = dict(header["meta"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise SBNetError(
@@ -76,4 +80,5 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
     if expected != {key: value.shape for key, value in state.items()}:
         raise SBNetError(f"{path}: its tensors are not those of {name}; use the sbnet version that wrote it")
     model.load_state_dict(state)
+    model.normalization = normalization  # as trained, whatever timm says of this backbone by now
     return model.eval(), meta
