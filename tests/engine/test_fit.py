@@ -132,3 +132,8 @@ def test_a_foreign_checkpoint_is_named_and_kept(tmp_path):
     with pytest.raises(SBNetError, match=r"checkpoint\.pt"):
         train(Tiny(), photos(tmp_path), folder)
     assert (folder / "checkpoint.pt").read_bytes() == b"not a checkpoint"
+
+
+def test_fewer_batches_than_one_step_sums(tmp_path):
+    with pytest.raises(SBNetError, match="3 batches are fewer than the 4 that one step sums"):
+        train(Tiny(), photos(tmp_path), tmp_path / "run", epochs=1, accumulate=4)

@@ -41,14 +41,20 @@ def fit(
     checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine
     and settings). Returns facts: steps, photos, seconds of this call.
 
-    Raises SBNetError where a loss is not finite, naming the term, and where there is no photo.
+    Raises SBNetError where a loss is not finite, naming the term, where there is no photo, and where all batches
+    together do not fill one accumulated step.
     """
     if not len(photos):
         raise SBNetError(f"{title}: there is no photo to train on; check the train list")
     fabric = runtime.fabric()
     runtime.seed_torch()
     per_epoch = EpochSampler.batches_per_epoch(len(photos), plan.batch)
-    steps = max(1, plan.epochs * per_epoch // plan.accumulate)
+    steps = plan.epochs * per_epoch // plan.accumulate
+    if not steps:
+        raise SBNetError(
+            f"{title}: {plan.epochs * per_epoch} batches are fewer than the {plan.accumulate} that one step sums; "
+            "lower accumulate or batch, or raise epochs"
+        )
     model.to(memory_format=torch.channels_last)
     model.train()
     network, optimizer = fabric.setup(model, build_optimizer(model, plan))
