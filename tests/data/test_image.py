@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.image import mask_classes, read_mask, read_photo
+from sbnet.data.image import check_sizes, mask_classes, read_mask, read_photo
 from sbnet.errors import SBNetError
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -147,7 +147,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"a\.png: 7 x 5 pixels exceed the bound of 34: save it smaller"):
         read_photo(path, max_pixels=34)
     for side in (10_001, 60_000):  # beyond this bound; beyond Pillow's own
-        with pytest.raises(SBNetError, match=r"bomb\.png.* the bound of 100000000"):
+        with pytest.raises(SBNetError, match=r"bomb\.png.* the bound of 30000000"):
             read_photo(_png_header(tmp_path / "bomb.png", side, side))
 
 
@@ -174,3 +174,20 @@ def test_masks_that_do_not_fit(tmp_path: Path) -> None:
         read_mask(_save(Image.fromarray(RGB), tmp_path / "c.png"), classes=2)
     with pytest.raises(SBNetError, match="there is no such mask"):
         mask_classes(tmp_path / "none.png", classes=2)
+
+
+def test_sizes_are_checked_from_the_headers(tmp_path):
+    photo, mask = tmp_path / "a.jpg", tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.new("RGB", (8, 5)).save(photo, exif=exif)
+    Image.new("P", (5, 8)).save(mask)
+    check_sizes(photo, mask)
+    check_sizes(photo, None)
+    Image.new("P", (8, 5)).save(mask)
+    with pytest.raises(
+        SBNetError, match=r"a\.png: the mask has 8 x 5 pixels, its photo \(upright\) has 5 x 8"
+    ):
+        check_sizes(photo, mask)
+    with pytest.raises(SBNetError, match="exceed the bound"):
+        check_sizes(photo, None, max_pixels=39)

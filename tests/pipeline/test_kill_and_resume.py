@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from sbnet.pipeline.steps import recipe_steps
+from sbnet.recipes.recipe import load_recipe
+
 SMALL = [
     "data.scenes.train=20",
     "data.scenes.val=3",
@@ -51,11 +54,24 @@ def whole(tmp_path_factory) -> Path:
 
 def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     metrics = json.loads((whole / "metrics.json").read_text())
-    stages = {"bootstrap_cam", "bootstrap_refine", "cam", "refine", "random_walk", "segmenter", "segmenter_crf"}
+    stages = {
+        "bootstrap_cam",
+        "bootstrap_refine",
+        "cam",
+        "refine",
+        "random_walk",
+        "segmenter",
+        "segmenter_crf",
+    }
     assert stages <= set(metrics)
     assert all(0 <= metrics[stage]["miou"] <= 1 for stage in stages)
     assert len(list((whole / "random_walk" / "masks").glob("*.png"))) == 20
     assert len(list((whole / "predict" / "masks").glob("*.png"))) == 3
+    for step in recipe_steps(load_recipe(whole)):
+        assert set(step.inputs) <= set(step.module.READS)
+        assert all((whole / step.name / written).exists() for written in step.module.WRITES), step.name
+    assert len(list((whole / "infer_cam" / "raw").iterdir())) == 12
+    assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
     assert "<table" in (whole / "report.html").read_text()
 
 

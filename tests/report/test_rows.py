@@ -7,7 +7,7 @@ import numpy as np
 from sbnet.data.collection import Collection, Photo
 from sbnet.report.charts import smooth, threshold_curve
 from sbnet.report.page import duration
-from sbnet.report.rows import choose
+from sbnet.report.rows import shown_photos
 
 
 def _photos(count: int, *, classes: int, truth: bool) -> list[Photo]:
@@ -21,24 +21,26 @@ def _collection(photos: list[Photo]) -> Collection:
 
 def test_photos_are_spread_over_the_classes() -> None:
     rare = Photo("rare", Path("rare.jpg"), (5,), Path("mask.png"))
-    chosen = choose(_collection([*_photos(40, classes=2, truth=True), rare]), 6)
+    chosen = shown_photos(_collection([*_photos(40, classes=2, truth=True), rare]), 6)
     shown = [photo.classes[0] for photo in chosen]
     assert (shown.count(1), shown.count(2), shown.count(5)) in {(3, 2, 1), (2, 3, 1)}
 
 
 def test_choice_does_not_depend_on_the_order() -> None:
     photos = _photos(30, classes=5, truth=True)
-    assert choose(_collection(photos), 7) == choose(_collection(photos[::-1]), 7)
+    assert shown_photos(_collection(photos), 7) == shown_photos(_collection(photos[::-1]), 7)
 
 
 def test_photos_with_ground_truth_come_first() -> None:
-    chosen = choose(_collection(_photos(10, classes=5, truth=False) + _photos(3, classes=5, truth=True)), 5)
+    chosen = shown_photos(
+        _collection(_photos(10, classes=5, truth=False) + _photos(3, classes=5, truth=True)), 5
+    )
     assert [photo.mask is not None for photo in chosen] == [True, True, True, False, False]
 
 
 def test_photos_without_classes_and_short_lists() -> None:
-    assert len(choose(_collection([Photo("x", Path("x.jpg")), Photo("y", Path("y.jpg"))]), 12)) == 2
-    assert choose(_collection([]), 12) == []
+    assert len(shown_photos(_collection([Photo("x", Path("x.jpg")), Photo("y", Path("y.jpg"))]), 12)) == 2
+    assert shown_photos(_collection([]), 12) == []
 
 
 def test_smoothing_is_bounded_and_keeps_the_mean() -> None:

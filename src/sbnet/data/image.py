@@ -16,7 +16,7 @@ from PIL import Image
 from sbnet.data import IGNORE
 from sbnet.errors import SBNetError
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 30_000_000
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 # Pillow also warns of large photos below its own bound; here max_pixels decides. Set once, for photos are read
@@ -59,12 +59,29 @@ def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = 
     """
     with _opened(Path(path), "mask", MAX_PIXELS) as image:
         _mask_ids(image, Path(path), classes)
-        if size is not None and (image.height, image.width) != tuple(size):
-            raise SBNetError(
-                f"{path}: the mask has {image.width} x {image.height} pixels, its photo (upright) has "
-                f"{size[1]} x {size[0]}: make them equal"
-            )
+        if size is not None:
+            _check_mask_size(Path(path), (image.height, image.width), size)
         return np.array(image)
+
+
+def check_sizes(photo: str | Path, mask: str | Path | None, *, max_pixels: int = MAX_PIXELS) -> None:
+    """From the headers alone: raises `SBNetError` for a photo or mask that cannot be opened or is too large, and for
+    a mask of another size than its (upright) photo. So a long run finds such files before it begins.
+    """
+    with _opened(Path(photo), "photo", max_pixels, decode=False) as image:
+        turned = _orientation(image) >= 5  # EXIF 5 to 8 lie on their side
+        size = (image.width, image.height) if turned else (image.height, image.width)
+    if mask is not None:
+        with _opened(Path(mask), "mask", max_pixels, decode=False) as image:
+            _check_mask_size(Path(mask), (image.height, image.width), size)
+
+
+def _check_mask_size(path: Path, mask: tuple[int, int], photo: tuple[int, int]) -> None:
+    if mask != tuple(photo):
+        raise SBNetError(
+            f"{path}: the mask has {mask[1]} x {mask[0]} pixels, its photo (upright) has "
+            f"{photo[1]} x {photo[0]}: make them equal"
+        )
 
 
 def mask_classes(path: str | Path, *, classes: int) -> tuple[int, ...]:
@@ -91,8 +108,8 @@ def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
 
 
 @contextmanager
-def _opened(path: Path, what: str, max_pixels: int) -> Iterator[Image.Image]:
-    """The decoded image; whatever Pillow has against the file is an `SBNetError`."""
+def _opened(path: Path, what: str, max_pixels: int, *, decode: bool = True) -> Iterator[Image.Image]:
+    """The image, decoded or its header alone; whatever Pillow has against the file is an `SBNetError`."""
     if not path.is_file():
         raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
     try:
@@ -102,7 +119,8 @@ def _opened(path: Path, what: str, max_pixels: int) -> Iterator[Image.Image]:
                     f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
                     "save it smaller"
                 )
-            image.load()
+            if decode:
+                image.load()
             yield image
     except SBNetError:
         raise

@@ -15,7 +15,7 @@ from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
 from sbnet.engine.log import Meter, TrainingLog
 from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
 from sbnet.engine.progress import training_progress
-from sbnet.engine.resume import load_checkpoint, save_checkpoint
+from sbnet.engine.resume import CHECKPOINT, load_checkpoint, save_checkpoint
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 
@@ -58,7 +58,7 @@ def fit(
     model.to(memory_format=torch.channels_last)
     model.train()
     network, optimizer = fabric.setup(model, build_optimizer(model, plan))
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint = folder / CHECKPOINT
     step = load_checkpoint(checkpoint, model, optimizer) if checkpoint.exists() else 0
     batches = _batches(photos, plan, runtime, fabric, first=step * plan.accumulate)
     log = TrainingLog(folder / "log.csv", start=step, tensorboard=runtime.tensorboard)

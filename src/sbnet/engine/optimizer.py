@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -29,6 +30,12 @@ class Plan:
     weight_decay: float
     power: float = 0.9
     hold: int = 1
+
+    @classmethod
+    def of(cls, settings: Any, *, hold: int = 1) -> Self:
+        """The plan in a training stage's Settings."""
+        names = ("epochs", "batch", "accumulate", "learning_rate", "momentum", "weight_decay")
+        return cls(**{name: getattr(settings, name) for name in names}, hold=hold)
 
 
 def build_optimizer(model: nn.Module, plan: Plan) -> torch.optim.SGD:

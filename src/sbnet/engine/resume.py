@@ -11,6 +11,8 @@ from torch import nn
 from sbnet.data.files import atomic_write
 from sbnet.errors import SBNetError
 
+CHECKPOINT = "checkpoint.pt"  # in a training step's folder, until the step is done
+
 
 def save_checkpoint(path: Path, model: nn.Module, optimizer: Any, step: int) -> None:
     """Everything that the next step depends on; written whole or not at all."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sbnet.data.collection import Collection
+from sbnet.data.image import check_sizes
 from sbnet.data.scenes import make_scenes
 from sbnet.data.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
@@ -28,7 +29,8 @@ class RunData:
 def open_data(recipe: Recipe, folder: Path) -> RunData:
     """Photos of the recipe's lists, checked for training. Scenes are made in `folder`/data first.
 
-    Raises SBNetError for whatever the readers refuse, an image without class or a class without image.
+    Raises SBNetError for whatever the readers refuse, a mask of another size than its photo, an image without
+    class or a class without image.
     """
     settings = recipe.data
     root = Path(settings.root)
@@ -44,6 +46,8 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
         # A label file need not list the val photos: they are measured by their masks.
         labels = settings.labels if settings.labels in SOURCES else "auto"
         val = read_voc(root, settings.val, labels=labels, classes=classes)
+    for photo in (*train, *(val or ())):
+        check_sizes(photo.path, photo.mask)
     _check(recipe, train)
     fingerprints = {"train": fingerprint(train), "truth": files_fingerprint(p.mask for p in train if p.mask)}
     fingerprints["val"] = fingerprint(val) if val else ""

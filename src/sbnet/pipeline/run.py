@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from sbnet.engine.resume import CHECKPOINT
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
@@ -112,6 +113,7 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
                 console, f"{step.name} stopped; finished work is kept. Go on with: sbnet run {state.folder}"
             )
     state.finish(step, status, seconds, facts)
+    (workspace.folder / CHECKPOINT).unlink(missing_ok=True)
     return seconds
 
 

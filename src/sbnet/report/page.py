@@ -31,7 +31,12 @@ class LossPanel:
 
 
 def write_report(
-    run: Path, *, train: Collection, val: Collection | None, title: str | None = None, photos: int = 12
+    run: Path,
+    *,
+    train: Collection,
+    val: Collection | None,
+    title: str | None = None,
+    photos: int = rows.SHOWN,
 ) -> Path:
     """Writes RUN/report.html and returns its path; the page needs no other file and no network.
 

@@ -41,7 +41,10 @@ class Column:
     draw: Draw
 
 
-def choose(collection: Collection, count: int) -> list[Photo]:
+SHOWN = 12  # photos of each list on the page
+
+
+def shown_photos(collection: Collection, count: int = SHOWN) -> list[Photo]:
     """At most `count` photos spread over the classes, with ground truth first, whatever their order."""
     classes = len(collection.classes)
     with_truth = _spread([photo for photo in collection if photo.mask], count, classes=classes)
@@ -71,7 +74,7 @@ def gallery(
     """Rows of `count` photos; a column whose step has not begun in this run is left out,
     as is the ground truth where no photo has one.
     """
-    photos = choose(collection, count)
+    photos = shown_photos(collection, count)
     shown = [column for column in columns if _has_begun(run, column, photos)]
     classes = len(collection.classes)
     rows = [Row(photo.name, photo.classes, _cells(run, photo, shown, classes=classes)) for photo in photos]
@@ -99,10 +102,12 @@ def train_columns(
         cam("Bootstrap CAM", "trained without boundaries", "bootstrap_cam", "bootstrap_infer_cam"),
         Column("Boundary map", "trained on; striped: unknown", f"{boundary_labels}/{{}}.png", lines),
         Column("Boundary, predicted", "by the network", "infer_cam/boundaries/{}.png", cells.draw_grey),
+        Column("Raw CAM", "one scale, not refined", "infer_cam/raw/{}.npz", cells.heat(None)),
         cam("CAM", "class colour by score", "cam", "infer_cam"),
         Column("CRF labels", "confident; striped: left open", "refine/labels/{}.png", cells.draw_label),
         Column("CAM + CRF", "the mask that is measured", "refine/masks/{}.png", cells.draw_mask),
         Column("Random walk", "the pseudo mask", "random_walk/masks/{}.png", cells.draw_mask),
+        Column("Segmenter", "trained on the pseudo masks", "predict/train_masks/{}.png", cells.draw_mask),
         Column("Ground truth", "for measuring only", "", cells.draw_truth),
     ]
 

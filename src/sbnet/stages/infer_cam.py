@@ -18,11 +18,13 @@ from sbnet.engine.inference import infer_photos, unmirror, views
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.interop.checkpoint import load_model
 from sbnet.ops import canny, normalize_scores
+from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
 MAPS = ("auto", "refined", "raw")
 
 READS = ("network",)
+WRITES = ("scores",)
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the scores of every training photo that has none yet; raw CAMs of the report's photos besides."""
     model, meta = load_model(workspace.inputs["network"] / "model.safetensors")
     fabric = workspace.runtime.fabric()
     network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
     refine = settings.map == "refined" or (settings.map == "auto" and meta["method"] != "cam")
-    scores, boundaries = workspace.folder / "scores", workspace.folder / "boundaries"
+    scores, raw, boundaries = (workspace.folder / name for name in ("scores", "raw", "boundaries"))
+    shown = {photo.name for photo in shown_photos(workspace.train)}
     draw_boundaries = settings.boundaries and meta["method"] == "sbnet"
 
     @torch.inference_mode()
@@ -59,20 +63,29 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         for images in views(
             pixels, network, scales=settings.scales, mirror=settings.mirror, device=fabric.device
         ):
-            cam = network(images, boundary=False, refine=refine).refined_cam[:, present].float()
-            cam = functional.interpolate(cam, pixels.shape[:2], mode="bilinear", align_corners=False)
-            total = total + unmirror(cam)
+            output = network(images, boundary=False, refine=refine)
+            total = total + unmirror(_enlarge(output.refined_cam[:, present], pixels))
         drawn = _boundaries(network, pixels, present, fabric.device) if draw_boundaries else None
-        return partial(_write, photo, normalize_scores(total), drawn)
+        unrefined = unmirror(_enlarge(output.cam[:, present], pixels)) if photo.name in shown else None
+        return partial(write, photo, total, unrefined, drawn)
 
-    def _write(photo: Photo, cam: Tensor, drawn: np.ndarray | None) -> None:
+    def write(photo: Photo, cam: Tensor, unrefined: Tensor | None, drawn: np.ndarray | None) -> None:
+        """The scores last: a photo that has them is done."""
+        classes = np.array(photo.classes)
         if drawn is not None:
             write_grey(boundaries / f"{photo.name}.png", drawn)
-        write_scores(scores / f"{photo.name}.npz", cam.cpu().numpy(), np.array(photo.classes))
+        if unrefined is not None:
+            write_scores(raw / f"{photo.name}.npz", normalize_scores(unrefined).cpu().numpy(), classes)
+        write_scores(scores / f"{photo.name}.npz", normalize_scores(cam).cpu().numpy(), classes)
 
     todo = [photo for photo in workspace.train.photos if not (scores / f"{photo.name}.npz").exists()]
     infer_photos("infer CAMs", todo, compute, workers=workspace.runtime.worker_count)
     return {"photos": len(workspace.train.photos)}
+
+
+def _enlarge(cam: Tensor, pixels: np.ndarray) -> Tensor:
+    """(B, K, h, w) to the photo's size, as float32."""
+    return functional.interpolate(cam.float(), pixels.shape[:2], mode="bilinear", align_corners=False)
 
 
 def _boundaries(network: nn.Module, pixels: np.ndarray, present: Tensor, device: torch.device) -> np.ndarray:

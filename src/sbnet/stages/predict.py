@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ from sbnet.engine.inference import infer_photos
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.interop.checkpoint import load_model
 from sbnet.ops import DenseCRF
+from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
 READS = ("network",)
+WRITES = ("masks",)
 
 
 @dataclass(frozen=True)
@@ -34,29 +38,33 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the masks of every val photo that has none yet, and of the report's training photos."""
     if workspace.val is None:
         return {"photos": 0}
     model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
     predictor = SegmenterPredictor(
         model, runtime=workspace.runtime, scales=settings.scales, mirror=settings.mirror
     )
-    folders = [workspace.folder / "masks"] + [workspace.folder / "masks_crf"] * settings.crf
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
+    masks, refined, shown = (workspace.folder / name for name in ("masks", "masks_crf", "train_masks"))
+    last = refined if settings.crf else masks  # a photo that has this one is done
 
-    def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
-        probabilities = predictor.probabilities(pixels)
+    def write(folder: Path, photo: Photo, pixels: np.ndarray, probabilities: np.ndarray) -> None:
+        write_label(folder / f"{photo.name}.png", probabilities.argmax(0).astype(np.uint8))
+        if settings.crf and folder == masks:
+            marginals = apply_crf(pixels, probabilities, settings)
+            write_label(refined / f"{photo.name}.png", marginals.argmax(0).astype(np.uint8))
 
-        def write() -> None:
-            write_label(folders[0] / f"{photo.name}.png", probabilities.argmax(0).astype(np.uint8))
-            if settings.crf:
-                refined = apply_crf(pixels, probabilities, settings)
-                write_label(folders[1] / f"{photo.name}.png", refined.argmax(0).astype(np.uint8))
+    def into(folder: Path) -> Callable[[Photo, np.ndarray], Callable[[], None]]:
+        return lambda photo, pixels: partial(write, folder, photo, pixels, predictor.probabilities(pixels))
 
-        return write
-
-    todo = [photo for photo in workspace.val.photos if not (folders[-1] / f"{photo.name}.png").exists()]
-    infer_photos("predict", todo, compute, workers=workspace.runtime.worker_count)
+    todo = [photo for photo in workspace.val.photos if not (last / f"{photo.name}.png").exists()]
+    infer_photos("predict", todo, into(masks), workers=workspace.runtime.worker_count)
+    infer_photos(
+        "predict report photos",
+        shown_photos(workspace.train),
+        into(shown),
+        workers=workspace.runtime.worker_count,
+    )
     return {"photos": len(workspace.val.photos)}
 
 

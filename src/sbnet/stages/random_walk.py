@@ -18,6 +18,7 @@ from sbnet.interop.checkpoint import load_model
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores", "network")
+WRITES = ("masks",)
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the pseudo mask of every training photo that has none yet."""
     model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
     fabric = workspace.runtime.fabric()
     network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))

@@ -17,6 +17,7 @@ from sbnet.ops import DenseCRF, background_score, confident_labels
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
+WRITES = ("labels", "masks")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the confident label and the CRF mask of every training photo that has none yet."""
     labels, masks = workspace.folder / "labels", workspace.folder / "masks"
     for folder in (labels, masks):
         folder.mkdir(parents=True, exist_ok=True)

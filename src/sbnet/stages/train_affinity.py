@@ -20,6 +20,7 @@ from sbnet.ops.label_grid import label_grid
 from sbnet.stages.workspace import Workspace
 
 READS = ("labels",)
+WRITES = ("model.safetensors", "log.csv")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the trained network and its log. Raises SBNetError for photos, labels or weights that cannot be used."""
     workspace.runtime.seed_torch()  # new layers are random
     classes = len(workspace.train.classes)
     model = build(
@@ -64,14 +66,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         model,
         photos,
         objective,
-        plan=Plan(
-            settings.epochs,
-            settings.batch,
-            settings.accumulate,
-            settings.learning_rate,
-            settings.momentum,
-            settings.weight_decay,
-        ),
+        plan=Plan.of(settings),
         runtime=workspace.runtime,
         folder=workspace.folder,
         title="train AffinityNet",

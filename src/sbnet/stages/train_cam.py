@@ -28,7 +28,8 @@ METHODS = {
 }
 BOUNDARY_MAKERS = ("change", "window")
 
-READS: tuple[str, ...] = ()  # "boundaries" besides, where the method is sbnet
+READS = ("boundaries",)  # where the method is sbnet and `boundaries` names no folder
+WRITES = ("model.safetensors", "log.csv")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the trained network and its log. Raises SBNetError for photos, labels or weights that cannot be used."""
     workspace.runtime.seed_torch()  # new layers are random
     model = build(
         f"sbnet-{workspace.model.backbone}",
@@ -97,14 +99,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         model,
         photos,
         Objective(settings, len(workspace.train.classes)),
-        plan=Plan(
-            settings.epochs,
-            settings.batch,
-            settings.accumulate,
-            settings.learning_rate,
-            settings.momentum,
-            settings.weight_decay,
-        ),
+        plan=Plan.of(settings),
         runtime=workspace.runtime,
         folder=workspace.folder,
         title=f"train CAM network ({settings.method})",

@@ -22,6 +22,7 @@ from sbnet.stages.workspace import Workspace
 LABELS = ("pseudo", "truth")
 
 READS = ("labels",)
+WRITES = ("model.safetensors", "log.csv")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
+    """Write the trained segmenter and its log. Raises SBNetError for photos, masks or weights that cannot be used."""
     workspace.runtime.seed_torch()  # new layers are random
     model = build(
         f"deeplabv2-{settings.backbone or workspace.model.backbone}",
@@ -78,20 +80,11 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         output = network(batch["image"].contiguous(memory_format=torch.channels_last))
         return {"segmentation": losses.multi_scale_cross_entropy(output.supervised, batch["label"])}
 
-    plan = Plan(
-        settings.epochs,
-        settings.batch,
-        settings.accumulate,
-        settings.learning_rate,
-        settings.momentum,
-        settings.weight_decay,
-        hold=10,
-    )
     facts = fit(
         model,
         photos,
         objective,
-        plan=plan,
+        plan=Plan.of(settings, hold=10),
         runtime=workspace.runtime,
         folder=workspace.folder,
         title="train segmenter",
