@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sbnet.ops import background_score, normalize_scores
+from sbnet.ops import background_score, normalize_scores, with_background_score
 from sbnet.ops.cam import max_only, normalize_max, normalize_min_max, with_background
 
 CAM = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
@@ -50,3 +50,11 @@ def test_background_score(alpha):
     expected = (1 - scores.max(0).values) ** alpha
     torch.testing.assert_close(background_score(scores, alpha=alpha)[0], expected)
     assert background_score(scores[:0], alpha=alpha).eq(1).all()
+
+
+def test_background_of_sharpened_scores():
+    scores = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    both = with_background_score(scores, alpha=4, power=3)
+    torch.testing.assert_close(both[1:], scores**3)
+    torch.testing.assert_close(both[0], (1 - (scores**3).amax(0)) ** 4)
+    torch.testing.assert_close(with_background_score(scores, alpha=4)[1:], scores)

@@ -51,7 +51,7 @@ def test_masks_are_one_confusion_over_the_set(collection: Collection, tmp_path: 
 
 def test_scores_at_every_background_score(collection: Collection, tmp_path: Path) -> None:
 
-    facts = evaluate_scores(tmp_path / "scores", collection, background_alpha=4)
+    facts = evaluate_scores(tmp_path / "scores", collection, cut=equal_score(4))
     assert facts is not None
     total = np.zeros((4, 4), np.int64)
     for index in range(4):
@@ -69,7 +69,7 @@ def test_scores_at_every_background_score(collection: Collection, tmp_path: Path
 def test_nothing_to_measure_by(collection: Collection, tmp_path: Path) -> None:
     bare = Collection(CLASSES, collection.photos[4:], "bare")
     assert evaluate_masks(tmp_path / "masks", bare) is None
-    assert evaluate_scores(tmp_path / "scores", bare, background_alpha=4) is None
+    assert evaluate_scores(tmp_path / "scores", bare, cut=equal_score(4)) is None
 
 
 def test_missing_and_unfit_masks_are_named(collection: Collection, tmp_path: Path) -> None:

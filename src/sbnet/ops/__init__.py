@@ -2,7 +2,7 @@
 
 from .affinity import grid_radius, pair_affinity, pair_labels, pair_offsets
 from .boundaries import label_boundaries, window_boundaries
-from .cam import background_score, normalize_scores
+from .cam import background_score, normalize_scores, with_background_score
 from .canny import canny
 from .confident_labels import confident_labels
 from .dense_crf import DenseCRF
@@ -21,4 +21,5 @@ __all__ = [
     "pair_offsets",
     "random_walk",
     "window_boundaries",
+    "with_background_score",
 ]

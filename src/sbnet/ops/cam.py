@@ -59,3 +59,13 @@ def background_score(scores: Tensor, *, alpha: float) -> Tensor:
     if not len(scores):
         return scores.new_ones(1, *scores.shape[1:])
     return (1 - scores.amax(dim=0, keepdim=True)) ** alpha
+
+
+def with_background_score(scores: Tensor, *, alpha: float, power: float = 1.0) -> Tensor:
+    """Scores (K, H, W) in [0, 1] -> (K + 1, H, W): the background of `scores ** power`, then `scores ** power`.
+
+    `power` sharpens wide CAMs. Where a CAM is at its best cut at 0.5, an alpha of 1 would fit it, whose unary terms
+    are so flat there that the CRF smooths objects away; cubed, the cut lies at 0.125, and an alpha of 16 fits.
+    """
+    sharpened = scores**power
+    return torch.cat([background_score(sharpened, alpha=alpha), sharpened])

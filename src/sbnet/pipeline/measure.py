@@ -15,7 +15,7 @@ from sbnet.stages import evaluate
 @dataclass(frozen=True)
 class Measure:
     """name: key in metrics.json. step, folder: whose output, and where in the step's folder it is.
-    setting: the background alpha that a CAM's figure depends on.
+    setting: the score at which the recipe cuts CAMs, which their figure depends on.
     """
 
     name: str
@@ -26,12 +26,13 @@ class Measure:
 
 def measures(state: RunState) -> Iterator[Measure]:
     """What can be measured in a run, in order."""
-    alpha = state.recipe.random_walk.background_alpha
+    walk = state.recipe.random_walk
+    cut = evaluate.equal_score(walk.background_alpha, walk.score_power)
     for step in state.steps:
         stage = step.module.__name__.rpartition(".")[2]
         prefix = "bootstrap_" if step.name.startswith("bootstrap_") else ""
         if stage == "infer_cam":
-            yield Measure(f"{prefix}cam", step.name, "scores", alpha)
+            yield Measure(f"{prefix}cam", step.name, "scores", cut)
         elif stage in ("refine", "random_walk"):
             yield Measure(f"{prefix}{stage}", step.name, "masks")
         elif stage == "predict":
@@ -72,7 +73,7 @@ def _measure(measure: Measure, state: RunState, photos: str) -> dict[str, Any] |
     assert collection is not None
     folder = state.folder / measure.step / measure.folder
     if measure.setting is not None:
-        return evaluate.evaluate_scores(folder, collection, background_alpha=measure.setting)
+        return evaluate.evaluate_scores(folder, collection, cut=measure.setting)
     return evaluate.evaluate_masks(folder, collection)
 
 

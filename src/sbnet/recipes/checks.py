@@ -17,6 +17,7 @@ POSITIVE = [
     *("data.scenes.train", "data.scenes.val", "data.scenes.size", "infer_cam.scales"),
     *("refine.low_alpha", "refine.high_alpha", "refine.mask_alpha", "refine.gaussian", "refine.bilateral"),
     *("random_walk.background_alpha", "random_walk.sharpness", "train_segmenter.scales"),
+    *("refine.score_power", "random_walk.score_power"),
     *("predict.scales", "predict.gaussian", "predict.bilateral"),
 ]
 for _stage in TRAINING:

@@ -101,12 +101,12 @@ def _masks(folder: Path) -> dict[str, Path]:
 
 
 def evaluate_scores(
-    folder: Path, collection: Collection, *, background_alpha: float, absent: Absent = "nan"
+    folder: Path, collection: Collection, *, cut: float, absent: Absent = "nan"
 ) -> dict[str, Any] | None:
     """Metrics of the CAMs `folder`/NAME.npz at the best background score, with the curve over all of them.
 
-    `miou_at_setting`: at the score nearest to where the background (1 - m)^background_alpha and a score m are
-    equal, which is where the recipe's own background cuts. None where no photo has a true mask.
+    `miou_at_setting`: at the score nearest to `cut`, where the recipe's own background cuts (`equal_score`).
+    None where no photo has a true mask.
     """
     known = _with_truth(collection)
     if not known:
@@ -127,7 +127,7 @@ def evaluate_scores(
     thresholds = np.asarray(sweep.thresholds, float)
     curve = [float(miou) if np.isfinite(miou) else None for miou in sweep.curve(absent=absent)]
     best = int(np.argmax(np.equal(thresholds, sweep.best(absent=absent)[0])))
-    setting = int(np.abs(thresholds - equal_score(background_alpha)).argmin())
+    setting = int(np.abs(thresholds - cut).argmin())
     return _facts(sweep.confusions()[best], collection.classes, absent, len(known)) | {
         "threshold": float(thresholds[best]),
         "thresholds": thresholds.round(4).tolist(),
@@ -138,13 +138,13 @@ def evaluate_scores(
     }
 
 
-def equal_score(background_alpha: float) -> float:
-    """The score m in [0, 1] with (1 - m)^background_alpha = m, by bisection."""
+def equal_score(background_alpha: float, score_power: float = 1.0) -> float:
+    """The score m in [0, 1] with (1 - m^power)^alpha = m^power, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if (1 - middle) ** background_alpha > middle else (low, middle)
-    return low
+    return low ** (1 / score_power)
 
 
 def _facts(confusion: np.ndarray, classes: Sequence[str], absent: Absent, photos: int) -> dict[str, Any]:

@@ -23,12 +23,14 @@ WRITES = ("masks",)
 
 @dataclass(frozen=True)
 class Settings:
-    """background_alpha: background = (1 - max CAM)^alpha. sharpness: the papers' beta. steps: walk length.
+    """background_alpha, score_power: background = (1 - max CAM^power)^alpha, as in refine.
+    sharpness: the papers' beta. steps: walk length.
     scale: photo size, relative to the original, at which affinities are taken; more than 1 for small photos.
     crf: refine the walked scores with the dense CRF before the mask is cut.
     """
 
     background_alpha: float = 16.0
+    score_power: float = 1.0
     sharpness: float = 8.0
     steps: int = 64
     scale: float = 1.0
@@ -47,7 +49,9 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
         stored = read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
         foreground = torch.from_numpy(stored.scores).to(fabric.device)
-        scores = torch.cat([ops.background_score(foreground, alpha=settings.background_alpha), foreground])
+        scores = ops.with_background_score(
+            foreground, alpha=settings.background_alpha, power=settings.score_power
+        )
         walked = walk(network, pixels, scores, stride=model.output_stride, settings=settings).cpu().numpy()
         return lambda: write_label(
             masks / f"{photo.name}.png", _cut(walked, pixels, stored.classes, settings)

@@ -13,7 +13,7 @@ from sbnet.data.files import read_scores, write_label
 from sbnet.data.image import read_photo
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.progress import photo_progress
-from sbnet.ops import DenseCRF, background_score, confident_labels
+from sbnet.ops import DenseCRF, confident_labels, with_background_score
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
@@ -24,6 +24,7 @@ WRITES = ("labels", "masks")
 class Settings:
     """low_alpha, high_alpha: background = (1 - max CAM)^alpha; a low alpha overstates the background, so what is
     foreground under it is confident; a high one understates it (PSA, section 3.3).
+    score_power: exponent of the scores before their background is made; more than 1 sharpens wide CAMs.
     mask_alpha: the alpha of the CRF mask that is measured and may serve as pseudo mask.
     gaussian: (sxy, weight); bilateral: (sxy, srgb, weight).
     """
@@ -31,6 +32,7 @@ class Settings:
     low_alpha: float = 4.0
     high_alpha: float = 24.0
     mask_alpha: float = 8.0
+    score_power: float = 1.0
     iterations: int = 10
     gaussian: tuple[float, float] = (3.0, 3.0)
     bilateral: tuple[float, float, float] = (80.0, 13.0, 10.0)
@@ -46,7 +48,9 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     def refine(photo: Photo) -> None:
         stored = read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
         scores, classes = torch.from_numpy(stored.scores), stored.classes
-        sets = torch.stack([torch.cat([background_score(scores, alpha=alpha), scores]) for alpha in alphas])
+        sets = torch.stack(
+            [with_background_score(scores, alpha=alpha, power=settings.score_power) for alpha in alphas]
+        )
         crf = DenseCRF(read_photo(photo.path), gaussian=settings.gaussian, bilateral=settings.bilateral)
         low, high, middle = crf.marginals(sets.numpy(), iterations=settings.iterations)
         write_label(
