@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -39,7 +40,8 @@ def fit(
 
     Writes `log.csv` and `checkpoint.pt` (model, optimiser, position, random state) into `folder`; found there, the
     checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine
-    and settings). Returns facts: steps, photos, seconds of this call.
+    and settings; on a GPU, whose atomic sums have no fixed order, nearly the same).
+    Returns facts: steps, photos, seconds of this call.
 
     Raises SBNetError where a loss is not finite, naming the term, where there is no photo, and where all batches
     together do not fill one accumulated step.
@@ -69,9 +71,9 @@ def fit(
             optimizer.zero_grad(set_to_none=True)
             for _ in range(plan.accumulate):
                 terms = losses(network, next(batches), step / steps)
-                _check_finite(terms, title, step)
-                fabric.backward(torch.stack(tuple(terms.values())).sum() / plan.accumulate)
-                meter.add(terms, plan.batch)
+                values = torch.stack(tuple(terms.values()))
+                meter.add(_finite(terms, values, title, step), min(plan.batch, len(photos)))
+                fabric.backward(values.sum() / plan.accumulate)
             optimizer.step()
             step += 1
             if step % LOG_EVERY == 0 or step == steps:
@@ -117,10 +119,13 @@ def _batches(photos: TrainingSet, plan: Plan, runtime: Runtime, fabric: Any, *, 
         }
 
 
-def _check_finite(terms: Mapping[str, Tensor], title: str, step: int) -> None:
-    bad = [name for name, value in terms.items() if not torch.isfinite(value)]
-    if bad:
-        raise SBNetError(
-            f"{title}: the loss term '{bad[0]}' is {terms[bad[0]].item()} at step {step}. The last checkpoint is kept. "
-            "Lower learning_rate, or set runtime.precision=32"
-        )
+def _finite(terms: Mapping[str, Tensor], values: Tensor, title: str, step: int) -> dict[str, float]:
+    """The terms as numbers: fetched from the device at once, for each fetch waits for it."""
+    numbers = dict(zip(terms, values.tolist(), strict=True))
+    for name, number in numbers.items():
+        if not math.isfinite(number):
+            raise SBNetError(
+                f"{title}: the loss term '{name}' is {number} at step {step}. The last checkpoint is kept. "
+                "Lower learning_rate, or set runtime.precision=32"
+            )
+    return numbers

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from sbnet.data.files import atomic_write
 from sbnet.errors import SBNetError
 
@@ -25,9 +23,9 @@ class Meter:
         self._passes = self._photos = 0
         self._since = time.perf_counter()
 
-    def add(self, terms: Mapping[str, Tensor], photos: int) -> None:
+    def add(self, terms: Mapping[str, float], photos: int) -> None:
         for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.item()
+            self._sums[name] = self._sums.get(name, 0.0) + value
         self._passes += 1
         self._photos += photos
 
