@@ -21,7 +21,7 @@ from sbnet.data.voc import read_voc
 from sbnet.recipes.recipe import Recipe, load_recipe
 from sbnet.report import pictures
 from sbnet.report.pictures import Picture
-from sbnet.report.rows import choose
+from sbnet.report.rows import shown_photos
 
 CELL, GAP, CAPTION = 240, 8, 34  # pixels: a picture's longer side, between pictures, height of the caption
 
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.run)
     train = _train_list(arguments.run, recipe)
-    photo = train.subset([arguments.photo]).photos[0] if arguments.photo else choose(train, 1)[0]
+    photo = train.subset([arguments.photo]).photos[0] if arguments.photo else shown_photos(train, 1)[0]
     cells = chain(arguments.run, recipe, photo, classes=len(train.classes))
     row(cells).save(arguments.out, optimize=True)
     print(f"{arguments.out}: {photo.name}, {', '.join(train.classes[index] for index in photo.classes)}")
