@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+import fake_stages
+
 FOLDER = Path(__file__).parent / "golden"
 
 
@@ -39,3 +41,14 @@ class Golden:
 @pytest.fixture(scope="session")
 def golden() -> Golden:
     return Golden()
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos that no test changes."""
+    return fake_stages.make_data(tmp_path_factory.mktemp("data") / "scenes")
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> fake_stages.FakeStages:
+    return fake_stages.FakeStages(monkeypatch)

@@ -18,6 +18,7 @@ from sbnet.pipeline.measure import miou_note, update_metrics
 from sbnet.pipeline.state import RunState, Status
 from sbnet.pipeline.steps import Step, choose, recipe_steps
 from sbnet.recipes.recipe import Recipe
+from sbnet.report.page import duration
 from sbnet.stages import report
 from sbnet.stages.workspace import Workspace
 
@@ -131,14 +132,6 @@ def _close(state: RunState, step: Step, line: str, console: Console) -> None:
         report.write(state.folder, state.data.train, state.data.val)
     except Exception:
         logger.warning("the report could not be written after %s", step.name, exc_info=True)
-
-
-def duration(seconds: float) -> str:
-    """`4.2 s`, `4 min 12 s`, `3 h 5 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _print(console: Console, text: str) -> None:

@@ -130,8 +130,8 @@ def _per_class(folder: RunFolder, classes: tuple[str, ...]) -> list[tuple[int, s
 
 
 def duration(seconds: float | None) -> str:
-    """`4.2 s`, `3 min 20 s`, `2 h 05 min`; empty for None or nothing."""
-    if not seconds:
+    """`4.2 s`, `3 min 20 s`, `2 h 05 min`; empty for None."""
+    if seconds is None:
         return ""
     if seconds < 60:
         return f"{seconds:.1f} s"
