@@ -13,6 +13,7 @@ from sbnet import pipeline
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.interop.checkpoint import load_model
+from sbnet.recipes.convert import build
 from sbnet.recipes.recipe import load_recipe
 from sbnet.segmenter import Segmenter
 from sbnet.stages.predict import Settings
@@ -59,10 +60,10 @@ def run(
 def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Segmenter:
     """The segmenter of a run folder or of a `model.safetensors` file.
 
-    A run folder also brings the recipe's prediction settings (views, CRF). Raises SBNetError where there is
-    none.
+    Both bring the recipe's prediction settings (views, CRF): the folder as they are now, the file as they were
+    when it was trained. Raises SBNetError where there is no segmenter.
     """
-    path, settings = Path(path), Settings()
+    path, settings = Path(path), None
     if path.is_dir():
         file = path / "train_segmenter" / "model.safetensors"
         if not file.is_file():
@@ -78,6 +79,8 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> 
         raise SBNetError(
             f"{path} holds '{model.name}', which is no segmenter; give the run's train_segmenter one"
         )
+    if settings is None:
+        settings = build(Settings, meta.get("predict", {}), lambda _key: f"{path}: ")
     return Segmenter(
         model, meta["classes"], settings=settings, runtime=Runtime(device=device, precision=precision)
     )

@@ -13,6 +13,7 @@ from fake_stages import STEPS, FakeStages
 from sbnet import models
 from sbnet.interop.checkpoint import save_model
 from sbnet.recipes.recipe import load_recipe
+from sbnet.stages.predict import Settings
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,16 @@ def test_a_run_brings_its_prediction_settings(tmp_path: Path) -> None:
     loaded = sbnet.load(tmp_path)
     assert loaded.settings.mirror
     assert loaded.classes == ("background", "cat")
+
+
+def test_a_model_file_brings_the_settings_it_was_trained_with(tmp_path: Path) -> None:
+    model = models.build("deeplabv2-lite0", classes=2, weights="none")
+    meta = {"classes": ["background", "cat"], "predict": {"scales": [0.5, 1], "mirror": True}}
+    save_model(model, tmp_path / "a.safetensors", meta=meta)
+    assert sbnet.load(tmp_path / "a.safetensors").settings == Settings(scales=(0.5, 1.0), mirror=True)
+    save_model(model, tmp_path / "b.safetensors", meta=meta | {"predict": {"zoom": 2}})
+    with pytest.raises(sbnet.SBNetError, match=r"b\.safetensors: .*zoom"):
+        sbnet.load(tmp_path / "b.safetensors")
 
 
 def test_predict_arrays(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
         val=state.data.val,
         model=state.recipe.model,
         runtime=state.recipe.runtime,
+        predict=asdict(state.recipe.predict),
     )
     begun = time.perf_counter()
     facts: Mapping[str, Any] | None = None

@@ -90,5 +90,6 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         title="train segmenter",
         checkpoint_every=settings.checkpoint_every,
     )
-    save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
+    meta = {"classes": list(workspace.train.classes), "predict": dict(workspace.predict)}
+    save_model(model, workspace.folder / "model.safetensors", meta=meta)
     return facts

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sbnet.data.collection import Collection
 from sbnet.engine.runtime import Runtime
@@ -32,6 +33,7 @@ class Workspace:
 
     folder: where it writes. inputs: input name -> folder of the step that made it.
     train, val: the photos; `val` is None where the data has no such list.
+    predict: the recipe's settings of that stage, which a segmenter's file carries.
     """
 
     folder: Path
@@ -40,3 +42,4 @@ class Workspace:
     val: Collection | None
     model: ModelSettings
     runtime: Runtime
+    predict: Mapping[str, Any] = field(default_factory=dict)
