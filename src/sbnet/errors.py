@@ -17,3 +17,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """`" (did you mean 'cat'?)"` for the choice nearest to `word`, or `""` where none is near."""
     near = difflib.get_close_matches(str(word), [str(choice) for choice in choices], n=1)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raises SBNetError where the setting `name` has a value that is none of its choices."""
+    if value not in (known := tuple(choices)):
+        raise SBNetError(f"{name}: '{value}' is not one of {', '.join(known)}{did_you_mean(value, known)}")

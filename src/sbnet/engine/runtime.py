@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError, check_choice
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "32", "bf16")
@@ -30,14 +30,8 @@ class Runtime:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("device", self.device, DEVICES),
-            ("precision", str(self.precision), PRECISIONS),
-        ):
-            if value not in choices:
-                raise SBNetError(
-                    f"runtime.{name}: '{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}"
-                )
+        check_choice("runtime.device", self.device, DEVICES)
+        check_choice("runtime.precision", str(self.precision), PRECISIONS)
 
     @property
     def worker_count(self) -> int:

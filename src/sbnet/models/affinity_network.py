@@ -27,9 +27,11 @@ class AffinityNetwork(Network):
     """The grid is that of the first middle feature, stride 8; coarser features are enlarged to it.
 
     `radius`: of the pairs, in grid pixels; smaller on grids too small for it (see `sbnet.ops.pair_affinity`).
+    `gain`: of the last layer's initial weights. The reference's 4 starts from affinities near 0, and a short training
+    spends itself on undoing that.
     """
 
-    def __init__(self, backbone: Backbone, classes: int = 21, *, radius: int = 5) -> None:
+    def __init__(self, backbone: Backbone, classes: int = 21, *, radius: int = 5, gain: float = 4.0) -> None:
         super().__init__(backbone, classes, {"f8_3", "f8_4", "f8_5", "f9"})
         self.radius = radius
         self.sources = (*backbone.middle, len(backbone.channels) - 1)
@@ -41,7 +43,7 @@ class AffinityNetwork(Network):
         self.f9 = nn.Conv2d(448, 448, 1, bias=False)
         for layer in (self.f8_3, self.f8_4, self.f8_5):
             nn.init.kaiming_normal_(layer.weight)
-        nn.init.xavier_uniform_(self.f9.weight, gain=4)
+        nn.init.xavier_uniform_(self.f9.weight, gain=gain)
 
     def forward(self, images: Tensor) -> AffinityOutput:
         """images (B, 3, H, W) normalised."""

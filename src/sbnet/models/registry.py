@@ -25,10 +25,11 @@ FAMILIES: dict[str, Callable[..., Network]] = {
 }
 REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
 BACKBONES = (*REFERENCE, *LITES)
-# Where no reference binds us: a lighter boundary head, trained as the new layers that it is; one scale.
+# Where no reference binds us: a lighter boundary head, trained as the new layers that it is; affinities that start in
+# the middle of their range; one scale.
 OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "sbnet": {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True},
-    "affinitynet": {},
+    "affinitynet": {"gain": 1.0},
     "deeplabv2": {"scales": (1.0,), "project": 256},
 }
 

@@ -87,13 +87,14 @@ def _cam_steps(
 
 def _pseudo_mask_steps(recipe: Recipe) -> list[Step]:
     walk = {"scores": "infer_cam", "network": "train_affinity"}
+    start = {"cam": "train_cam"} if recipe.train_affinity.start == "cam" else {}
     return [
         Step(
             "train_affinity",
             "train AffinityNet",
             train_affinity,
             recipe.train_affinity,
-            {"labels": "refine"},
+            {"labels": "refine", **start},
             trains=True,
         ),
         Step("random_walk", "random walk: the pseudo masks", random_walk, recipe.random_walk, walk),

@@ -15,7 +15,7 @@ from torch.nn import functional
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_grey, write_scores
 from sbnet.engine.inference import infer_photos, unmirror, views
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import check_choice
 from sbnet.interop.checkpoint import load_model
 from sbnet.ops import canny, normalize_scores
 from sbnet.report import shown_photos
@@ -40,10 +40,7 @@ class Settings:
     boundaries: bool = True
 
     def __post_init__(self) -> None:
-        if self.map not in MAPS:
-            raise SBNetError(
-                f"infer_cam.map: '{self.map}' is not one of {', '.join(MAPS)}{did_you_mean(self.map, MAPS)}"
-            )
+        check_choice("map", self.map, MAPS)
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:

@@ -14,19 +14,27 @@ from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
-from sbnet.interop.checkpoint import save_model
+from sbnet.errors import SBNetError, check_choice
+from sbnet.interop.checkpoint import load_model, save_model
 from sbnet.models import build
 from sbnet.ops.label_grid import label_grid
 from sbnet.stages.workspace import Workspace
 
-READS = ("labels",)
+SMALLEST_GRID = 5  # cells a side, below which no cell has a neighbour to pair with
+STARTS = ("imagenet", "cam")
+
+READS = ("labels", "cam")  # the CAM network only where it is the start
 WRITES = ("model.safetensors", "log.csv")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Names as in train_cam."""
+    """Names as in train_cam.
+    start: the backbone's first weights: `imagenet` (model.weights, as PSA), or `cam`, those of the trained CAM network,
+    which knows the classes already: for short trainings.
+    """
 
+    start: str = "imagenet"
     epochs: int = 8
     batch: int = 8
     accumulate: int = 1
@@ -36,6 +44,9 @@ class Settings:
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
     checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        check_choice("start", self.start, STARTS)
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
@@ -49,6 +60,14 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         stride=workspace.model.stride,
         freeze=workspace.model.freeze,
     )
+    smallest = SMALLEST_GRID * model.output_stride
+    if settings.crop < smallest:
+        raise SBNetError(
+            f"train_affinity.crop: {settings.crop} pixels hold no pair; give {smallest} or more, best 200 or more"
+        )
+    if settings.start == "cam":
+        cam, _ = load_model(workspace.inputs["cam"] / "model.safetensors")
+        model.backbone.load_state_dict(cam.backbone.state_dict())
     photos = TrainingSet(
         workspace.train,
         TrainTransform(crop=settings.crop, long_side=settings.long_side, normalization=model.normalization),

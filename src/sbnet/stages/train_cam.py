@@ -16,7 +16,7 @@ from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import check_choice
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
 from sbnet.stages.workspace import Workspace
@@ -66,14 +66,8 @@ class Settings:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
-        for name, value, choices in (
-            ("method", self.method, tuple(METHODS)),
-            ("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS),
-        ):
-            if value not in choices:
-                raise SBNetError(
-                    f"{name}: '{value}' is not one of {', '.join(choices)}{did_you_mean(value, choices)}"
-                )
+        check_choice("method", self.method, METHODS)
+        check_choice("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS)
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:

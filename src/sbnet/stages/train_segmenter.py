@@ -14,7 +14,7 @@ from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import check_choice
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
 from sbnet.stages.workspace import Workspace
@@ -48,11 +48,7 @@ class Settings:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
-        if self.labels not in LABELS:
-            raise SBNetError(
-                f"train_segmenter.labels: '{self.labels}' is not one of {', '.join(LABELS)}"
-                f"{did_you_mean(self.labels, LABELS)}"
-            )
+        check_choice("labels", self.labels, LABELS)
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
