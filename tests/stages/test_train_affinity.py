@@ -72,5 +72,5 @@ def test_a_crop_without_pairs_is_refused(photos: Collection, tmp_path: Path) -> 
     workspace = Workspace(
         tmp_path, {"labels": tmp_path}, photos, None, ModelSettings(weights="none"), Runtime(workers=0)
     )
-    with pytest.raises(SBNetError, match="train_affinity.crop: 39 pixels .* 40 or more"):
+    with pytest.raises(SBNetError, match=r"train_affinity\.crop: 39 pixels .* 40 or more"):
         train_affinity.run(dataclasses.replace(TINY, crop=39), workspace)
