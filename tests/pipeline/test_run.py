@@ -120,6 +120,18 @@ def test_a_stale_step_is_told_and_its_old_files_go(done: Path, shared_data: Path
     assert not [path for path in done.iterdir() if path.name.endswith(".old")]
 
 
+def test_the_bootstrap_masks_matter_where_boundaries_are_taken_from_them(
+    out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    labels = "train_cam.boundary_labels="
+    run(small_recipe(shared_data, labels + "confident"), out)
+    stages.take()
+    run(small_recipe(shared_data, labels + "crf"), out)
+    assert stages.take() == STEPS[3:]
+    run(small_recipe(shared_data, labels + "crf", "refine.mask_alpha=6.21"), out)
+    assert stages.take() == STEPS[2:]
+
+
 def test_a_step_made_again_makes_its_readers_stale(done: Path, shared_data: Path, stages: FakeStages) -> None:
     shutil.rmtree(done / "train_affinity")
     run(small_recipe(shared_data), done, stop="train_affinity")

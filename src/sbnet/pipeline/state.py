@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,6 @@ from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
-UNREAD = {"refine": ("mask_alpha",)}  # settings that change only what no later step reads: stage -> names
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
 
 
@@ -58,7 +57,8 @@ class RunState:
         if made_from is None:
             return Status("stale", parts, "its state.json is missing or broken")
         if made_from != parts:
-            same = _read_by_others(made_from) == _read_by_others(parts)
+            unread = () if self._masks_are_read(step) else ("mask_alpha",)
+            same = _without(made_from, unread) == _without(parts, unread)
             return Status(
                 "stale", parts, _difference(made_from, parts), id=done.get("id", "") if same else ""
             )
@@ -91,6 +91,10 @@ class RunState:
             for name in step.inputs.values()
         }
         return parts
+
+    def _masks_are_read(self, step: Step) -> bool:
+        """Whether a later step reads the masks of this CRF step, and not its labels alone."""
+        return step.name == "bootstrap_refine" and self.recipe.train_cam.boundary_labels == "crf"
 
     def _step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
@@ -155,10 +159,9 @@ def _files(weights: str, settings: Mapping[str, Any]) -> str:
     return files_fingerprint(paths)
 
 
-def _read_by_others(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts without the settings that change nothing which a later step reads."""
-    unread = UNREAD.get(str(parts.get("stage")), ())
-    settings = {key: value for key, value in dict(parts.get("settings", {})).items() if key not in unread}
+def _without(parts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The parts without the settings of these names."""
+    settings = {key: value for key, value in dict(parts.get("settings", {})).items() if key not in names}
     return {**parts, "settings": settings}
 
 

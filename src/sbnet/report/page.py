@@ -74,8 +74,9 @@ def _galleries(
 ) -> list[rows.Gallery]:
     settings = next((step.settings for step in folder.steps if step.name == "train_cam"), {})
     elsewhere = settings.get("boundaries")
+    labels = "masks" if settings.get("boundary_labels") == "crf" else "labels"
     columns = rows.train_columns(
-        boundary_labels=str(Path(elsewhere).resolve()) if elsewhere else "bootstrap_refine/labels",
+        boundary_labels=str(Path(elsewhere).resolve()) if elsewhere else f"bootstrap_refine/{labels}",
         boundary_maker="window" if settings.get("boundary_maker") == "window" else "change",
         boundary_width=max(1, int(tables.number(settings.get("boundary_width")) or 1)),
         thresholds={curve.stage: curve.best for curve in curves},

@@ -27,6 +27,7 @@ METHODS = {
     "sbnet": frozenset({"class", "min_pool", "equivariance", "cross", "boundary", "smoothness"}),
 }
 BOUNDARY_MAKERS = ("change", "window")
+BOUNDARY_LABELS = {"confident": "labels", "crf": "masks"}  # value -> folder of the refine stage
 
 READS = ("boundaries",)  # where the method is sbnet and `boundaries` names no folder
 WRITES = ("model.safetensors", "log.csv")
@@ -44,7 +45,9 @@ class Settings:
     some hundred steps: there the smoothness term flattens maps that know no class yet, for good. 0 as in the paper.
     boundary_width: pixels on both sides of a label change that count as boundary.
     boundary_maker: `change` (label changes) or `window` (class shares in a 13 x 13 window, as BES).
-    boundaries: a folder of confident-label PNGs made elsewhere; '' makes them with the bootstrap network.
+    boundary_labels: which of the bootstrap's labels the boundaries are taken from: `confident` (no boundary next to
+    what they leave open), or `crf`, the CRF's masks, which leave nothing open: more boundaries, more of them wrong.
+    boundaries: a folder of label PNGs made elsewhere, read instead of the bootstrap network's.
     """
 
     method: str = "sbnet"
@@ -62,12 +65,14 @@ class Settings:
     warmup: float = 0.0
     boundary_width: int = 3
     boundary_maker: str = "change"
+    boundary_labels: str = "confident"
     boundaries: str = ""
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
         check_choice("method", self.method, METHODS)
         check_choice("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS)
+        check_choice("boundary_labels", self.boundary_labels, BOUNDARY_LABELS)
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
@@ -105,7 +110,9 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
 
 def _boundary_labels(settings: Settings, workspace: Workspace) -> Path:
-    return Path(settings.boundaries) if settings.boundaries else workspace.inputs["boundaries"] / "labels"
+    if settings.boundaries:
+        return Path(settings.boundaries)
+    return workspace.inputs["boundaries"] / BOUNDARY_LABELS[settings.boundary_labels]
 
 
 class Objective:
