@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from fake_stages import STEPS, FakeStages, make_data, small_recipe
-from sbnet.data.files import read_json, write_label
+from sbnet.data.files import read_json, read_label, write_json, write_label
 from sbnet.errors import SBNetError
 from sbnet.pipeline import run
 from sbnet.pipeline.folder import open_folder
@@ -130,6 +130,110 @@ def test_the_bootstrap_masks_matter_where_boundaries_are_taken_from_them(
     assert stages.take() == STEPS[3:]
     run(small_recipe(shared_data, labels + "crf", "refine.mask_alpha=6.21"), out)
     assert stages.take() == STEPS[2:]
+
+
+def refuse(workspace: Any) -> None:
+    raise SBNetError("no such thing")
+
+
+def test_a_refused_setting_costs_no_finished_training(
+    done: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    stages.before["train_cam"] = refuse
+    with pytest.raises(SBNetError, match="no such thing"):
+        run(small_recipe(shared_data, "train_cam.epochs=777"), done)
+    stages.before.clear()
+    stages.take()
+    run(small_recipe(shared_data), done)
+    assert stages.take() == []
+    assert not list(done.glob(".*.replaced"))
+
+
+def test_a_training_that_was_to_be_replaced_comes_back_with_its_settings(
+    done: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    def stop(workspace: Any) -> None:
+        (workspace.folder / "log.csv").write_text("")
+        raise KeyboardInterrupt
+
+    stages.before["train_cam"] = stop
+    for epochs in (777, 778):
+        with pytest.raises(KeyboardInterrupt):
+            run(small_recipe(shared_data, f"train_cam.epochs={epochs}"), done)
+    stages.before.clear()
+    stages.take()
+    run(small_recipe(shared_data), done)
+    assert stages.take() == []
+    assert not list(done.glob(".*.replaced"))
+
+
+def test_a_refused_start_changes_no_recipe(out: Path, shared_data: Path, stages: FakeStages) -> None:
+    run(small_recipe(shared_data), out)
+    before = (out / "recipe.yaml").read_text()
+    with pytest.raises(SBNetError, match="needed first"):
+        run(small_recipe(shared_data, "refine.low_alpha=3.21"), out, start="train_segmenter")
+    assert (out / "recipe.yaml").read_text() == before
+
+
+def test_an_interrupted_redo_that_no_reader_sees_stays_unseen(
+    done: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    def stop(workspace: Any) -> None:
+        raise KeyboardInterrupt
+
+    stages.before["refine"] = stop
+    with pytest.raises(KeyboardInterrupt):
+        run(small_recipe(shared_data, "refine.mask_alpha=6.21"), done)
+    stages.before.clear()
+    stages.take()
+    run(small_recipe(shared_data), done)
+    assert stages.take() == ["bootstrap_refine", "refine"]
+
+
+def test_figures_follow_masks_and_truth(tmp_path: Path, out: Path, stages: FakeStages) -> None:
+    data = make_data(tmp_path / "photos")
+    settings = ["train_cam.method=seam"]
+
+    forged = run(small_recipe(data, *settings), out)
+    forged["refine"]["miou"] = 0.123
+    write_json(out / "metrics.json", forged)
+    stages.take()
+    metrics = run(small_recipe(data, *settings, "refine.mask_alpha=6.21"), out)
+    assert stages.take() == ["refine"]
+    assert metrics["refine"]["miou"] == 1
+    name = (data / "ImageSets" / "Segmentation" / "val.txt").read_text().split()[0]
+    mask = data / "SegmentationClass" / f"{name}.png"
+    write_label(mask, np.roll(read_label(mask), 5, axis=1))  # the same classes elsewhere
+    metrics = run(small_recipe(data, *settings, "refine.mask_alpha=6.21"), out)
+    assert metrics["segmenter"]["miou"] < 1
+
+
+def test_moving_weights_and_boundaries_makes_nothing_stale(
+    tmp_path: Path, out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    run(small_recipe(shared_data), tmp_path / "first")
+    for name in ("here", "there"):
+        shutil.copytree(tmp_path / "first" / "bootstrap_refine" / "labels", tmp_path / name)
+    stages.take()
+    run(small_recipe(shared_data, f"train_cam.boundaries={tmp_path / 'here'}"), out)
+    stages.take()
+    run(small_recipe(shared_data, f"train_cam.boundaries={tmp_path / 'there'}"), out)
+    assert stages.take() == []
+
+
+def test_leftovers_of_a_killed_run_go(done: Path, shared_data: Path, stages: FakeStages) -> None:
+    (done / ".refine.1234.old").mkdir()
+    (done / "refine" / ".x.png.1234.tmp").write_text("")
+    run(small_recipe(shared_data), done)
+    assert not (done / ".refine.1234.old").exists()
+    assert not (done / "refine" / ".x.png.1234.tmp").exists()
+
+
+def test_a_folder_that_looks_like_markup(tmp_path: Path, shared_data: Path, stages: FakeStages) -> None:
+    text = io.StringIO()
+    folder = tmp_path / "[red]a"
+    run(small_recipe(shared_data), folder, console=Console(file=text, width=300))
+    assert f"quickstart in {folder}" in text.getvalue()
 
 
 def test_a_step_made_again_makes_its_readers_stale(done: Path, shared_data: Path, stages: FakeStages) -> None:

@@ -49,7 +49,7 @@ def test_any_values_survive_the_file(
     tmp_path_factory: pytest.TempPathFactory, epochs: int, rate: float, text: str
 ) -> None:
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
-    overrides = {"train_cam.epochs": epochs, "refine.low_alpha": rate, "about": text}
+    overrides = {"train_cam.epochs": epochs, "refine.mask_alpha": rate, "about": text}
     recipe = load_recipe("quickstart", overrides)
     recipe.write(path)
     assert load_recipe(path) == recipe
@@ -92,6 +92,24 @@ def test_a_recipe_without_base_starts_from_the_defaults(recipe_file: Path) -> No
         ("runtime:\n  device: gpu\n", "line 2: runtime.device: 'gpu' is not one of auto, cpu, cuda"),
         ("model:\n\n  stride: 4\n", "line 3: model.stride is 4; expected one of 8, 16"),
         ("refine: {low_alpha: 0}\n", "line 1: refine.low_alpha is 0.0; expected more than 0"),
+        (
+            "bootstrap: {momentum: 1}\n",
+            "line 1: bootstrap.momentum is 1.0; expected 0 or more and less than 1",
+        ),
+        ("train_cam: {shrink: 0}\n", "line 1: train_cam.shrink is 0.0; expected more than 0, at most 1"),
+        ("train_cam: {warmup: -1}\n", "line 1: train_cam.warmup is -1.0; expected 0 to 1"),
+        ("train_cam: {boundary_width: 0}\n", "line 1: train_cam.boundary_width is 0; expected more than 0"),
+        ("predict: {iterations: -1}\n", "line 1: predict.iterations is -1; expected 0 or more"),
+        (
+            "predict: {bilateral: [9, 0.1, 1]}\n",
+            "line 1: predict.bilateral is (9.0, 0.1, 1.0); expected widths",
+        ),
+        ("refine: {gaussian: [3, -1]}\n", "a weight of 0 or more"),
+        (
+            "refine: {low_alpha: 9, high_alpha: 8}\n",
+            "line 1: refine.high_alpha is 8.0; expected refine.low_alpha",
+        ),
+        ("random_walk: {scale: 0}\n", "line 1: random_walk.scale is 0.0; expected more than 0"),
         (
             "train_cam:\n  long_side: [9, 3]\n",
             "line 2: train_cam.long_side is 9, 3; expected the smaller one first",

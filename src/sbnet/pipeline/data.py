@@ -19,7 +19,9 @@ SAMPLE = 4096  # bytes read from each end of a file
 
 @dataclass(frozen=True)
 class RunData:
-    """The two lists and what identifies their photos; truth: what identifies the train list's masks."""
+    """The two lists. fingerprints: what identifies their photos (`train`, `val`) and their true masks (`truth`,
+    `val_truth`).
+    """
 
     train: Collection
     val: Collection | None
@@ -49,8 +51,10 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
     for photo in (*train, *(val or ())):
         check_sizes(photo.path, photo.mask)
     _check(recipe, train)
-    fingerprints = {"train": fingerprint(train), "truth": files_fingerprint(p.mask for p in train if p.mask)}
-    fingerprints["val"] = fingerprint(val) if val else ""
+    fingerprints = {}
+    for name, truth, photos in (("train", "truth", train), ("val", "val_truth", val)):
+        fingerprints[name] = fingerprint(photos) if photos else ""
+        fingerprints[truth] = files_fingerprint(photo.mask for photo in photos or () if photo.mask)
     return RunData(train, val, fingerprints)
 
 

@@ -49,6 +49,7 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
             lock.truncate(0)
             os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         _check_same(folder, recipe)
+        _sweep(folder)
         yield
 
 
@@ -88,11 +89,41 @@ def _lists(source: str, train: str, val: str) -> str:
 
 def remove(folder: Path) -> None:
     """Rename away, then delete: what stands under the name is never half a folder."""
-    if not folder.exists():
+    if folder.exists():
+        away = _rename(folder, folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old"))
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def aside(folder: Path) -> Path:
+    """Where a finished training waits until the one that replaces it is done."""
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def put_aside(folder: Path) -> None:
+    """Move a stale step's folder to `aside`; a finished one that waits there already is not given up for half a one."""
+    if aside(folder).exists() and not (folder / "done.json").exists():
+        remove(folder)
         return
-    away = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+    remove(aside(folder))
+    _rename(folder, aside(folder))
+
+
+def put_back(folder: Path) -> None:
+    """Undo `put_aside`: what was begun since is removed."""
+    remove(folder)
+    _rename(aside(folder), folder)
+
+
+def _rename(folder: Path, target: Path) -> Path:
     try:
-        folder.rename(away)
+        return folder.rename(target)
     except OSError as error:
         raise SBNetError(f"{folder} cannot be cleared ({error.strerror}); choose another --out") from error
-    shutil.rmtree(away, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """What a killed run left: folders half deleted, files half written."""
+    for path in folder.glob(".*.old"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
+        path.unlink(missing_ok=True)

@@ -57,7 +57,8 @@ def update_metrics(state: RunState, *, anew: bool = False) -> dict[str, Any]:
         status = state.status(step)
         if status.state != "done" or status.done is None:
             continue
-        of = f"{status.done['id']} {measure.setting}"
+        truth = state.data.fingerprints["truth" if step.photos == "train" else "val_truth"]
+        of = f"{status.done['id']} {status.done['fingerprint'][:12]} {truth[:12]} {measure.setting}"
         facts = before.get(measure.name)
         if not isinstance(facts, dict) or facts.get("of") != of:
             facts = _measure(measure, state, step.photos)

@@ -47,9 +47,9 @@ def run(
     recipe.runtime.torch_device()
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder))
-        recipe.write(folder / "recipe.yaml")
         _head(state, console)
         _check_before(state, before)
+        recipe.write(folder / "recipe.yaml")
         for step in chosen:
             _bring_up_to_date(state, step, f"{steps.index(step) + 1:2}/{len(steps)}", console)
         metrics = update_metrics(state, anew=only == "evaluate")
@@ -60,9 +60,7 @@ def run(
 def _head(state: RunState, console: Console) -> None:
     train, val = state.data.train, state.data.val
     lists = f"{len(train)} photos to learn from" + (f", {len(val)} to measure on" if val else "")
-    _print(
-        console, f"[bold]{state.recipe.name}[/] in {state.folder}: {lists}, {len(train.classes) - 1} classes"
-    )
+    _print(console, f"{state.recipe.name} in {state.folder}: {lists}, {len(train.classes) - 1} classes")
 
 
 def _check_before(state: RunState, names: set[str]) -> None:
@@ -88,7 +86,7 @@ def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console
         _close(state, step, f"{label}: done before, {duration(seconds)}", console)
         return
     how = {"new": "begins", "half done": "goes on", "stale": f"is redone ({status.reason})"}[status.state]
-    _print(console, f"[dim]{label}: {how}[/]")
+    _print(console, f"{label}: {how}", style="dim")
     seconds = _work(state, step, status, console)
     _close(state, step, f"{label}: done, {duration(seconds)}", console)
 
@@ -109,6 +107,9 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
     facts: Mapping[str, Any] | None = None
     try:
         facts = step.module.run(step.settings, workspace)
+    except SBNetError:
+        state.take_back(step)
+        raise
     finally:
         seconds = state.add_seconds(step, time.perf_counter() - begun)
         if facts is None:
@@ -136,5 +137,6 @@ def _close(state: RunState, step: Step, line: str, console: Console) -> None:
         logger.warning("the report could not be written after %s", step.name, exc_info=True)
 
 
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True)
+def _print(console: Console, text: str, *, style: str = "") -> None:
+    """A line as it is: paths and messages may hold what looks like markup."""
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from sbnet.data.files import read_json, write_json
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import RunData, files_fingerprint
-from sbnet.pipeline.folder import remove
+from sbnet.pipeline.folder import aside, put_aside, put_back, remove
 from sbnet.pipeline.steps import Step
 from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
@@ -45,13 +45,20 @@ class RunState:
 
     def __init__(self, folder: Path, steps: list[Step], recipe: Recipe, data: RunData) -> None:
         self.folder, self.steps, self.recipe, self.data = folder, steps, recipe, data
+        self._read_files: dict[tuple[str, ...], str] = {}
+        for step in steps:  # the settings are those of the training that was to be replaced again
+            waiting = aside(folder / step.name)
+            if waiting.exists() and _read(waiting / "done.json").get("fingerprint") == _fingerprint(
+                self._parts(step)
+            ):
+                put_back(folder / step.name)
 
     def status(self, step: Step) -> Status:
         """The step's state now; its input steps are looked at first."""
         parts = self._parts(step)
         folder = self.folder / step.name
-        made_from = _read(folder / "state.json").get("made_from")
-        done = _read(folder / "done.json")
+        begun, done = _read(folder / "state.json"), _read(folder / "done.json")
+        made_from = begun.get("made_from")
         if not folder.exists():
             return Status("new", parts)
         if made_from is None:
@@ -60,7 +67,7 @@ class RunState:
             unread = () if self._masks_are_read(step) else ("mask_alpha",)
             same = _without(made_from, unread) == _without(parts, unread)
             return Status(
-                "stale", parts, _difference(made_from, parts), id=done.get("id", "") if same else ""
+                "stale", parts, _difference(made_from, parts), id=begun.get("id", "") if same else ""
             )
         if done.get("fingerprint") == _fingerprint(parts):
             return Status("done", parts, done=done)
@@ -76,8 +83,9 @@ class RunState:
             }
         parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
         if step.trains:
-            parts["model"], parts["seed"] = plain(recipe.model), runtime.seed
-            parts["files"] = _files(recipe.model.weights, settings)
+            parts["files"] = self._files(recipe.model.weights, settings)
+            parts["settings"] = _without_places(settings)
+            parts["model"], parts["seed"] = _without_places(plain(recipe.model)), runtime.seed
         if step.network:
             parts["precision"] = runtime.precision
         truth = step.trains and settings.get("labels") == "truth"
@@ -96,13 +104,22 @@ class RunState:
         """Whether a later step reads the masks of this CRF step, and not its labels alone."""
         return step.name == "bootstrap_refine" and self.recipe.train_cam.boundary_labels == "crf"
 
+    def _files(self, weights: str, settings: Mapping[str, Any]) -> str:
+        """Fingerprint of the files and folders outside the run that settings name; they are read once."""
+        named = (weights, str(settings.get("weights", "")), str(settings.get("boundaries", "")))
+        if named not in self._read_files:
+            self._read_files[named] = files_fingerprint(_outside(named[:2], named[2]))
+        return self._read_files[named]
+
     def _step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
 
     def begin(self, step: Step, status: Status) -> None:
         """Make the step's folder ready: a half-done one stays, a stale one is emptied."""
         folder = self.folder / step.name
-        if status.state == "stale":
+        if status.state == "stale" and step.trains:
+            put_aside(folder)
+        elif status.state == "stale":
             remove(folder)
         if status.state != "half done":
             write_json(
@@ -115,6 +132,12 @@ class RunState:
                     "seconds": 0.0,
                 },
             )
+
+    def take_back(self, step: Step) -> None:
+        """After a refusal: where nothing was made anew yet, the finished training that was to be replaced."""
+        folder = self.folder / step.name
+        if {path.name for path in folder.iterdir()} == {"state.json"} and aside(folder).exists():
+            put_back(folder)
 
     def add_seconds(self, step: Step, seconds: float) -> float:
         """Count working time of this step; gives the sum over interruptions."""
@@ -134,6 +157,7 @@ class RunState:
             "facts": dict(facts),
         }
         write_json(self.folder / step.name / "done.json", done)
+        remove(aside(self.folder / step.name))
 
 
 def device_name(recipe: Recipe) -> str:
@@ -144,19 +168,26 @@ def device_name(recipe: Recipe) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
-def _files(weights: str, settings: Mapping[str, Any]) -> str:
-    """Fingerprint of the files and folders outside the run that settings name."""
-    paths = [
-        Path(value[5:]) for value in (weights, str(settings.get("weights", ""))) if value.startswith("file:")
-    ]
-    if settings.get("boundaries"):
-        folder = Path(settings["boundaries"])
+def _outside(weights: Sequence[str], boundaries: str) -> list[Path]:
+    paths = [Path(value[5:]) for value in weights if value.startswith("file:")]
+    if boundaries:
+        folder = Path(boundaries)
         if not folder.is_dir():
             raise SBNetError(
                 f"train_cam.boundaries: there is no folder {folder}; leave it empty to have them made"
             )
         paths += sorted(folder.glob("*.png"))
-    return files_fingerprint(paths)
+    return paths
+
+
+def _without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Where files lie does not count; what is in them does, and is in the parts besides."""
+    kept = dict(settings)
+    if str(kept.get("weights", "")).startswith("file:"):
+        kept["weights"] = "file"
+    if kept.get("boundaries"):
+        kept["boundaries"] = "folder"
+    return kept
 
 
 def _without(parts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

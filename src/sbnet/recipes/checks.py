@@ -12,19 +12,32 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "model.stride": (8, 16),
     "bootstrap.method": ("cam", "seam"),
 }
+SMALLEST_WIDTH = 0.5  # pixels or grey levels of a CRF kernel; finer lattices outgrow their whole numbers
 TRAINING = ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
+CAM = ("bootstrap", "train_cam")
+CRF = ("refine", "predict")
 POSITIVE = [
     *("data.scenes.train", "data.scenes.val", "data.scenes.size", "infer_cam.scales"),
-    *("refine.low_alpha", "refine.high_alpha", "refine.mask_alpha", "refine.gaussian", "refine.bilateral"),
-    *("random_walk.background_alpha", "random_walk.sharpness", "train_segmenter.scales"),
-    *("refine.score_power", "random_walk.score_power"),
-    *("predict.scales", "predict.gaussian", "predict.bilateral"),
+    *("refine.low_alpha", "refine.high_alpha", "refine.mask_alpha", "refine.score_power"),
+    *(
+        "random_walk.background_alpha",
+        "random_walk.score_power",
+        "random_walk.sharpness",
+        "random_walk.scale",
+    ),
+    *("train_segmenter.scales", "predict.scales"),
+    *(f"{stage}.{name}" for stage in TRAINING for name in ("epochs", "batch", "accumulate", "crop")),
+    *(f"{stage}.{name}" for stage in TRAINING for name in ("learning_rate", "checkpoint_every")),
+    *(f"{stage}.boundary_width" for stage in CAM),
 ]
-for _stage in TRAINING:
-    for _name in ("epochs", "batch", "accumulate", "crop", "learning_rate", "checkpoint_every"):
-        POSITIVE.append(f"{_stage}.{_name}")
+NOT_NEGATIVE = [
+    *("model.freeze", "runtime.seed", "random_walk.steps"),
+    *(f"{stage}.weight_decay" for stage in TRAINING),
+    *(f"{stage}.{name}" for stage in CAM for name in ("boundary_weight", "smoothness_weight")),
+    *(f"{stage}.iterations" for stage in CRF),
+]
+SHARES = [f"{stage}.warmup" for stage in CAM]
 RISING = ("bootstrap.long_side", "train_cam.long_side", "train_affinity.long_side", "train_segmenter.scale")
-NOT_NEGATIVE = ("model.freeze", "runtime.seed", "random_walk.steps", "refine.iterations")
 
 
 def check_values(recipe: Any, where: Callable[[str], str]) -> None:
@@ -40,6 +53,18 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
         _check(recipe, key, where, lambda value: value > 0, "more than 0")
     for key in NOT_NEGATIVE:
         _check(recipe, key, where, lambda value: value >= 0, "0 or more")
+    for key in SHARES:
+        _check(recipe, key, where, lambda value: 0 <= value <= 1, "0 to 1")
+    for stage in TRAINING:
+        _check(recipe, f"{stage}.momentum", where, lambda value: 0 <= value < 1, "0 or more and less than 1")
+    for stage in CAM:
+        _check(recipe, f"{stage}.shrink", where, lambda value: 0 < value <= 1, "more than 0, at most 1")
+    for stage in CRF:
+        _check_kernels(recipe, stage, where)
+    low, high = recipe.refine.low_alpha, recipe.refine.high_alpha
+    if low > high:
+        key = "refine.high_alpha"
+        raise SBNetError(f"{where(key)}{key} is {high!r}; expected refine.low_alpha, {low!r}, or more")
     for key in RISING:
         low, high = _get(recipe, key)
         if not 0 < low <= high:
@@ -51,6 +76,18 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
             f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of the VOC "
             "layout with JPEGImages and ImageSets/Segmentation/train.txt"
         )
+
+
+def _check_kernels(recipe: Any, stage: str, where: Callable[[str], str]) -> None:
+    """Gaussian (sxy, weight) and bilateral (sxy, srgb, weight)."""
+    for name in ("gaussian", "bilateral"):
+        key = f"{stage}.{name}"
+        *widths, weight = _get(recipe, key)
+        if min(widths) < SMALLEST_WIDTH or weight < 0:
+            raise SBNetError(
+                f"{where(key)}{key} is {_get(recipe, key)!r}; expected widths of {SMALLEST_WIDTH} or more, and last a "
+                "weight of 0 or more"
+            )
 
 
 def _check(
