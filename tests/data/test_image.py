@@ -191,3 +191,8 @@ def test_sizes_are_checked_from_the_headers(tmp_path):
         check_sizes(photo, mask)
     with pytest.raises(SBNetError, match="exceed the bound"):
         check_sizes(photo, None, max_pixels=39)
+    tiff = tmp_path / "a.tif"
+    Image.new("RGB", (8, 5)).save(tiff, exif=exif)
+    assert read_photo(tiff).shape[:2] == (8, 5)
+    Image.new("P", (5, 8)).save(mask)
+    check_sizes(tiff, mask)

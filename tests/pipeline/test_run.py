@@ -498,3 +498,23 @@ def test_a_failing_report_ends_no_run_before_its_time(
         run(small_recipe(shared_data), out)
     assert stages.take() == STEPS
     assert (out / "predict" / "done.json").exists()
+
+
+def test_a_backbone_without_weights_is_not_trained_by_oversight(shared_data: Path, out: Path) -> None:
+    recipe = small_recipe(shared_data, name="voc12-resnet38")
+    assert "model.weights: resnet38 comes without weights; give model.weights=file:PATH" in refusal(
+        recipe, out
+    )
+    recipe = small_recipe(shared_data, "model.weights=none", name="voc12-resnet38")
+    assert "train_segmenter.weights: resnet101 comes without weights" in refusal(recipe, out)
+    assert not out.exists()
+
+
+def test_photos_too_large_for_the_scales_are_refused(
+    shared_data: Path, out: Path, stages: FakeStages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sbnet.pipeline.data.MAX_PIXELS", 48 * 64 * 9)
+    run(small_recipe(shared_data, "infer_cam.scales=1,2", "infer_cam.mirror=yes"), out)
+    message = refusal(small_recipe(shared_data, "infer_cam.scales=1,2.5", "infer_cam.mirror=yes"), out)
+    assert "64 x 48 pixels exceed the bound of 2211" in message
+    assert "lower the scales" in message

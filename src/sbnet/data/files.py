@@ -34,6 +34,7 @@ _REFUSED = {
     errno.EISDIR,
     errno.EEXIST,
     errno.ENAMETOOLONG,
+    errno.ENOENT,  # what only looks like a folder, such as in /proc
 }
 
 

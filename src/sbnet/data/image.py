@@ -69,7 +69,8 @@ def check_sizes(photo: str | Path, mask: str | Path | None, *, max_pixels: int =
     a mask of another size than its (upright) photo. So a long run finds such files before it begins.
     """
     with _opened(Path(photo), "photo", max_pixels, decode=False) as image:
-        turned = _orientation(image) >= 5  # EXIF 5 to 8 lie on their side
+        # EXIF 5 to 8 lie on their side; Pillow turns a TIFF's size by itself.
+        turned = _orientation(image) >= 5 and image.format != "TIFF"
         size = (image.width, image.height) if turned else (image.height, image.width)
     if mask is not None:
         with _opened(Path(mask), "mask", max_pixels, decode=False) as image:
@@ -117,7 +118,7 @@ def _opened(path: Path, what: str, max_pixels: int, *, decode: bool = True) -> I
             if image.width * image.height > max_pixels:
                 raise SBNetError(
                     f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
-                    "save it smaller"
+                    "save it smaller, or lower the scales at which the networks see it"
                 )
             if decode:
                 image.load()

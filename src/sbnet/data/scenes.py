@@ -23,7 +23,7 @@ FIRST_VAL = 1_000_000  # scenes from here on are val's, so that neither list's l
 
 
 def make_scenes(
-    folder: str | Path, *, train: int = 240, val: int = 60, size: tuple[int, int] = SIZE, seed: int = 0
+    folder: str | Path, *, train: int = 160, val: int = 40, size: tuple[int, int] = SIZE, seed: int = 0
 ) -> Path:
     """Writes `train` and `val` scenes of `size` (height, width) into `folder`, in VOC's layout.
 

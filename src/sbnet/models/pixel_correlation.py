@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-EPSILON = 1e-5
+from ..ops.cam import EPSILON, max_only, normalize_max, with_background
+
 BLOCK = 2**24  # elements of the affinity matrix (64 MiB) that are held at once where no gradient is needed
 
 
@@ -19,13 +20,7 @@ def propagated_cam(cam: Tensor) -> Tensor:
     Each channel is divided by its maximum; background is 1 - the foreground's maximum; where a foreground
     class is not its pixel's strongest, it is 0.
     """
-    cam = cam.detach().float().relu()
-    highest = cam.amax((2, 3), keepdim=True) + EPSILON
-    foreground = (cam[:, 1:] - EPSILON).relu() / highest[:, 1:]
-    strongest = foreground.amax(1, keepdim=True)
-    return torch.cat(
-        [1 - strongest, foreground.where(foreground >= strongest, foreground.new_zeros(()))], dim=1
-    )
+    return max_only(with_background(normalize_max(cam.detach().float())))
 
 
 def correlate(cam: Tensor, features: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sbnet.data.collection import Collection
-from sbnet.data.image import check_sizes
+from sbnet.data.image import MAX_PIXELS, check_sizes
 from sbnet.data.scenes import make_scenes
 from sbnet.data.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
@@ -46,16 +46,26 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
     val = None
     if settings.val:
         # A label file need not list the val photos: they are measured by their masks.
-        labels = settings.labels if settings.labels in SOURCES else "auto"
+        labels = settings.labels if settings.labels in SOURCES else "masks"
         val = read_voc(root, settings.val, labels=labels, classes=classes)
-    for photo in (*train, *(val or ())):
-        check_sizes(photo.path, photo.mask)
+    for photos, limit in ((train, _pixel_limit(recipe, train=True)), (val or (), _pixel_limit(recipe))):
+        for photo in photos:
+            check_sizes(photo.path, photo.mask, max_pixels=limit)
     _check(recipe, train)
     fingerprints = {}
     for name, truth, photos in (("train", "truth", train), ("val", "val_truth", val)):
         fingerprints[name] = fingerprint(photos) if photos else ""
         fingerprints[truth] = files_fingerprint(photo.mask for photo in photos or () if photo.mask)
     return RunData(train, val, fingerprints)
+
+
+def _pixel_limit(recipe: Recipe, *, train: bool = False) -> int:
+    """Pixels that a photo may have, since the networks see it at the recipe's scales, its mirror image beside it."""
+    predict, infer = recipe.predict, recipe.infer_cam
+    seen = [max(predict.scales) ** 2 * (1 + predict.mirror)]
+    if train and recipe.train_segmenter.labels == "pseudo":
+        seen += [max(infer.scales) ** 2 * (1 + infer.mirror), recipe.random_walk.scale**2]
+    return int(MAX_PIXELS / max(1.0, *seen))
 
 
 def _check(recipe: Recipe, train: Collection) -> None:

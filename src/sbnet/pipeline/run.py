@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sbnet.engine.resume import CHECKPOINT
 from sbnet.errors import SBNetError
+from sbnet.models.registry import REFERENCE
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
@@ -45,6 +46,7 @@ def run(
     steps = recipe_steps(recipe)
     chosen, before = choose(steps, start, stop, only)
     recipe.runtime.torch_device()
+    _check_weights(recipe)
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder))
         _head(state, console)
@@ -55,6 +57,20 @@ def run(
         metrics = update_metrics(state, anew=only == "evaluate")
         report.write(folder, state.data.train, state.data.val)
         return metrics
+
+
+def _check_weights(recipe: Recipe) -> None:
+    """A backbone that comes without weights must not be trained from random ones by oversight."""
+    segmenter, model = recipe.train_segmenter, recipe.model
+    used = [("train_segmenter.weights", segmenter.backbone or model.backbone, segmenter.weights)]
+    if segmenter.labels == "pseudo":
+        used.insert(0, ("model.weights", model.backbone, model.weights))
+    for key, backbone, weights in used:
+        if backbone in REFERENCE and weights == "auto":
+            raise SBNetError(
+                f"{key}: {backbone} comes without weights; give {key}=file:PATH of a state dict under the reference's "
+                f"names (.pth or .safetensors), or {key}=none to begin with random ones"
+            )
 
 
 def _head(state: RunState, console: Console) -> None:

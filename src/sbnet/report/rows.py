@@ -107,7 +107,9 @@ def train_columns(
         Column("CRF labels", "confident; striped: left open", "refine/labels/{}.png", cells.draw_label),
         Column("CAM + CRF", "the mask that is measured", "refine/masks/{}.png", cells.draw_mask),
         Column("Random walk", "the pseudo mask", "random_walk/masks/{}.png", cells.draw_mask),
-        Column("Segmenter", "trained on the pseudo masks", "predict/train_masks/{}.png", cells.draw_mask),
+        Column(
+            "Segmenter", "on a photo that it was trained on", "predict/train_masks/{}.png", cells.draw_mask
+        ),
         Column("Ground truth", "for measuring only", "", cells.draw_truth),
     ]
 

@@ -48,7 +48,10 @@ def evaluate_pairs(
         truth = read_mask(pair[1], classes=count)
         prediction = read_mask(pair[0], classes=count)
         _check_size(pair, prediction.shape, truth.shape)
-        return metrics.confusion(prediction, truth, classes=count)
+        try:
+            return metrics.confusion(prediction, truth, classes=count)
+        except SBNetError as error:
+            raise SBNetError(f"{pair[0]}: {error}; a mask to measure must say a class everywhere") from error
 
     confusion = sum(map_unordered(measure, pairs, workers=cpu_count()), np.zeros((count, count), np.int64))
     return _facts(confusion, classes, absent, len(pairs))
@@ -105,14 +108,16 @@ def evaluate_scores(
 ) -> dict[str, Any] | None:
     """Metrics of the CAMs `folder`/NAME.npz at the best background score, with the curve over all of them.
 
-    `miou_at_setting`: at the score nearest to `cut`, where the recipe's own background cuts (`equal_score`).
+    `miou_at_setting`: at the score nearest to `cut`, where the recipe's own background cuts (`equal_score`); a cut
+    beyond the usual scores is one more of them.
     None where no photo has a true mask.
     """
     known = _with_truth(collection)
     if not known:
         return None
     count = len(collection.classes)
-    sweep = metrics.ThresholdSweep(count)
+    usual = metrics.ThresholdSweep(count).thresholds
+    sweep = metrics.ThresholdSweep(count, np.append(usual, cut) if cut > usual[-1] else usual)
 
     def read(photo: Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assert photo.mask is not None
