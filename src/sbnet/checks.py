@@ -33,7 +33,7 @@ BACKBONES = {
     "resnet101": "ResNet-101 (weights: file:PATH)",
     "lite0": "EfficientNet-Lite0 (ImageNet weights come along)",
     "lite2": "EfficientNet-Lite2 (ImageNet weights come along)",
-    "timm:NAME": "any timm backbone (weights: timm's, or file:PATH)",
+    "timm:NAME": "a timm backbone with features by stride (weights: timm's, or file:PATH)",
 }
 
 

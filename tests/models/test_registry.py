@@ -27,6 +27,8 @@ def test_names() -> None:
         ("sbnet-lite0", {"weights": "non"}, "did you mean 'none'"),
         ("sbnet-lite0", {"weights": "file:absent.pth"}, "absent.pth: no such weights file"),
         ("sbnet-lite0", {"weights": "none", "freeze": 9}, "freeze=9"),
+        ("sbnet-lite0", {"weights": "timm:resnet_18"}, "did you mean 'resnet18'"),
+        ("sbnet-resnet38", {"weights": "timm:resnet18"}, "resnet38 is no model of timm's"),
         ("sbnet-resnet38", {"stride": 16}, "output stride 8"),
         ("sbnet-timm:resnet_18", {}, "did you mean 'resnet18'"),
         ("sbnet-timm:resnet18", {"weights": "none", "stride": 16, "freeze": 6}, "freeze=6"),
@@ -76,3 +78,37 @@ def test_pip_weights_reach_the_network() -> None:
     for wrong in ("lite2", "resnet38"):
         with pytest.raises(SBNetError, match="not the weights of"):
             build(f"sbnet-{wrong}", weights=f"file:{lite_path('lite0')}")
+
+
+def test_weights_from_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The download is replaced by a model at hand; what is done with its weights is not."""
+    import timm
+
+    create = timm.create_model
+    donor = create("resnet18", pretrained=False)
+
+    def at_hand(name: str, *, pretrained: bool = False, **options: object) -> object:
+        return donor if pretrained else create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", at_hand)
+    network = build("sbnet-timm:resnet18", 4, weights="timm:resnet18", stride=16)
+    torch.testing.assert_close(network.backbone.net.conv1.weight, donor.conv1.weight)
+    with pytest.raises(SBNetError, match="timm:resnet18: not the weights of this backbone"):
+        build("sbnet-lite0", 4, weights="timm:resnet18")
+
+
+def test_a_failed_download_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import timm
+
+    create = timm.create_model
+
+    def offline(name: str, *, pretrained: bool = False, **options: object) -> object:
+        if pretrained:
+            raise OSError("no network")
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(
+        SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be had .*no network.* file:PATH"
+    ):
+        build("sbnet-lite0", 4, weights="timm:tf_efficientnet_lite0")

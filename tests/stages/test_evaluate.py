@@ -85,3 +85,25 @@ def test_missing_and_unfit_masks_are_named(collection: Collection, tmp_path: Pat
 def test_where_background_and_score_are_equal(alpha: float) -> None:
     score = equal_score(alpha)
     assert (1 - score) ** alpha == pytest.approx(score)
+
+
+def test_a_prediction_with_ignore_is_named(collection: Collection, tmp_path: Path) -> None:
+    path = tmp_path / "masks" / "p1.png"
+    write_label(path, np.full_like(read_label(path), 255))
+    with pytest.raises(SBNetError, match=r"masks.p1\.png: prediction has class 255"):
+        evaluate_masks(tmp_path / "masks", collection)
+
+
+def test_a_cut_beyond_the_usual_scores_is_measured_where_it_is(
+    collection: Collection, tmp_path: Path
+) -> None:
+    facts = evaluate_scores(tmp_path / "scores", collection, cut=0.7)
+    assert facts is not None
+    assert facts["setting"] == pytest.approx(0.7)
+    assert facts["miou_at_setting"] == facts["curve"][60]
+    matrix = np.zeros((4, 4), np.int64)
+    for photo in collection.photos[:4]:
+        scores, classes = read_scores(tmp_path / "scores" / f"{photo.name}.npz")
+        label = np.where(scores.max(0) > 0.7, classes[scores.argmax(0)], 0).astype(np.uint8)
+        matrix += confusion(label, read_label(photo.mask), classes=4)
+    assert facts["miou_at_setting"] == pytest.approx(np.nanmean(iou(matrix)))

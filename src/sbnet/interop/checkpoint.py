@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from .. import models
+from ..data.files import atomic_write
 from ..errors import SBNetError
 
 FORMAT = "1"
@@ -34,18 +33,13 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
     }
     # safetensors takes no channels-last tensors.
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata={"sbnet": json.dumps(header)})
-        os.replace(part, path)
+        with atomic_write(path, durable=True) as temporary:
+            save_file(tensors, temporary, metadata={"sbnet": json.dumps(header)})
     except (OSError, SafetensorError) as error:
         raise SBNetError(
             f"{path}: cannot be written ({error}); free some space or choose another folder"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:

@@ -16,7 +16,7 @@ from .deeplab import DeepLab
 from .network import Backbone, Network
 from .resnet38 import ResNet38
 from .resnet101 import ResNet101
-from .timm_backbone import TimmBackbone
+from .timm_backbone import TimmBackbone, pretrained_state
 
 FAMILIES: dict[str, Callable[..., Network]] = {
     "sbnet": CamNetwork,
@@ -41,7 +41,7 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
     BACKBONE: 'resnet38', 'resnet101' (the reference's, output stride 8), 'lite0', 'lite2' (the
     EfficientNet-Lites), 'timm:NAME'.
     `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else
-    none), 'none', or 'file:PATH' (.safetensors, or .pth of tensors alone).
+    none), 'none', 'file:PATH' (.safetensors, or .pth of tensors alone), or 'timm:NAME' (downloaded by timm).
     `options`: `stride` (8 or 16) and `freeze` of the backbone, and the keywords of the network's class.
     Reference backbones default to the reference's values, the others to `OUR_DEFAULTS`.
     Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
@@ -77,9 +77,19 @@ def _check_options(name: str, family: Callable[..., Network], options: dict[str,
 
 def _backbone(chosen: str, weights: str, options: dict[str, Any]) -> Backbone:
     path = Path(weights.removeprefix("file:")) if weights.startswith("file:") else None
-    if path is None and weights not in ("auto", "none"):
+    hub = weights.removeprefix("timm:") if weights.startswith("timm:") else None
+    if path is None and hub is None and weights not in ("auto", "none"):
         near = did_you_mean(weights, ["auto", "none"])
-        raise SBNetError(f"no weights '{weights}'{near}; give auto, none or file:PATH")
+        raise SBNetError(f"no weights '{weights}'{near}; give auto, none, file:PATH or timm:NAME")
+    if hub is not None:
+        if chosen in REFERENCE:
+            raise SBNetError(
+                f"{chosen} is no model of timm's: no weights '{weights}'; give none or file:PATH"
+            )
+        empty = _backbone(chosen, "none", options)
+        assert isinstance(empty, TimmBackbone)
+        fit_backbone(empty.net, pretrained_state(hub), Path(weights))
+        return empty
     if chosen in LITES:
         lite = TimmBackbone(LITES[chosen].timm_name, **options)
         if weights != "none":

@@ -79,6 +79,23 @@ class TimmBackbone(Backbone):
                 parameter.requires_grad_(False)
 
 
+def pretrained_state(name: str) -> dict[str, Tensor]:
+    """The weights that timm has for its model `name`, downloaded by timm where they are not at hand.
+
+    Raises SBNetError for a name without weights and for a failed download.
+    """
+    if not timm.is_model(name):
+        near = did_you_mean(name, timm.list_models())
+        raise SBNetError(f"timm has no model '{name}'{near}; timm.list_models(pretrained=True) lists them")
+    try:
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # as in `_create`
+        raise SBNetError(
+            f"the weights of timm:{name} cannot be had ({type(error).__name__}: {error}); bring them as file:PATH"
+        ) from error
+    return state
+
+
 def _create(name: str, stride: int, pretrained: bool) -> Any:
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())

@@ -48,18 +48,18 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
         # A label file need not list the val photos: they are measured by their masks.
         labels = settings.labels if settings.labels in SOURCES else "masks"
         val = read_voc(root, settings.val, labels=labels, classes=classes)
-    for photos, limit in ((train, _pixel_limit(recipe, train=True)), (val or (), _pixel_limit(recipe))):
-        for photo in photos:
-            check_sizes(photo.path, photo.mask, max_pixels=limit)
-    _check(recipe, train)
     fingerprints = {}
     for name, truth, photos in (("train", "truth", train), ("val", "val_truth", val)):
+        limit = _pixel_limit(recipe, train=name == "train")
+        for photo in photos or ():
+            check_sizes(photo.path, photo.mask, max_pixels=limit)
         fingerprints[name] = fingerprint(photos) if photos else ""
         fingerprints[truth] = files_fingerprint(photo.mask for photo in photos or () if photo.mask)
+    _check(recipe, train)
     return RunData(train, val, fingerprints)
 
 
-def _pixel_limit(recipe: Recipe, *, train: bool = False) -> int:
+def _pixel_limit(recipe: Recipe, *, train: bool) -> int:
     """Pixels that a photo may have, since the networks see it at the recipe's scales, its mirror image beside it."""
     predict, infer = recipe.predict, recipe.infer_cam
     seen = [max(predict.scales) ** 2 * (1 + predict.mirror)]
