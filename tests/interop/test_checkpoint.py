@@ -72,3 +72,10 @@ def test_unwritable_folder(tmp_path: Path) -> None:
         save_model(
             build("deeplabv2-lite0", 3, weights="none"), tmp_path / "file" / "model.safetensors", meta={}
         )
+
+
+def test_others_may_read_the_file_as_they_may_any(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    path = tmp_path / "model.safetensors"
+    save_model(build("affinitynet-lite0", 3, weights="none"), path, meta={})
+    assert path.stat().st_mode == (tmp_path / "any").stat().st_mode

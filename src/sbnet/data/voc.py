@@ -83,8 +83,8 @@ def _from_folder(
         return mask_classes(mask, classes=len(names))
     if labels == "masks":
         raise SBNetError(
-            f"{where}: photo '{name}' has no mask in {root / 'SegmentationClass'}: add {name}.png, or take "
-            "image labels from XML annotations or from a label file (labels: xml, or the file)"
+            f"{where}: photo '{name}' has no mask in {root / 'SegmentationClass'}: add {name}.png; a list to "
+            "learn from may have its image labels from XML annotations or a label file instead (data.labels=xml, or FILE)"
         )
     if annotation.is_file():
         return read_xml_classes(annotation, names)
@@ -113,7 +113,10 @@ def _list_file(root: Path, split: str) -> Path:
     if not path.is_file():
         lists = sorted(file.stem for file in folder.glob("*.txt"))
         known = f"it has {', '.join(lists)}" if lists else "it has none"
-        raise SBNetError(f"{path}: there is no such list{did_you_mean(split, lists)}; {known}")
+        raise SBNetError(
+            f"{path}: there is no such list{did_you_mean(split, lists)}; {known}; name one, or "
+            "leave the val list empty (data.val=) where there is nothing to measure on"
+        )
     return path
 
 

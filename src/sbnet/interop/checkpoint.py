@@ -35,7 +35,10 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     try:
         with atomic_write(path, durable=True) as temporary:
+            temporary.touch()
+            usual = temporary.stat().st_mode  # safetensors lets nobody else read its files
             save_file(tensors, temporary, metadata={"sbnet": json.dumps(header)})
+            temporary.chmod(usual)
     except (OSError, SafetensorError) as error:
         raise SBNetError(
             f"{path}: cannot be written ({error}); free some space or choose another folder"
@@ -49,7 +52,9 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise SBNetError(f"{path}: no such model file; give the model.safetensors of a training stage")
+        raise SBNetError(
+            f"{path}: no such model file; give a file that sbnet wrote, such as RUN/train_segmenter/model.safetensors"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["sbnet"])
