@@ -84,7 +84,7 @@ def _from_folder(
     if labels == "masks":
         raise SBNetError(
             f"{where}: photo '{name}' has no mask in {root / 'SegmentationClass'}: add {name}.png; a list to "
-            "learn from may have its image labels from XML annotations or a label file instead (data.labels=xml, or FILE)"
+            "learn from may have image labels from XML annotations or a label file instead (data.labels=xml or FILE)"
         )
     if annotation.is_file():
         return read_xml_classes(annotation, names)
