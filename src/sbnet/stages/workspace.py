@@ -16,7 +16,8 @@ class ModelSettings:
     """The network that every training stage starts from.
 
     backbone: `lite0`, `lite2`, `resnet38`, `resnet101` (segmenter only) or `timm:NAME`.
-    weights: `auto` (the backbone's own ImageNet weights; the ResNets have none), `none`, or `file:PATH`.
+    weights: `auto` (the backbone's own ImageNet weights; the ResNets have none), `none`,
+    `file:PATH`, or `timm:NAME`.
     stride: output stride, 8 or 16 (timm backbones; the ResNets have 8).
     freeze: backbone stages kept as they are; the stem belongs to the first (the paper's ResNet-38: 1).
     """
