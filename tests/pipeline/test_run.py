@@ -132,6 +132,12 @@ def test_the_bootstrap_masks_matter_where_boundaries_are_taken_from_them(
     assert stages.take() == STEPS[2:]
 
 
+def stop(workspace: Any) -> None:
+    """An interrupt after the first output."""
+    (workspace.folder / "part").write_text("")
+    raise KeyboardInterrupt
+
+
 def refuse(workspace: Any) -> None:
     raise SBNetError("no such thing")
 
@@ -152,10 +158,6 @@ def test_a_refused_setting_costs_no_finished_training(
 def test_a_training_that_was_to_be_replaced_comes_back_with_its_settings(
     done: Path, shared_data: Path, stages: FakeStages
 ) -> None:
-    def stop(workspace: Any) -> None:
-        (workspace.folder / "log.csv").write_text("")
-        raise KeyboardInterrupt
-
     stages.before["train_cam"] = stop
     for epochs in (777, 778):
         with pytest.raises(KeyboardInterrupt):
@@ -178,9 +180,6 @@ def test_a_refused_start_changes_no_recipe(out: Path, shared_data: Path, stages:
 def test_an_interrupted_redo_that_no_reader_sees_stays_unseen(
     done: Path, shared_data: Path, stages: FakeStages
 ) -> None:
-    def stop(workspace: Any) -> None:
-        raise KeyboardInterrupt
-
     stages.before["refine"] = stop
     with pytest.raises(KeyboardInterrupt):
         run(small_recipe(shared_data, "refine.mask_alpha=6.21"), done)
@@ -294,10 +293,6 @@ def test_an_interrupted_step_goes_on(
 def test_a_half_done_step_with_other_settings_begins_anew(
     out: Path, shared_data: Path, stages: FakeStages
 ) -> None:
-    def stop(workspace: Any) -> None:
-        (workspace.folder / "part").write_text("")
-        raise KeyboardInterrupt
-
     stages.before["refine"] = stop
     with pytest.raises(KeyboardInterrupt):
         run(small_recipe(shared_data), out)
@@ -327,9 +322,6 @@ def test_a_killed_run_goes_on(out: Path, shared_data: Path, stages: FakeStages) 
 
 
 def test_seconds_add_up_over_an_interruption(out: Path, shared_data: Path, stages: FakeStages) -> None:
-    def stop(workspace: Any) -> None:
-        raise KeyboardInterrupt
-
     stages.before["refine"] = stop
     with pytest.raises(KeyboardInterrupt):
         run(small_recipe(shared_data), out)
