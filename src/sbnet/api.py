@@ -58,20 +58,24 @@ def run(
 
 
 def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Segmenter:
-    """The segmenter of a run folder or of a `model.safetensors` file.
+    """The segmenter of a run folder, of a `model.safetensors` file, or of the folder that holds one.
 
     Both bring the recipe's prediction settings (views, CRF): the folder as they are now, the file as they were
     when it was trained. Raises SBNetError where there is no segmenter.
     """
     path, settings = Path(path), None
     if path.is_dir():
-        file = path / "train_segmenter" / "model.safetensors"
-        if not file.is_file():
-            raise SBNetError(
-                f"{path} holds no trained segmenter ({file.relative_to(path)}); "
-                f"finish the run: sbnet run {path}"
+        is_run = (path / "recipe.yaml").is_file()
+        places = [path / "train_segmenter" / "model.safetensors", path / "model.safetensors"]
+        file = next((place for place in places if place.is_file()), None)
+        if file is None:
+            remedy = (
+                f"finish the run: sbnet run {path}" if is_run else "give a run folder or a model.safetensors"
             )
-        if (path / "recipe.yaml").is_file():
+            raise SBNetError(
+                f"{path} holds no trained segmenter (train_segmenter/model.safetensors); {remedy}"
+            )
+        if is_run:
             settings = load_recipe(path).predict
         path = file
     model, meta = load_model(path)

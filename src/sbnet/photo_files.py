@@ -24,7 +24,7 @@ def find_photos(paths: Sequence[str | Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise SBNetError(f"{path}: no such photo or folder")
+            raise SBNetError(f"{path}: no such photo or folder; a relative path begins at {Path.cwd()}")
     if not found:
         raise SBNetError("no photos given; name files or folders")
     seen: dict[str, Path] = {}
@@ -34,5 +34,7 @@ def find_photos(paths: Sequence[str | Path]) -> list[Path]:
             what = (
                 "is named twice" if other == path else f"and {other} would both be written as {path.stem}.png"
             )
-            raise SBNetError(f"{path} {what}; name it once, rename one, or give each folder its own --out")
+            raise SBNetError(
+                f"{path} {what}; name it once, rename one, or predict each folder into one of its own"
+            )
     return found

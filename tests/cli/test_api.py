@@ -112,5 +112,5 @@ def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: 
         segmenter.predict(np.zeros((4, 4)))
     with pytest.raises(sbnet.SBNetError, match="not both at once"):
         segmenter.predict([photo(4, 4), tmp_path])
-    with pytest.raises(sbnet.SBNetError, match="no such photo"):
+    with pytest.raises(sbnet.SBNetError, match=r"no such photo.*a relative path begins at"):
         segmenter.predict(tmp_path / "none.jpg")

@@ -122,7 +122,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path: Pat
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    message = r"disk full at .*b: free space or choose another --out; finished work is kept"
+    message = r"disk full at .*b: free space or choose another folder; finished work is kept"
 
     def write(error: Exception) -> None:
         with atomic_write(tmp_path / "b") as temporary:
@@ -148,7 +148,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_folder_that_takes_no_files(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("a file")
-    with pytest.raises(SBNetError, match=r"b cannot be written .*choose another --out"):
+    with pytest.raises(SBNetError, match=r"b cannot be written .*choose another folder"):
         write_bytes(tmp_path / "a" / "b", b"")
     (tmp_path / "folder").mkdir()
     with pytest.raises(SBNetError, match="folder cannot be written"):

@@ -103,6 +103,7 @@ def test_class_list_mistakes(tmp_path: Path, text: str, message: str) -> None:
             "a\nbb\n",
             r"train\.txt, line 2: there is no photo 'bb' in .*JPEGImages \(did you mean 'b'\?\): add it",
         ),
+        ("a\nb.jpg\n", r"line 2: there is no photo 'b\.jpg' in .*JPEGImages: write 'b' without suffix"),
         ("\n", r"train\.txt: the list is empty"),
         ("../a\n", r"there is no photo '\.\./a'"),
     ],
@@ -142,6 +143,18 @@ def test_photo_without_labels(folder: Path) -> None:
         read_voc(folder, "train", labels="xml")
     (folder / "labels.txt").write_text("a cat\nc dog\n")
     with pytest.raises(SBNetError, match=r"line 2: photo 'b' is not in .*labels\.txt"):
+        read_voc(folder, "train", labels=folder / "labels.txt")
+    (folder / "labels.txt").write_text("a cat\nb.jpg dog\n")
+    with pytest.raises(SBNetError, match=r"'b' is not in .*labels\.txt: write 'b\.jpg' there without suffix"):
+        read_voc(folder, "train", labels=folder / "labels.txt")
+
+
+def test_a_forgotten_class_list(folder: Path) -> None:
+    (folder / "classes.txt").unlink()
+    (folder / "labels.txt").write_text("a cat\nb tank\n")
+    with pytest.raises(
+        SBNetError, match=r"line 2: class 'tank' .* classes other than PASCAL VOC's .*into classes\.txt"
+    ):
         read_voc(folder, "train", labels=folder / "labels.txt")
 
 

@@ -449,6 +449,7 @@ def test_untrainable_photos_are_refused_before_anything_runs(
     labels.write_text("".join(f"{name} car\n" for name in names))
     assert "'house'" in refusal(small_recipe(shared_data, f"data.labels={labels}"), out)
     assert stages.ran == []
+    assert not out.exists()
 
 
 def test_a_bad_true_mask_ends_no_run_before_its_time(

@@ -147,6 +147,7 @@ def test_an_error_in_the_base_names_the_base(recipe_file: Path) -> None:
         ),
         ("train_cam.epochs.x=3", "'train_cam.epochs.x=3': 'epochs' is one value; it holds no setting 'x'"),
         ("train_cam=3", "'train_cam=3': train_cam is '3'; expected settings"),
+        ("labels=mine.txt", "no setting 'labels' (did you mean 'data.labels' or 'train_segmenter.labels'?)"),
         ("train_cam.epochs=", "train_cam.epochs is ''; expected a whole number"),
     ],
 )

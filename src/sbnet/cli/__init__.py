@@ -67,7 +67,7 @@ def execute(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
-        print("sbnet: interrupted; finished work is kept, and `sbnet run` goes on with it", file=sys.stderr)
+        print("sbnet: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sbnet recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -38,7 +38,7 @@ def predict(
     photos
         Files, or folders of photos.
     model
-        A run folder, or the model.safetensors of its train_segmenter.
+        A run folder, the model.safetensors of its train_segmenter, or the folder that holds one.
     out
         Where NAME.png and overlays/NAME.jpg are written.
     crf

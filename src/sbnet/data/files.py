@@ -67,10 +67,10 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
             temporary.unlink()
         if full:
             raise SBNetError(
-                f"disk full at {path}: free space or choose another --out; finished work is kept"
+                f"disk full at {path}: free space or choose another folder; finished work is kept"
             ) from error
         if _numbers(error) & _REFUSED:
-            raise SBNetError(f"{path} cannot be written ({error}): choose another --out") from error
+            raise SBNetError(f"{path} cannot be written ({error}): choose another folder") from error
         raise
 
 

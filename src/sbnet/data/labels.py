@@ -89,9 +89,11 @@ def class_ids(words: Iterable[str], names: tuple[str, ...], *, where: str) -> tu
     ids = set()
     for word in words:
         if word not in names:
+            remedy = "mend it or add the class to classes.txt"
+            if names == VOC_CLASSES:
+                remedy = "mend it; classes other than PASCAL VOC's go, one a line, into classes.txt beside JPEGImages"
             raise SBNetError(
-                f"{where}: class '{word}' is not in the list of classes{did_you_mean(word, names)}: "
-                "mend it or add the class to classes.txt"
+                f"{where}: class '{word}' is not in the list of classes{did_you_mean(word, names)}: {remedy}"
             )
         ids.add(names.index(word))
     return tuple(sorted(ids - {0}))

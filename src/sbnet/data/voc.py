@@ -45,7 +45,7 @@ def read_voc(
         if not Path(labels).is_file():
             raise SBNetError(
                 f"labels: '{labels}' is neither a file nor one of {', '.join(SOURCES)}"
-                f"{did_you_mean(str(labels), SOURCES)}"
+                f"{did_you_mean(str(labels), SOURCES)}; a relative path begins at {Path.cwd()}"
             )
         image_labels = read_label_file(labels, names)
     list_file = _list_file(root, split)
@@ -55,11 +55,10 @@ def read_voc(
     for line, name in read_list(list_file):
         where = f"{list_file}, line {line}"
         if name not in photo_files:
-            near = did_you_mean(name, photo_files)
-            raise SBNetError(
-                f"{where}: there is no photo '{name}' in {root / 'JPEGImages'}{near}: "
-                "add it or remove the line"
-            )
+            bare = Path(name).stem
+            remedy = f"write '{bare}' without suffix" if bare in photo_files else "add it or remove the line"
+            near = "" if bare in photo_files else did_you_mean(name, photo_files)
+            raise SBNetError(f"{where}: there is no photo '{name}' in {root / 'JPEGImages'}{near}: {remedy}")
         mask = mask_files.get(name)
         if image_labels is not None:
             present = _from_file(name, where, image_labels)
@@ -71,7 +70,9 @@ def read_voc(
 
 def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[int, ...]:
     if name not in labels.classes:
-        raise SBNetError(f"{where}: photo '{name}' is not in {labels.path}: add its classes there")
+        suffixed = next((known for known in labels.classes if Path(known).stem == name), None)
+        remedy = f"write '{suffixed}' there without suffix" if suffixed else "add its classes there"
+        raise SBNetError(f"{where}: photo '{name}' is not in {labels.path}: {remedy}")
     return labels.classes[name]
 
 

@@ -60,7 +60,7 @@ class TrainingLog:
             self._append(row)
         except OSError as error:
             raise SBNetError(
-                f"{self.path} cannot be written ({error.strerror}): free space or choose another --out; "
+                f"{self.path} cannot be written ({error.strerror}): free space or choose another folder; "
                 "finished work is kept"
             ) from error
         if self._writer is not None:

@@ -50,7 +50,13 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
             os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         _check_same(folder, recipe)
         _sweep(folder)
-        yield
+        try:
+            yield
+        finally:
+            if not (folder / "recipe.yaml").exists():  # refused before anything was done
+                (folder / ".lock").unlink(missing_ok=True)
+                with suppress(OSError):  # scenes that were made stay
+                    folder.rmdir()
 
 
 def _visible(folder: Path) -> bool:

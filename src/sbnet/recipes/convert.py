@@ -45,10 +45,14 @@ def _refused(error: SBNetError, names: typing.Container[str], where: Where, key:
     return SBNetError(f"{where(key)}{error}")
 
 
-def unknown_key(dotted: str, choices: typing.Iterable[str]) -> str:
+def unknown_key(dotted: str, types_of: Mapping[str, Any]) -> str:
+    """What is said of a key that is none of `types_of`: the nearest one, or those of that name in its sections."""
     parent, _, name = dotted.rpartition(".")
     place = f"'{parent}' has no setting '{name}'" if parent else f"there is no setting '{name}'"
-    return f"{place}{did_you_mean(name, choices)}; it may be one of {', '.join(choices)}"
+    sections = [key for key, kind in types_of.items() if dataclasses.is_dataclass(kind)]
+    below = [f"'{key}.{name}'" for key in sections if name in field_types(types_of[key])]
+    near = f" (did you mean {' or '.join(below)}?)" if below else did_you_mean(name, types_of)
+    return f"{place}{near}; it may be one of {', '.join(types_of)}"
 
 
 def field_types(kind: Any) -> dict[str, Any]:
