@@ -73,7 +73,7 @@ def _kernels() -> ModuleType:
     except ImportError as error:
         raise ImportError(
             f"sbnet's compiled kernels cannot be imported ({error}); "
-            "build them with `pip install .` in a clone of the repository (this needs a C++17 compiler)"
+            "build them with `pip install .` in a clone of the repository"
         ) from error
     return _kernels
 
