@@ -5,14 +5,18 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "evaluation.hpp"
 #include "lattice.hpp"
 #include "mean_field.hpp"
+#include "random_walk.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -21,18 +25,40 @@ namespace {
 
 using sbnet::Lattice;
 using Features = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Probabilities = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-using Marginals = nb::ndarray<nb::numpy, float, nb::ndim<3>>;
+template <typename T>
+using ConstMaps = nb::ndarray<const T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Maps = nb::ndarray<nb::numpy, T, nb::ndim<3>>;
 
-constexpr std::align_val_t cache_line{64};
+// Numbers that begin at a cache line, not set to anything.
+template <typename T>
+class Scratch {
+public:
+    explicit Scratch(size_t size) : data_(new (line) T[size]) {}
+    T* get() const { return data_.get(); }
 
-struct AlignedDelete {
-    void operator()(float* pointer) const { ::operator delete[](pointer, cache_line); }
+private:
+    static constexpr std::align_val_t line{64};
+    struct Delete {
+        void operator()(T* pointer) const { ::operator delete[](pointer, line); }
+    };
+    std::unique_ptr<T[], Delete> data_;
 };
+
+template <typename T>
+Maps<T> owned(std::unique_ptr<T[]> values, std::initializer_list<size_t> shape) {
+    T* data = values.release();
+    return Maps<T>(data, shape, nb::capsule(data, [](void* pointer) noexcept { delete[] static_cast<T*>(pointer); }));
+}
 
 struct Implementation {
     const char* name;
-    void (*run)(const sbnet::MeanField&);
+    void (*mean_field)(const sbnet::MeanField&);
+    void (*walk_float)(const sbnet::RandomWalk<float>&);
+    void (*walk_double)(const sbnet::RandomWalk<double>&);
+
+    void walk(const sbnet::RandomWalk<float>& job) const { walk_float(job); }
+    void walk(const sbnet::RandomWalk<double>& job) const { walk_double(job); }
 };
 
 // Those that this processor can run, the fastest first.
@@ -43,14 +69,14 @@ std::vector<Implementation> implementations() {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
-        usable.push_back({"avx512", sbnet::mean_field_avx512});
-    if (avx2) usable.push_back({"avx2", sbnet::mean_field_avx2});
+        usable.push_back({"avx512", sbnet::mean_field_avx512, sbnet::random_walk_avx512, sbnet::random_walk_avx512});
+    if (avx2) usable.push_back({"avx2", sbnet::mean_field_avx2, sbnet::random_walk_avx2, sbnet::random_walk_avx2});
 #endif
-    usable.push_back({"baseline", sbnet::mean_field_baseline});
+    usable.push_back({"baseline", sbnet::mean_field_baseline, sbnet::random_walk_baseline, sbnet::random_walk_baseline});
     return usable;
 }
 
-Marginals mean_field(Probabilities probabilities, const std::vector<const Lattice*>& lattices,
+Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const Lattice*>& lattices,
                      const std::vector<float>& weights, int iterations, size_t implementation) {
     const size_t sets = probabilities.shape(0), labels = probabilities.shape(1);
     const size_t points = probabilities.shape(2);
@@ -62,10 +88,8 @@ Marginals mean_field(Probabilities probabilities, const std::vector<const Lattic
     {
         nb::gil_scoped_release release;
         const int lanes = sbnet::padded_lanes(static_cast<int>(sets * labels));
-        std::vector<std::unique_ptr<float[], AlignedDelete>> buffers;
-        auto scratch = [&](size_t rows) {
-            return buffers.emplace_back(new (cache_line) float[rows * static_cast<size_t>(lanes)]).get();
-        };
+        std::vector<Scratch<float>> buffers;
+        auto scratch = [&](size_t rows) { return buffers.emplace_back(rows * static_cast<size_t>(lanes)).get(); };
         std::vector<sbnet::PairwiseKernel> kernels;
         for (size_t k = 0; k < lattices.size(); ++k) {
             const Lattice& lattice = *lattices[k];
@@ -81,11 +105,69 @@ Marginals mean_field(Probabilities probabilities, const std::vector<const Lattic
                                    result.get(),                 scratch(points),
                                    scratch(sbnet::tile_points),  kernels.data(),
                                    static_cast<int>(kernels.size())};
-        implementations().at(implementation).run(job);
+        implementations().at(implementation).mean_field(job);
     }
-    float* data = result.release();
-    nb::capsule owner(data, [](void* pointer) noexcept { delete[] static_cast<float*>(pointer); });
-    return Marginals(data, {sets, labels, points}, owner);
+    return owned(std::move(result), {sets, labels, points});
+}
+
+template <typename T>
+Maps<T> random_walk(ConstMaps<T> scores, ConstMaps<T> weights, const std::vector<int>& offset_y,
+                    const std::vector<int>& offset_x, int margin, int steps, size_t implementation) {
+    const size_t labels = scores.shape(0), rows = scores.shape(1), columns = scores.shape(2);
+    if (offset_y.size() != weights.shape(0) || offset_x.size() != weights.shape(0) ||
+        weights.shape(1) + margin != rows || weights.shape(2) + 2 * margin != columns)
+        throw std::invalid_argument("weights do not fit offsets and scores");
+    std::unique_ptr<T[]> result(new T[labels * rows * columns]);
+    {
+        nb::gil_scoped_release release;
+        sbnet::RandomWalk<T> job{static_cast<int>(labels),
+                                 static_cast<int>(rows),
+                                 static_cast<int>(columns),
+                                 steps,
+                                 static_cast<int>(offset_y.size()),
+                                 offset_y.data(),
+                                 offset_x.data(),
+                                 margin,
+                                 weights.data(),
+                                 scores.data(),
+                                 result.get(),
+                                 nullptr,
+                                 nullptr,
+                                 nullptr};
+        Scratch<T> now(labels * job.map_size()), after(labels * job.map_size()), spread(job.spread_size());
+        job.now = now.get();
+        job.after = after.get();
+        job.spread = spread.get();
+        implementations().at(implementation).walk(job);
+    }
+    return owned(std::move(result), {labels, rows, columns});
+}
+
+using Counts = nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using List = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+template <typename Id>
+int64_t confusion(List<Id> prediction, List<Id> target, int64_t classes, int64_t ignore, Counts counts) {
+    if (prediction.size() != target.size() || counts.size() != static_cast<size_t>(classes * classes))
+        throw std::invalid_argument("prediction, target and counts do not fit");
+    nb::gil_scoped_release release;
+    return sbnet::count_confusion(prediction.data(), target.data(), static_cast<int64_t>(target.size()), classes,
+                                  ignore, counts.data());
+}
+
+int64_t sweep(nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> scores, List<int64_t> ids,
+              List<uint8_t> target, List<float> thresholds, int64_t classes, int64_t ignore, Counts counts) {
+    const size_t bins = thresholds.size() + 1;
+    if (scores.shape(0) != ids.size() || scores.shape(1) != target.size() ||
+        counts.size() != static_cast<size_t>(classes * classes) * bins)
+        throw std::invalid_argument("scores, ids, target and counts do not fit");
+    for (size_t k = 0; k < ids.size(); ++k)
+        if (ids.data()[k] < 0 || ids.data()[k] >= classes) throw std::invalid_argument("a channel of no class");
+    nb::gil_scoped_release release;
+    return sbnet::count_sweep({static_cast<int64_t>(target.size()), static_cast<int>(ids.size()), scores.data(),
+                               ids.data(), target.data(), classes, ignore, thresholds.data(),
+                               static_cast<int>(thresholds.size()), counts.data()});
 }
 
 }  // namespace
@@ -106,6 +188,17 @@ NB_MODULE(_kernels, m) {
     m.def("mean_field", &mean_field, "probabilities"_a, "lattices"_a, "weights"_a, "iterations"_a,
           "implementation"_a = 0,
           "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape.");
+    constexpr char walk[] = "Scores (K, h, w) after a random walk along weights (P, h - margin, w - 2 margin).";
+    m.def("random_walk", &random_walk<float>, "scores"_a, "weights"_a, "offset_y"_a, "offset_x"_a, "margin"_a,
+          "steps"_a, "implementation"_a = 0, walk);
+    m.def("random_walk", &random_walk<double>, "scores"_a, "weights"_a, "offset_y"_a, "offset_x"_a, "margin"_a,
+          "steps"_a, "implementation"_a = 0, walk);
+    constexpr char counting[] = "Adds pixels to counts (classes * classes); the first pixel beyond the classes, or -1.";
+    m.def("confusion", &confusion<uint8_t>, "prediction"_a, "target"_a, "classes"_a, "ignore"_a, "counts"_a, counting);
+    m.def("confusion", &confusion<int64_t>, "prediction"_a, "target"_a, "classes"_a, "ignore"_a, "counts"_a, counting);
+    m.def("sweep", &sweep, "scores"_a, "ids"_a, "target"_a, "thresholds"_a, "classes"_a, "ignore"_a, "counts"_a,
+          "Adds a photo to counts (classes * classes * (thresholds + 1)); the first pixel beyond the classes or with a NaN "
+          "score, or -1.");
     m.def(
         "implementations",
         [] {
@@ -113,5 +206,5 @@ NB_MODULE(_kernels, m) {
             for (const Implementation& usable : implementations()) names.emplace_back(usable.name);
             return names;
         },
-        "The instruction sets that this processor can run mean_field with, the fastest first.");
+        "The instruction sets that this processor can run the kernels with, the fastest first.");
 }

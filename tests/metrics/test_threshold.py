@@ -52,3 +52,21 @@ def test_own_thresholds_and_mistakes():
         sweep.add(scores, np.array([1]), target[:1])
     with pytest.raises(SBNetError, match="class 7"):
         sweep.add(scores, np.array([1]), target * 7)
+    with pytest.raises(SBNetError, match="from 300 to 300; they must fit into 8 bits"):
+        sweep.add(scores, np.array([1]), np.full((2, 2), 300))
+    scores[0, 1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"NaN at pixel \(1, 0\)"):
+        sweep.add(scores, np.array([1]), target)
+
+
+@given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=40, unique=True), st.integers(0, 10_000))
+@settings(max_examples=50, deadline=None)
+def test_any_thresholds_and_values(values, seed):
+    """Uneven thresholds, and values on them, between and beyond, infinity too: how many lie below each."""
+    generator = np.random.default_rng(seed)
+    thresholds = np.sort(np.array(values, np.float32))
+    scores = np.concatenate([thresholds, generator.normal(0, 2, 50), [np.inf, -np.inf]]).astype(np.float32)
+    sweep = metrics.ThresholdSweep(2, thresholds)
+    sweep.add(scores[None, None], np.array([1]), np.ones((1, len(scores)), np.uint8))
+    above = [(scores > threshold).sum() for threshold in thresholds]
+    np.testing.assert_array_equal(sweep.confusions()[:, 1, 1], above)

@@ -6,17 +6,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.ops import grid_radius, pair_affinity, random_walk
-from sbnet.ops.random_walk import random_walk_reference
+from sbnet import _kernels
+from sbnet.ops import grid_radius, pair_affinity, pair_offsets, random_walk
+from sbnet.ops.random_walk import random_walk_reference, random_walk_stencil
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("power", [6, 8])
-def test_reference_numbers(golden, seed, power):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
+def test_reference_numbers(golden, seed, power, dtype, tolerance):
     numbers = golden.load("random_walk", seed)
-    walked = random_walk(*(torch.from_numpy(numbers[name]) for name in ("cams", "affinity")), steps=2**power)
-    assert walked.dtype == torch.float32
-    np.testing.assert_allclose(walked, numbers[f"walk_{power}"], rtol=0, atol=1e-6)
+    scores, affinity = (torch.from_numpy(numbers[name]) for name in ("cams", "affinity"))
+    walked = random_walk(scores.to(dtype), affinity, steps=2**power)
+    assert walked.dtype == dtype
+    np.testing.assert_allclose(walked, numbers[f"walk_{power}"], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -83,6 +86,54 @@ def test_brute_force_step():
             assert float(walked[0, y, x]) == pytest.approx(mean, rel=1e-5)
 
 
-def test_affinity_of_another_grid_is_refused():
+@pytest.mark.parametrize("implementation", range(len(_kernels.implementations())))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(walk=walks(), maps=st.integers(1, 9))
+@settings(max_examples=15, deadline=None)
+def test_every_instruction_set_is_the_stencil(implementation, dtype, walk, maps):
+    scores, affinity, steps, sharpness = walk
+    scores, affinity = scores.to(dtype).repeat(5, 1, 1)[:maps].contiguous(), affinity.to(dtype)
+    h, w = scores.shape[1:]
+    radius = grid_radius(h, w)
+    margin = radius - 1
+    weights = (affinity**sharpness).reshape(-1, h - margin, w - 2 * margin).numpy()
+    offset_y, offset_x = ([pair[axis] for pair in pair_offsets(radius)] for axis in (0, 1))
+    walked = _kernels.random_walk(scores.numpy(), weights, offset_y, offset_x, margin, steps, implementation)
+    expected = random_walk_stencil(scores, affinity, radius=radius, sharpness=sharpness, steps=steps)
+    np.testing.assert_allclose(walked, expected, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12)
+
+
+def test_constants_stay_to_the_last_bit():
+    affinity = pair_affinity(torch.randn(1, 4, 20, 30))[0]
+    scores = torch.full((2, 20, 30), 0.3)
+    assert torch.equal(random_walk(scores, affinity, steps=256), scores)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_comes_back_as_it_came(dtype):
+    affinity, scores = pair_affinity(torch.randn(1, 4, 12, 15))[0], torch.rand(2, 12, 15).to(dtype)
+    walked = random_walk(scores, affinity, steps=8)
+    assert walked.dtype == dtype
+    torch.testing.assert_close(
+        walked.float(), random_walk(scores.float(), affinity, steps=8), rtol=0, atol=4e-3
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_the_gpu():
+    scores, affinity = torch.rand(3, 20, 30), pair_affinity(torch.randn(1, 4, 20, 30))[0]
+    walked = random_walk(scores.cuda(), affinity.cuda())
+    assert walked.is_cuda
+    torch.testing.assert_close(walked.cpu(), random_walk(scores, affinity), rtol=0, atol=1e-5)
+
+
+def test_what_cannot_be_walked_is_refused():
+    scores, affinity = torch.rand(1, 12, 12), torch.rand(34, 32)
     with pytest.raises(ValueError, match="does not fit"):
-        random_walk(torch.rand(1, 12, 12), torch.rand(34, 7))
+        random_walk(scores, torch.rand(34, 7))
+    with pytest.raises(ValueError, match="steps: -1 is less than 0"):
+        random_walk(scores, affinity, steps=-1)
+    scores[0, 3, 4] = torch.nan
+    with pytest.raises(ValueError, match="scores: not all are finite"):
+        random_walk(scores, affinity)

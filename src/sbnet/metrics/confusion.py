@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ..errors import SBNetError
+from ..ops.compiled import kernels
 
 Absent = Literal["nan", "zero"]
 
@@ -31,15 +32,18 @@ def confusion(
             f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size; "
             "predictions are compared at the photo's size"
         )
-    known = _numpy(target) != ignore
-    rows, columns = (_numpy(ids)[known].astype(np.int64) for ids in (target, prediction))
-    for name, ids in (("ground truth", rows), ("prediction", columns)):
-        if ids.size and not 0 <= ids.min() <= ids.max() < classes:
-            wrong = ids.min() if ids.min() < 0 else ids.max()
-            raise SBNetError(
-                f"{name} has class {wrong}, but the classes are 0..{classes - 1}; check the class list"
-            )
-    return np.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)
+    found, wanted = (np.ascontiguousarray(_numpy(ids)).reshape(-1) for ids in (prediction, target))
+    if not found.dtype == wanted.dtype == np.uint8:
+        found, wanted = found.astype(np.int64), wanted.astype(np.int64)
+    counts = np.zeros(classes * classes, np.int64)
+    bad = kernels().confusion(found, wanted, classes, ignore, counts)
+    if bad >= 0:
+        in_target = not 0 <= wanted[bad] < classes
+        name, wrong = ("ground truth", wanted[bad]) if in_target else ("prediction", found[bad])
+        raise SBNetError(
+            f"{name} has class {wrong}, but the classes are 0..{classes - 1}; check the class list"
+        )
+    return counts.reshape(classes, classes)
 
 
 def iou(confusion: np.ndarray, *, absent: Absent = "nan") -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import SBNetError
+from ..ops.compiled import kernels
 from .confusion import Absent, mean_iou
 
 
@@ -26,23 +27,28 @@ class ThresholdSweep:
         self._counts = np.zeros((classes, classes, len(self.thresholds) + 1), np.int64)
 
     def add(self, scores: np.ndarray, class_ids: np.ndarray, target: np.ndarray) -> None:
-        """One photo: scores (K, H, W) of foreground classes class_ids (K,), target (H, W); K may be 0."""
+        """One photo: scores (K, H, W) of foreground classes class_ids (K,), target (H, W) of ids to 255; K may be 0.
+
+        Raises SBNetError for a target beyond the classes, ValueError for NaN; the counts are then of no use.
+        """
         if scores.shape[1:] != target.shape:
             raise ValueError(f"scores {scores.shape} and target {target.shape} differ in size")
-        known = target != self.ignore
-        rows = target[known].astype(np.int64)
-        if rows.size and rows.max() >= self.classes:
+        if target.dtype != np.uint8 and target.size and not 0 <= target.min() <= target.max() <= 255:
             raise SBNetError(
-                f"ground truth has class {rows.max()}, but the classes are 0..{self.classes - 1}"
+                f"ground truth has ids from {target.min()} to {target.max()}; they must fit into 8 bits"
             )
-        columns, bins = np.zeros_like(rows), np.zeros_like(rows)
-        if len(scores):
-            values = scores[:, known].astype(np.float32)
-            columns = np.asarray(class_ids, np.int64)[values.argmax(0)]
-            bins = np.searchsorted(self.thresholds.astype(np.float32), values.max(0))
-        shape = self._counts.shape
-        flat = np.ravel_multi_index((rows, columns, bins), shape)
-        self._counts += np.bincount(flat, minlength=self._counts.size).reshape(shape)
+        wanted = np.ascontiguousarray(target, np.uint8).reshape(-1)
+        values = np.ascontiguousarray(scores, np.float32).reshape(len(scores), target.size)
+        ids, thresholds = np.asarray(class_ids, np.int64), self.thresholds.astype(np.float32)
+        counts = self._counts.reshape(-1)
+        bad = kernels().sweep(values, ids, wanted, thresholds, self.classes, self.ignore, counts)
+        if bad >= 0 and wanted[bad] >= self.classes:
+            raise SBNetError(
+                f"ground truth has class {wanted[bad]}, but the classes are 0..{self.classes - 1}"
+            )
+        if bad >= 0:
+            y, x = divmod(bad, target.shape[1])
+            raise ValueError(f"scores: NaN at pixel ({y}, {x})")
 
     def confusions(self) -> np.ndarray:
         """(T, C, C) int64, rows target, columns prediction."""

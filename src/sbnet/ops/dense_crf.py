@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import math
-from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+
+from .compiled import kernels
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
@@ -43,7 +44,7 @@ class DenseCRF:
         build = _cached_gaussian if height * width <= _CACHED_PIXELS else _gaussian_lattice
         self._lattices = [
             build(height, width, float(gaussian[0])),
-            _kernels().Lattice(_bilateral_features(pixels, bilateral[0], bilateral[1])),
+            kernels().Lattice(_bilateral_features(pixels, bilateral[0], bilateral[1])),
         ]
         self._weights = [float(gaussian[1]), float(bilateral[2])]
 
@@ -59,28 +60,16 @@ class DenseCRF:
         if not isinstance(iterations, int | np.integer) or iterations < 0:
             raise ValueError(f"iterations: {iterations!r} is not a whole number of at least 0")
         sets = values.reshape(-1, values.shape[-3], values.shape[-2] * values.shape[-1])
-        result = _kernels().mean_field(sets, self._lattices, self._weights, int(iterations))
+        result = kernels().mean_field(sets, self._lattices, self._weights, int(iterations))
         result = result.reshape(values.shape)
         if isinstance(probabilities, torch.Tensor):
             return torch.from_numpy(result).to(probabilities.device)
         return result
 
 
-def _kernels() -> ModuleType:
-    """The compiled extension; imported late, so that all else works in a tree where it is not built."""
-    try:
-        from sbnet import _kernels
-    except ImportError as error:
-        raise ImportError(
-            f"sbnet's compiled kernels cannot be imported ({error}); "
-            "build them with `pip install .` in a clone of the repository"
-        ) from error
-    return _kernels
-
-
 def _gaussian_lattice(height: int, width: int, sxy: float) -> Any:
     """Lattice of the pixel positions alone: the same for all photos of a size."""
-    return _kernels().Lattice(_positions(height, width, sxy).reshape(-1, 2))
+    return kernels().Lattice(_positions(height, width, sxy).reshape(-1, 2))
 
 
 _cached_gaussian = functools.lru_cache(maxsize=8)(_gaussian_lattice)
