@@ -3,7 +3,6 @@
 
 #include "mean_field.hpp"
 
-#include <math.h>
 #include <string.h>
 
 #include "vector_math.hpp"
@@ -11,18 +10,8 @@
 namespace sbnet {
 namespace {
 
-constexpr float smallest_probability = 1e-5f;
 constexpr float padding = -1000.0f;  // log p of a lane without a label
-
-// The lanes of one set, begin to end, and the vectors that hold them, first to last (both not included).
-struct Range {
-    int begin, end, first, last;
-
-    IntVector mask(int vector) const {
-        const IntVector lane = IntVector{0, 1, 2, 3, 4, 5, 6, 7} + vector * vector_lanes;
-        return (lane >= begin) & (lane < end);
-    }
-};
+constexpr float tiny = 1e-30f;       // against 0 / 0 in lanes without a set
 
 // VECTORS of 8 lanes; 0: their number is known at run time only.
 template <int VECTORS>
@@ -70,20 +59,24 @@ private:
 
     // log p, from labels x points to points x lanes.
     void read_unary() const {
-        const int used = job_.sets * job_.labels;
         for (int64_t start = 0; start < job_.points; start += tile_points) {
             const int count = tile_size(start);
             float* to = job_.log_unary + start * lanes();
-            for (int lane = 0; lane < used; ++lane) {
-                const float* from = job_.probabilities + lane * job_.points + start;
-                for (int i = 0; i < count; ++i) {
-                    const float p = from[i] < smallest_probability ? smallest_probability : from[i];
-                    to[i * lanes() + lane] = logf(p > 1.0f ? 1.0f : p);
+            for (int i = 0; i < count * lanes(); ++i) to[i] = padding;
+            for (int set = 0; set < job_.sets; ++set)
+                for (int label = 0; label < job_.labels; ++label) {
+                    Vector logs[tile_points / vector_lanes] = {};
+                    memcpy(logs, channel(job_.probabilities, set, label) + start, count * sizeof(float));
+                    for (Vector& x : logs) x = log_of_probability(x);
+                    const float* log = reinterpret_cast<const float*>(logs);
+                    for (int i = 0; i < count; ++i) to[i * lanes() + set * job_.group + label] = log[i];
                 }
-            }
-            for (int i = 0; i < count; ++i)
-                for (int lane = used; lane < lanes(); ++lane) to[i * lanes() + lane] = padding;
         }
+    }
+
+    template <typename Float>
+    Float* channel(Float* base, int set, int label) const {
+        return base + (static_cast<int64_t>(set) * job_.labels + label) * job_.points;
     }
 
     // [1 2 1] / 2 along each of the D + 1 axes.
@@ -150,48 +143,54 @@ private:
         }
     }
 
-    // Over the labels of each set. Whole vectors with masks, since single lanes that are stored and read back as
-    // vectors stall; in three passes, so that the processor overlaps the points.
+    // Over the labels of each set; lanes without a label stay 0.
     void softmax(int count) const {
-        Vector* all = row(job_.tile, 0);
-        for (int p = 0; p < count; ++p) subtract_largest(row(job_.tile, p));
-        for (int i = 0; i < count * vectors(); ++i) all[i] = exp_nonpositive(all[i]);
-        for (int p = 0; p < count; ++p) divide_by_sum(row(job_.tile, p));
+        switch (job_.group) {
+            case 2: return softmax_in_vectors<2>(count);
+            case 4: return softmax_in_vectors<4>(count);
+            case 8: return softmax_in_vectors<8>(count);
+            default: return softmax_over_vectors(count);
+        }
     }
 
-    void subtract_largest(Vector* at) const {
-        for (int set = 0; set < job_.sets; ++set) {
-            const Range range = lanes_of(set);
-            Vector largest = broadcast(padding);
-            for (int i = range.first; i < range.last; ++i) {
-                const Vector x = range.mask(i) ? at[i] : broadcast(padding);
-                largest = x > largest ? x : largest;
+    // Each vector holds whole sets.
+    template <int GROUP>
+    void softmax_in_vectors(int count) const {
+        for (int p = 0; p < count; ++p) {
+            Vector* at = row(job_.tile, p);
+            for (int i = 0; i < vectors(); ++i) {
+                const Vector x = exp_nonpositive(at[i] - group_max<GROUP>(at[i])) * row(job_.mask, 0)[i];
+                at[i] = x / (group_sum<GROUP>(x) + tiny);
             }
-            const Vector shift = broadcast(reduce_max(largest));
-            for (int i = range.first; i < range.last; ++i) at[i] = range.mask(i) ? at[i] - shift : at[i];
         }
     }
 
-    void divide_by_sum(Vector* at) const {
-        for (int set = 0; set < job_.sets; ++set) {
-            const Range range = lanes_of(set);
-            Vector sum{};
-            for (int i = range.first; i < range.last; ++i) sum += range.mask(i) ? at[i] : Vector{};
-            const Vector scale = broadcast(1.0f / reduce_sum(sum));
-            for (int i = range.first; i < range.last; ++i) at[i] = range.mask(i) ? at[i] * scale : at[i];
-        }
-    }
-
-    Range lanes_of(int set) const {
-        const int begin = set * job_.labels, end = begin + job_.labels;
-        if (VECTORS) return {begin, end, 0, VECTORS};
-        return {begin, end, begin / vector_lanes, (end + vector_lanes - 1) / vector_lanes};
+    // Each set takes several vectors.
+    void softmax_over_vectors(int count) const {
+        const int width = job_.group / vector_lanes;
+        for (int p = 0; p < count; ++p)
+            for (int set = 0; set < job_.sets; ++set) {
+                Vector* at = row(job_.tile, p) + set * width;
+                const Vector* mask = row(job_.mask, 0) + set * width;
+                Vector largest = at[0], sum{};
+                for (int i = 1; i < width; ++i) largest = at[i] > largest ? at[i] : largest;
+                largest = group_max<vector_lanes>(largest);
+                for (int i = 0; i < width; ++i) {
+                    at[i] = exp_nonpositive(at[i] - largest) * mask[i];
+                    sum += at[i];
+                }
+                const Vector scale = 1.0f / group_sum<vector_lanes>(sum);
+                for (int i = 0; i < width; ++i) at[i] *= scale;
+            }
     }
 
     void write(int64_t start, int count) const {
-        for (int lane = 0; lane < job_.sets * job_.labels; ++lane)
-            for (int i = 0; i < count; ++i)
-                job_.marginals[lane * job_.points + start + i] = job_.tile[i * lanes() + lane];
+        for (int set = 0; set < job_.sets; ++set)
+            for (int label = 0; label < job_.labels; ++label) {
+                float* to = channel(job_.marginals, set, label) + start;
+                const float* from = job_.tile + set * job_.group + label;
+                for (int i = 0; i < count; ++i) to[i] = from[i * lanes()];
+            }
     }
 
     const MeanField& job_;

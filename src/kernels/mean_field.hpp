@@ -1,6 +1,7 @@
 // Mean field of the fully connected CRF (Kraehenbuehl and Koltun, NIPS 2011), lattices of the same points.
 //
-// The labels of all sets lie side by side in L lanes: lane = set * labels + label, L padded to vectors.
+// The labels of all sets lie side by side in L lanes: lane = set * group + label. A group is a power of 2 or whole
+// vectors, so that the lanes of a set are summed without masks; L is padded to vectors.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,12 @@ struct PairwiseKernel {
 
 struct MeanField {
     int64_t points;
-    int sets, labels, lanes, iterations;
+    int sets, labels, group, lanes, iterations;
     const float* probabilities;  // sets x labels x N
     float* marginals;            // the same shape
     float* log_unary;            // N x L, scratch
     float* tile;                 // tile_points x L, scratch
+    const float* mask;           // L: 1 where a lane has a label, 0 elsewhere
     PairwiseKernel* kernels;
     int kernel_count;
 };
@@ -35,6 +37,9 @@ constexpr int tile_points = 16;
 constexpr int vector_lanes = 8;
 
 constexpr int padded_lanes(int lanes) { return (lanes + vector_lanes - 1) / vector_lanes * vector_lanes; }
+
+// Lanes that the labels of a set take.
+constexpr int group_lanes(int labels) { return labels <= 2 ? 2 : labels <= 4 ? 4 : padded_lanes(labels); }
 
 // The same source, mean_field.cpp, compiled for several instruction sets.
 void mean_field_baseline(const MeanField& job);

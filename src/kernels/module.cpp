@@ -87,7 +87,8 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
     std::unique_ptr<float[]> result(new float[sets * labels * points]);
     {
         nb::gil_scoped_release release;
-        const int lanes = sbnet::padded_lanes(static_cast<int>(sets * labels));
+        const int group = sbnet::group_lanes(static_cast<int>(labels));
+        const int lanes = sbnet::padded_lanes(static_cast<int>(sets) * group);
         std::vector<Scratch<float>> buffers;
         auto scratch = [&](size_t rows) { return buffers.emplace_back(rows * static_cast<size_t>(lanes)).get(); };
         std::vector<sbnet::PairwiseKernel> kernels;
@@ -99,11 +100,15 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
                                weights[k] * sbnet::slice_factor(lattice.dimensions), scratch(rows),
                                scratch(rows)});
         }
+        float* mask = scratch(1);
+        for (int lane = 0; lane < lanes; ++lane)
+            mask[lane] = lane < static_cast<int>(sets) * group && lane % group < static_cast<int>(labels);
         const sbnet::MeanField job{static_cast<int64_t>(points), static_cast<int>(sets),
-                                   static_cast<int>(labels),     lanes,
-                                   iterations,                   probabilities.data(),
-                                   result.get(),                 scratch(points),
-                                   scratch(sbnet::tile_points),  kernels.data(),
+                                   static_cast<int>(labels),     group,
+                                   lanes,                        iterations,
+                                   probabilities.data(),         result.get(),
+                                   scratch(points),              scratch(sbnet::tile_points),
+                                   mask,                         kernels.data(),
                                    static_cast<int>(kernels.size())};
         implementations().at(implementation).mean_field(job);
     }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <stdint.h>
-#include <string.h>
 
 #include "mean_field.hpp"
 
@@ -11,7 +10,6 @@ namespace {
 
 // Lanes of the vector units, as GCC and Clang spell them for every processor.
 typedef float Vector __attribute__((vector_size(4 * vector_lanes), may_alias));
-typedef float HalfVector __attribute__((vector_size(2 * vector_lanes), may_alias));
 typedef int32_t IntVector __attribute__((vector_size(4 * vector_lanes), may_alias));
 
 inline Vector broadcast(float x) { return Vector{} + x; }
@@ -34,22 +32,55 @@ inline Vector exp_nonpositive(Vector x) {
     return p * reinterpret_cast<const Vector&>(power);
 }
 
-inline HalfVector half(Vector x, int which) {
-    HalfVector result;
-    memcpy(&result, reinterpret_cast<const char*>(&x) + which * sizeof result, sizeof result);
-    return result;
+// log of a probability, cut to [1e-5, 1], within 2e-7: x = m 2^n with m in [sqrt 1/2, sqrt 2), a polynomial in m - 1.
+inline Vector log_of_probability(Vector x) {
+    x = x > 1e-5f ? x : broadcast(1e-5f);
+    x = x < 1.0f ? x : broadcast(1.0f);
+    const IntVector bits = reinterpret_cast<const IntVector&>(x) - 0x3f3504f3;  // the bits of sqrt 1/2
+    const Vector n = __builtin_convertvector(bits >> 23, Vector);
+    const IntVector mantissa = (bits & 0x007fffff) + 0x3f3504f3;
+    const Vector r = reinterpret_cast<const Vector&>(mantissa) - 1.0f;
+    Vector p = r * 7.0376836292e-2f - 1.1514610310e-1f;
+    p = p * r + 1.1676998740e-1f;
+    p = p * r - 1.2420140846e-1f;
+    p = p * r + 1.4249322787e-1f;
+    p = p * r - 1.6668057665e-1f;
+    p = p * r + 2.0000714765e-1f;
+    p = p * r - 2.4999993993e-1f;
+    p = p * r + 3.3333331174e-1f;
+    const Vector square = r * r;
+    return r + (p * r * square - 0.5f * square + n * -2.12194440e-4f) + n * 0.693359375f;
 }
 
-inline float reduce_max(Vector x) {
-    const HalfVector low = half(x, 0), high = half(x, 1);
-    const HalfVector y = low > high ? low : high;
-    const float first = y[0] > y[1] ? y[0] : y[1], second = y[2] > y[3] ? y[2] : y[3];
-    return first > second ? first : second;
+// Lanes exchanged with those 1, 2 or 4 away.
+template <int DISTANCE>
+inline Vector exchange(Vector x) {
+#ifdef __clang__
+    if (DISTANCE == 1) return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
+    if (DISTANCE == 2) return __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+    return __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+#else
+    return __builtin_shuffle(x, IntVector{0, 1, 2, 3, 4, 5, 6, 7} ^ DISTANCE);
+#endif
 }
 
-inline float reduce_sum(Vector x) {
-    const HalfVector y = half(x, 0) + half(x, 1);
-    return (y[0] + y[1]) + (y[2] + y[3]);
+inline Vector larger(Vector x, Vector y) { return x > y ? x : y; }
+
+// The largest and the sum of each GROUP of lanes (2, 4 or 8), in all of its lanes.
+template <int GROUP>
+inline Vector group_max(Vector x) {
+    x = larger(x, exchange<1>(x));
+    if (GROUP > 2) x = larger(x, exchange<2>(x));
+    if (GROUP > 4) x = larger(x, exchange<4>(x));
+    return x;
+}
+
+template <int GROUP>
+inline Vector group_sum(Vector x) {
+    x += exchange<1>(x);
+    if (GROUP > 2) x += exchange<2>(x);
+    if (GROUP > 4) x += exchange<4>(x);
+    return x;
 }
 
 }  // namespace
