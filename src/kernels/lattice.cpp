@@ -26,7 +26,7 @@ public:
             scale_[i] = static_cast<float>(1.0 / std::sqrt(double((i + 2) * (i + 1))) * deviation);
     }
 
-    std::array<float, D + 1> operator()(const float* feature) const {
+    std::array<float, D + 1> operator()(const std::array<float, D>& feature) const {
         std::array<float, D + 1> elevated;
         float sum = 0;
         for (int i = D; i > 0; --i) {
@@ -128,13 +128,49 @@ struct Keys {
     }
 };
 
+// Features that stand in a table.
 template <int D>
-std::array<float, D> largest_features(const float* features, int64_t points) {
-    std::array<float, D> largest{};
-    for (int64_t p = 0; p < points; ++p)
-        for (int i = 0; i < D; ++i) largest[i] = std::max(largest[i], std::fabs(features[p * D + i]));
-    return largest;
-}
+struct Table {
+    const float* features;
+    int64_t points;
+
+    std::array<float, D> operator[](int64_t point) const {
+        std::array<float, D> feature;
+        std::copy_n(features + point * D, D, feature.begin());
+        return feature;
+    }
+
+    std::array<float, D> largest() const {
+        std::array<float, D> largest{};
+        for (int64_t p = 0; p < points; ++p)
+            for (int i = 0; i < D; ++i) largest[i] = std::max(largest[i], std::fabs(features[p * D + i]));
+        return largest;
+    }
+};
+
+// Features of an image's pixels: their place, and in five dimensions their colour.
+template <int D>
+struct Pixels {
+    const uint8_t* image;
+    int64_t rows, columns;
+    float sxy, srgb;
+
+    std::array<float, D> operator[](int64_t point) const {
+        std::array<float, D> feature;
+        feature[0] = static_cast<float>(point % columns) / sxy;
+        feature[1] = static_cast<float>(point / columns) / sxy;
+        for (int i = 2; i < D; ++i) feature[i] = static_cast<float>(image[3 * point + i - 2]) / srgb;
+        return feature;
+    }
+
+    std::array<float, D> largest() const {
+        std::array<float, D> largest;
+        largest.fill(255.0f / srgb);
+        largest[0] = static_cast<float>(columns) / sxy;
+        largest[1] = static_cast<float>(rows) / sxy;
+        return largest;
+    }
+};
 
 }  // namespace
 
@@ -145,28 +181,35 @@ float slice_factor(int dimensions) {
 Lattice::Lattice(const float* features, int64_t points, int dimensions)
     : points(points), dimensions(dimensions) {
     if (dimensions == 2)
-        build<2>(features);
+        build<2>(Table<2>{features, points});
     else if (dimensions == 5)
-        build<5>(features);
+        build<5>(Table<5>{features, points});
     else
         throw std::invalid_argument("features must have 2 or 5 columns");
-    normalize();
 }
 
-template <int D>
-void Lattice::build(const float* features) {
+Lattice::Lattice(const uint8_t* image, int64_t rows, int64_t columns, float sxy, float srgb)
+    : points(rows * columns), dimensions(srgb > 0 ? 5 : 2) {
+    if (srgb > 0)
+        build<5>(Pixels<5>{image, rows, columns, sxy, srgb});
+    else
+        build<2>(Pixels<2>{image, rows, columns, sxy, 1.0f});
+}
+
+template <int D, typename Features>
+void Lattice::build(const Features& features) {
     const Elevation<D> elevate;
-    const float bound = elevate.bound(largest_features<D>(features, points));
+    const float bound = elevate.bound(features.largest());
     if (!(bound < 1e6f)) throw std::invalid_argument(too_fine);
     const Keys<D> keys(bound);
     VertexTable table;
-    corners.resize(points * (D + 1));
-    weights.resize(points * (D + 1));
+    corners.reset(new int32_t[points * (D + 1)]);
+    weights.reset(new float[points * (D + 1)]);
     std::array<uint64_t, D + 1> previous;
     previous.fill(std::numeric_limits<uint64_t>::max());
     std::array<int32_t, D + 1> vertex{};
     for (int64_t p = 0; p < points; ++p) {
-        const Simplex<D> simplex(elevate(features + p * D));
+        const Simplex<D> simplex(elevate(features[p]));
         uint64_t key = keys.of_remainder_zero(simplex.multiple);
         for (int r = 0; r <= D; ++r) {
             if (key != previous[r]) {  // often equal: the pixel to the left lies in the same simplex
@@ -189,13 +232,14 @@ void Lattice::build(const float* features) {
             pair[2 * other + 1] = v;
         }
     }
+    normalize();
 }
 
 // Folds 1 / sqrt(filter(1) + 1e-20) into the weights, which are used on both sides of the blur.
 void Lattice::normalize() {
     const int corner_count = dimensions + 1;
     std::vector<float> value(vertices + 1, 0.0f), blurred(vertices + 1, 0.0f);
-    for (size_t i = 0; i < corners.size(); ++i) value[corners[i]] += weights[i];
+    for (int64_t i = 0; i < points * corner_count; ++i) value[corners[i]] += weights[i];
     for (int axis = 0; axis < corner_count; ++axis) {
         const int32_t* pair = neighbours.data() + size_t(axis) * (vertices + 1) * 2;
         for (int32_t v = 1; v <= vertices; ++v)

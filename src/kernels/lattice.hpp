@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace sbnet {
@@ -14,16 +15,19 @@ struct Lattice {
     // Throws std::invalid_argument for dimensions other than 2 and 5 and for features too large for the keys.
     Lattice(const float* features, int64_t points, int dimensions);
 
+    // The points of an image (rows x columns x 3 bytes): x / sxy, y / sxy, and where srgb is not 0, colours / srgb.
+    Lattice(const uint8_t* image, int64_t rows, int64_t columns, float sxy, float srgb);
+
     int64_t points;
     int dimensions;
     int32_t vertices = 0;
-    std::vector<int32_t> corners;     // N x (D + 1): the vertices of the point's simplex
-    std::vector<float> weights;       // N x (D + 1): barycentric, times the kernel's symmetric normalisation
-    std::vector<int32_t> neighbours;  // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
+    std::unique_ptr<int32_t[]> corners;  // N x (D + 1): the vertices of the point's simplex
+    std::unique_ptr<float[]> weights;    // N x (D + 1): barycentric, times the kernel's symmetric normalisation
+    std::vector<int32_t> neighbours;     // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
 
 private:
-    template <int D>
-    void build(const float* features);
+    template <int D, typename Features>
+    void build(const Features& features);
     void normalize();
 };
 

@@ -76,7 +76,7 @@ private:
 
     template <typename Float>
     Float* channel(Float* base, int set, int label) const {
-        return base + (static_cast<int64_t>(set) * job_.labels + label) * job_.points;
+        return base + (static_cast<int64_t>(set) * job_.channels + job_.channel_of[label]) * job_.points;
     }
 
     // [1 2 1] / 2 along each of the D + 1 axes.

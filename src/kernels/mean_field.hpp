@@ -23,8 +23,10 @@ struct PairwiseKernel {
 struct MeanField {
     int64_t points;
     int sets, labels, group, lanes, iterations;
-    const float* probabilities;  // sets x labels x N
-    float* marginals;            // the same shape
+    int channels;                // of probabilities and marginals, of which the labels are some
+    const int* channel_of;       // label -> channel
+    const float* probabilities;  // sets x channels x N
+    float* marginals;            // the same shape; channels of no label are left alone
     float* log_unary;            // N x L, scratch
     float* tile;                 // tile_points x L, scratch
     const float* mask;           // L: 1 where a lane has a label, 0 elsewhere

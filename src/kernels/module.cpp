@@ -24,6 +24,7 @@ using namespace nb::literals;
 namespace {
 
 using sbnet::Lattice;
+using Image = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Features = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using ConstMaps = nb::ndarray<const T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
@@ -77,14 +78,18 @@ std::vector<Implementation> implementations() {
 }
 
 Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const Lattice*>& lattices,
-                     const std::vector<float>& weights, int iterations, size_t implementation) {
-    const size_t sets = probabilities.shape(0), labels = probabilities.shape(1);
+                     const std::vector<float>& weights, int iterations, const std::vector<int>& used,
+                     size_t implementation) {
+    const size_t sets = probabilities.shape(0), channels = probabilities.shape(1), labels = used.size();
     const size_t points = probabilities.shape(2);
     if (weights.size() != lattices.size()) throw std::invalid_argument("one weight a lattice is needed");
     for (const Lattice* lattice : lattices)
         if (lattice->points != static_cast<int64_t>(points))
             throw std::invalid_argument("lattices and probabilities differ in their number of points");
-    std::unique_ptr<float[]> result(new float[sets * labels * points]);
+    for (int channel : used)
+        if (channel < 0 || static_cast<size_t>(channel) >= channels) throw std::invalid_argument("no such channel");
+    std::unique_ptr<float[]> result(labels == channels ? new float[sets * channels * points]
+                                                       : new float[sets * channels * points]());
     {
         nb::gil_scoped_release release;
         const int group = sbnet::group_lanes(static_cast<int>(labels));
@@ -95,8 +100,8 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
         for (size_t k = 0; k < lattices.size(); ++k) {
             const Lattice& lattice = *lattices[k];
             const size_t rows = static_cast<size_t>(lattice.vertices) + 1;
-            kernels.push_back({lattice.dimensions + 1, lattice.vertices, lattice.corners.data(),
-                               lattice.weights.data(), lattice.neighbours.data(),
+            kernels.push_back({lattice.dimensions + 1, lattice.vertices, lattice.corners.get(),
+                               lattice.weights.get(), lattice.neighbours.data(),
                                weights[k] * sbnet::slice_factor(lattice.dimensions), scratch(rows),
                                scratch(rows)});
         }
@@ -106,13 +111,14 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
         const sbnet::MeanField job{static_cast<int64_t>(points), static_cast<int>(sets),
                                    static_cast<int>(labels),     group,
                                    lanes,                        iterations,
+                                   static_cast<int>(channels),   used.data(),
                                    probabilities.data(),         result.get(),
                                    scratch(points),              scratch(sbnet::tile_points),
                                    mask,                         kernels.data(),
                                    static_cast<int>(kernels.size())};
         implementations().at(implementation).mean_field(job);
     }
-    return owned(std::move(result), {sets, labels, points});
+    return owned(std::move(result), {sets, channels, points});
 }
 
 template <typename T>
@@ -179,7 +185,7 @@ int64_t sweep(nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cp
 
 NB_MODULE(_kernels, m) {
     m.doc() = "Compiled kernels of sbnet.ops.";
-    nb::class_<Lattice>(m, "Lattice", "Permutohedral lattice around points, features (N, 2 or 5) float32.")
+    nb::class_<Lattice>(m, "Lattice", "Permutohedral lattice around points: features (N, 2 or 5) float32, or the pixels of an image (H, W, 3) uint8.")
         .def(
             "__init__",
             [](Lattice* self, Features features) {
@@ -188,11 +194,21 @@ NB_MODULE(_kernels, m) {
                                    static_cast<int>(features.shape(1)));
             },
             "features"_a)
+        .def(
+            "__init__",
+            [](Lattice* self, Image image, float sxy, float srgb) {
+                if (image.shape(2) != 3) throw std::invalid_argument("an image has 3 channels");
+                nb::gil_scoped_release release;
+                new (self) Lattice(image.data(), static_cast<int64_t>(image.shape(0)),
+                                   static_cast<int64_t>(image.shape(1)), sxy, srgb);
+            },
+            "image"_a, "sxy"_a, "srgb"_a = 0)
         .def_ro("points", &Lattice::points)
         .def_ro("vertices", &Lattice::vertices);
-    m.def("mean_field", &mean_field, "probabilities"_a, "lattices"_a, "weights"_a, "iterations"_a,
+    m.def("mean_field", &mean_field, "probabilities"_a, "lattices"_a, "weights"_a, "iterations"_a, "used"_a,
           "implementation"_a = 0,
-          "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape.");
+          "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape; labels other than the "
+          "used ones take no part and are 0.");
     constexpr char walk[] = "Scores (K, h, w) after a random walk along weights (P, h - margin, w - 2 margin).";
     m.def("random_walk", &random_walk<float>, "scores"_a, "weights"_a, "offset_y"_a, "offset_x"_a, "margin"_a,
           "steps"_a, "implementation"_a = 0, walk);

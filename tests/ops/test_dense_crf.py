@@ -28,12 +28,15 @@ def random_case(
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("iterations", "suffix"), [(1, "_1iter"), (10, "")])
-def test_marginals_of_the_reference_library(golden: Any, seed: int, iterations: int, suffix: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"negligible": 0}])
+def test_marginals_of_the_reference_library(
+    golden: Any, seed: int, iterations: int, suffix: str, options: dict
+) -> None:
     reference = golden.load("dense_crf", seed)
     cams = reference["cams"]
     background = 1 - cams.max(0, keepdims=True)
     sets = np.stack([np.concatenate([background**alpha, cams]) for alpha in (4, 24)])
-    ours = DenseCRF(reference["image"]).marginals(sets, iterations=iterations)
+    ours = DenseCRF(reference["image"]).marginals(sets, iterations=iterations, **options)
     for marginals, alpha in zip(ours, (4, 24), strict=True):
         expected = reference[f"marginals_alpha{alpha}{suffix}"]
         assert (marginals.argmax(0) == expected.argmax(0)).mean() >= 0.9999
@@ -110,7 +113,7 @@ def test_all_instruction_sets_agree(labels: int) -> None:
     lattice = _kernels.Lattice(features)
     probabilities = np.random.default_rng(labels).random((2, labels, 100), np.float32)
     results = [
-        _kernels.mean_field(probabilities, [lattice], [4.0], 10, implementation)
+        _kernels.mean_field(probabilities, [lattice], [4.0], 10, list(range(labels)), implementation)
         for implementation in range(len(_kernels.implementations()))
     ]
     for result in results:
@@ -122,8 +125,26 @@ def test_no_iterations_normalise() -> None:
     probabilities[0] = 0
     clipped = probabilities.clip(1e-5, 1)
     np.testing.assert_allclose(
-        DenseCRF(image).marginals(probabilities, iterations=0), clipped / clipped.sum(0), rtol=1e-5, atol=1e-9
+        DenseCRF(image).marginals(probabilities, iterations=0, negligible=0),
+        clipped / clipped.sum(0),
+        rtol=1e-5,
+        atol=1e-9,
     )
+
+
+def test_negligible_labels_take_no_part() -> None:
+    image, probabilities = random_case(3, labels=5)
+    probabilities[[1, 3]] *= 0.004
+    probabilities /= probabilities.sum(0)
+    crf = DenseCRF(image)
+    few = crf.marginals(probabilities)
+    assert (few[[1, 3]] == 0).all()
+    np.testing.assert_allclose(few[[0, 2, 4]], crf.marginals(probabilities[[0, 2, 4]]), atol=1e-6)
+    np.testing.assert_allclose(few, crf.marginals(probabilities, negligible=0), atol=1e-3)
+    probabilities[3, 2, 2] = 0.3  # strong in a single pixel
+    assert (crf.marginals(probabilities)[3] > 0).any()
+    nothing = np.zeros((3, *image.shape[:2]), np.float32)
+    np.testing.assert_allclose(crf.marginals(nothing), 1 / 3, atol=1e-6)
 
 
 def test_large_weights_and_confident_input_stay_finite() -> None:

@@ -42,25 +42,29 @@ class DenseCRF:
         height, width = pixels.shape[:2]
         self.size = (height, width)
         build = _cached_gaussian if height * width <= _CACHED_PIXELS else _gaussian_lattice
+        sxy, srgb, _ = bilateral
         self._lattices = [
             build(height, width, float(gaussian[0])),
-            kernels().Lattice(_bilateral_features(pixels, bilateral[0], bilateral[1])),
+            kernels().Lattice(np.ascontiguousarray(pixels), float(sxy), float(srgb)),
         ]
         self._weights = [float(gaussian[1]), float(bilateral[2])]
 
-    def marginals(self, probabilities: Array, *, iterations: int = 10) -> Array:
+    def marginals(self, probabilities: Array, *, iterations: int = 10, negligible: float = 0.01) -> Array:
         """Marginals after `iterations` steps of mean field: float32, the input's shape and kind, sum 1 over K.
 
         probabilities: (K, H, W), or (A, K, H, W) for A independent sets on the one lattice; numpy array or
         tensor of floats in [0, 1] (clipped to [1e-5, 1]), which need not sum to 1. Without iterations the
         result is the clipped probabilities over their sum.
+        negligible: a label whose share of a pixel's probabilities is below it everywhere takes no part, and its
+        marginals are 0: time goes with the labels that matter. 0 keeps all, as the formula has it.
         Raises ValueError for another shape or dtype, NaN, infinity and a negative number of iterations.
         """
         values = _probabilities(probabilities, self.size)
         if not isinstance(iterations, int | np.integer) or iterations < 0:
             raise ValueError(f"iterations: {iterations!r} is not a whole number of at least 0")
         sets = values.reshape(-1, values.shape[-3], values.shape[-2] * values.shape[-1])
-        result = kernels().mean_field(sets, self._lattices, self._weights, int(iterations))
+        used = _used(sets, negligible)
+        result = kernels().mean_field(sets, self._lattices, self._weights, int(iterations), used)
         result = result.reshape(values.shape)
         if isinstance(probabilities, torch.Tensor):
             return torch.from_numpy(result).to(probabilities.device)
@@ -69,25 +73,19 @@ class DenseCRF:
 
 def _gaussian_lattice(height: int, width: int, sxy: float) -> Any:
     """Lattice of the pixel positions alone: the same for all photos of a size."""
-    return kernels().Lattice(_positions(height, width, sxy).reshape(-1, 2))
+    return kernels().Lattice(np.empty((height, width, 3), np.uint8), sxy)
 
 
 _cached_gaussian = functools.lru_cache(maxsize=8)(_gaussian_lattice)
 
 
-def _positions(height: int, width: int, sxy: float) -> np.ndarray:
-    """(H, W, 2) float32: x / sxy, y / sxy."""
-    positions = np.empty((height, width, 2), np.float32)
-    positions[..., 0] = np.arange(width, dtype=np.float32) / np.float32(sxy)
-    positions[..., 1] = (np.arange(height, dtype=np.float32) / np.float32(sxy))[:, None]
-    return positions
-
-
-def _bilateral_features(pixels: np.ndarray, sxy: float, srgb: float) -> np.ndarray:
-    """(H * W, 5) float32: x / sxy, y / sxy, r / srgb, g / srgb, b / srgb."""
-    height, width = pixels.shape[:2]
-    colours = pixels.astype(np.float32) / np.float32(srgb)
-    return np.concatenate([_positions(height, width, sxy), colours], axis=-1).reshape(-1, 5)
+def _used(sets: np.ndarray, negligible: float) -> list[int]:
+    """The labels of (A, K, N) that reach the share anywhere. Of unequal sums the smallest counts: rather one too many."""
+    labels = list(range(sets.shape[1]))
+    if negligible <= 0:
+        return labels
+    share = sets.max((0, 2)) / max(float(sets.sum(1).min()), 1e-30)
+    return [label for label in labels if share[label] >= negligible] or labels
 
 
 def _photo(image: np.ndarray | torch.Tensor) -> np.ndarray:
