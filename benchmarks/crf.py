@@ -1,0 +1,80 @@
+"""The dense CRF against pydensecrf2 1.1 on one thread: python benchmarks/crf.py [PHOTO]
+
+Without a photo, a built-in scene; 500 x 375 either way. Probabilities: what a CAM or a segmenter gives, made of blurred
+noise, which overlaps more than either.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from harness import HERE, Side, compare, peers_python, table
+from scipy import ndimage
+
+SIZE = (375, 500)
+SBNET = {"gaussian": (3, 3), "bilateral": (80, 13, 10)}
+DEEPLAB = {"gaussian": (1, 3), "bilateral": (67, 3, 4)}
+
+
+def ours(inputs: dict[str, np.ndarray], *, gaussian: Any, bilateral: Any) -> Callable[[], np.ndarray]:
+    from sbnet.ops import DenseCRF
+
+    image, sets = inputs["image"], inputs["probabilities"]
+    return lambda: DenseCRF(image, gaussian=tuple(gaussian), bilateral=tuple(bilateral)).marginals(sets)
+
+
+def photo(path: str | None) -> np.ndarray:
+    """(375, 500, 3) uint8."""
+    from PIL import Image
+
+    from sbnet.data.scenes import scene
+
+    if path is None:
+        return scene(0, 3, size=SIZE)[0]
+    return np.asarray(Image.open(path).convert("RGB").resize(SIZE[::-1]))
+
+
+def blobs(labels: int, seed: int) -> np.ndarray:
+    """(labels, 375, 500) in [0, 1]: smooth random maps."""
+    noise = np.random.default_rng(seed).standard_normal((labels, *SIZE))
+    smooth = ndimage.gaussian_filter(noise, (0, 25, 25))
+    low, high = smooth.min((1, 2), keepdims=True), smooth.max((1, 2), keepdims=True)
+    return ((smooth - low) / (high - low)).astype(np.float32)
+
+
+def two_alphas() -> np.ndarray:
+    """(2, 3, H, W): CAMs of two classes under backgrounds of alpha 4 and 24."""
+    cams = blobs(2, 0)
+    background = 1 - cams.max(0, keepdims=True)
+    return np.stack([np.concatenate([background**alpha, cams]) for alpha in (4, 24)])
+
+
+def segmenter() -> np.ndarray:
+    """(1, 21, H, W): a softmax in which five labels matter, as in a photo with four classes."""
+    logits = blobs(21, 1) * 20
+    logits[5:] -= 25
+    weights = np.exp(logits - logits.max(0))
+    return (weights / weights.sum(0))[None].astype(np.float32)
+
+
+def main(path: str | None) -> str:
+    python = peers_python("numpy", "pydensecrf2==1.1")
+    peer = Side("pydensecrf2", str(HERE / "pydensecrf2_side.py"), "crf", python)
+    mine = Side("sbnet", __file__, "ours")
+    image, rows = photo(path), []
+    for what, probabilities, options in (
+        ("3 labels, both alphas", two_alphas(), SBNET),
+        ("21 labels, SBNet's settings", segmenter(), SBNET),
+        ("21 labels, DeepLab's settings", segmenter(), DEEPLAB),
+    ):
+        there, here = compare(peer, mine, {"image": image, "probabilities": probabilities}, **options)
+        same = (there.result.argmax(1) == here.result.argmax(1)).mean()
+        rows.append((what, there, here, f"{100 * same:.3f} % of argmax"))
+    return table("Dense CRF, 500 x 375, 10 iterations, one thread", rows)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1] if len(sys.argv) > 1 else None))
