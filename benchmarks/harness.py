@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-PEERS = HERE / ".peers"
+PEERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sbnet", "peers")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -103,7 +103,7 @@ def compare(
 
 
 def peers_python(*requirements: str) -> str:
-    """The interpreter of the peers' own environment, in `.peers` beside this file, with the requirements in it."""
+    """The interpreter of the peers' own environment, in the user's cache, with the requirements in it."""
     python = PEERS / "bin" / "python"
     if not python.exists():
         venv.create(PEERS, with_pip=True)
@@ -149,5 +149,4 @@ def table(title: str, rows: list[tuple[str, Measured, Measured, str]]) -> str:
 def _time(seconds: float) -> str:
     if seconds >= 10:
         return f"{seconds:.1f} s"
-    milliseconds = 1e3 * seconds
-    return f"{milliseconds:.{max(0, 2 - len(str(int(milliseconds))))}f} ms"
+    return f"{1e3 * seconds:.{0 if seconds >= 0.1 else 1 if seconds >= 0.01 else 2}f} ms"

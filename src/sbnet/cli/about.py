@@ -1,4 +1,4 @@
-"""Verbs that tell: `recipes`, `models`, `checks`."""
+"""Verbs that tell: `recipes`, `models`, `checks`, `bench`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cyclopts import App, Group
 
 def add_commands(app: App) -> None:
     group = Group("About", sort_key=3)
-    for verb in (recipes, models, checks):
+    for verb in (recipes, models, checks, bench):
         app.command(verb, group=group)
 
 
@@ -53,3 +53,19 @@ def checks() -> None:
 
     for name, value in describe_machine().items():
         print(f"{name:<20} {value}")
+
+
+def bench(*names: str) -> None:
+    """Compare the ops with what the field uses, on this machine: dense CRF, random walk, evaluation.
+
+    Each side runs in a process of its own, in turn; peers are installed with pip into an environment of their own.
+
+    Parameters
+    ----------
+    names
+        crf, random_walk or evaluation; all by default, some two minutes.
+    """
+    from sbnet.bench import run_benchmarks
+
+    for table in run_benchmarks(names):
+        print(table)

@@ -80,7 +80,7 @@ _cached_gaussian = functools.lru_cache(maxsize=8)(_gaussian_lattice)
 
 
 def _used(sets: np.ndarray, negligible: float) -> list[int]:
-    """The labels of (A, K, N) that reach the share anywhere. Of unequal sums the smallest counts: rather one too many."""
+    """The labels of (A, K, N) that reach the share anywhere, of the smallest of the sums: rather one too many."""
     labels = list(range(sets.shape[1]))
     if negligible <= 0:
         return labels

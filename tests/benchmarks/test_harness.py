@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sbnet.bench import NAMES, run_benchmarks
+from sbnet.errors import SBNetError
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+SIDES = """
+import time
+import numpy as np
+
+def slow(inputs, *, factor):
+    def run():
+        print("what a library says")
+        time.sleep(0.05)
+        return inputs["x"] * factor
+    return run
+
+def quick(inputs, *, factor):
+    return lambda: inputs["x"] * factor
+
+def broken(inputs, *, factor):
+    raise ValueError("no")
+"""
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Any:
+    spec = importlib.util.spec_from_file_location("harness", FOLDER / "harness.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "harness", module)  # its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_both_sides_run_in_turn(harness: Any, tmp_path: Path) -> None:
+    file = tmp_path / "sides.py"
+    file.write_text(SIDES)
+    slow, quick = (harness.Side(name, str(file), name) for name in ("slow", "quick"))
+    there, here = harness.compare(slow, quick, {"x": np.arange(3)}, runs=3, factor=2)
+    np.testing.assert_array_equal(there.result, [0, 2, 4])
+    np.testing.assert_array_equal(here.result, there.result)
+    assert there.wall >= 0.05 > here.wall
+    assert min(there.peak, here.peak) > 2**20
+    printed = harness.table("Title", [("case", there, here, "same")])
+    assert "**Title**" in printed
+    assert "(slow)" in printed
+
+
+def test_a_side_that_fails_is_told(harness: Any, tmp_path: Path) -> None:
+    file = tmp_path / "sides.py"
+    file.write_text(SIDES)
+    sides = [harness.Side(name, str(file), name) for name in ("broken", "quick")]
+    with pytest.raises(RuntimeError, match="a side ended"):
+        harness.compare(*sides, {"x": np.arange(3)}, factor=2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(12, "12.0 s"), (2.5, "2500 ms"), (0.0312, "31.2 ms"), (0.0019, "1.90 ms")]
+)
+def test_times(harness: Any, seconds: float, shown: str) -> None:
+    assert harness._time(seconds) == shown
+
+
+def test_benchmarks_have_files_and_names() -> None:
+    for name in NAMES:
+        assert (FOLDER / f"{name}.py").is_file()
+    with pytest.raises(SBNetError, match=r"no benchmark 'cfr' \(did you mean 'crf'\?\)"):
+        next(run_benchmarks(["cfr"]))
