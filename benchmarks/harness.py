@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-PEERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sbnet", "peers")
+PEERS = Path(
+    os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sbnet", f"peers-{platform.python_version()}"
+)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -48,6 +50,7 @@ class Measured:
 
 class _Worker:
     def __init__(self, side: Side, environment: Mapping[str, str]) -> None:
+        self._side = side
         command = [side.python, str(HERE / "worker.py"), side.file, side.function]
         self._process = subprocess.Popen(
             command,
@@ -64,10 +67,19 @@ class _Worker:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a side ended: {self._process.args}")
+            raise RuntimeError(f"the side '{self._side.name}' ended; what it said stands above")
         return json.loads(line)
 
-    def close(self) -> None:
+    def measured(self, seen: list[dict[str, float]], folder: str) -> Measured:
+        path = Path(folder, f"{self._side.function}.npy")
+        peak = self.ask(do="save", path=str(path))["peak"]
+        wall, cpu = (statistics.median(one[key] for one in seen) for key in ("wall", "cpu"))
+        return Measured(self._side.name, wall, cpu, peak, np.load(path))
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         self._process.communicate()
 
 
@@ -84,30 +96,23 @@ def compare(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "inputs.npz")
         np.savez(path, **inputs)  # type: ignore[arg-type]
-        workers = [_Worker(side, environment) for side in (peer, ours)]
-        times: list[list[dict[str, float]]] = [[], []]
-        for worker in workers:
-            worker.ask(do="prepare", inputs=str(path), options=options)
-            worker.ask(do="run")
-        for _ in range(runs):
-            for worker, seen in zip(workers, times, strict=True):
-                seen.append(worker.ask(do="run"))
-        measured = []
-        for side, worker, seen in zip((peer, ours), workers, times, strict=True):
-            result = Path(folder, f"{side.function}.npy")
-            peak = worker.ask(do="save", path=str(result))["peak"]
-            wall, cpu = (statistics.median(one[key] for one in seen) for key in ("wall", "cpu"))
-            measured.append(Measured(side.name, wall, cpu, peak, np.load(result)))
-            worker.close()
-    return measured[0], measured[1]
+        with _Worker(peer, environment) as there, _Worker(ours, environment) as here:
+            times: list[list[dict[str, float]]] = [[], []]
+            for worker in (there, here):
+                worker.ask(do="prepare", inputs=str(path), options=options)
+                worker.ask(do="run")
+            for _ in range(runs):
+                for worker, seen in zip((there, here), times, strict=True):
+                    seen.append(worker.ask(do="run"))
+            return there.measured(times[0], folder), here.measured(times[1], folder)
 
 
 def peers_python(*requirements: str) -> str:
     """The interpreter of the peers' own environment, in the user's cache, with the requirements in it."""
     python = PEERS / "bin" / "python"
-    if not python.exists():
-        venv.create(PEERS, with_pip=True)
     noted = PEERS / "installed.txt"
+    if not noted.exists():  # which is written last: what lacks it is half an environment
+        venv.create(PEERS, with_pip=True, clear=True)
     have = noted.read_text().split() if noted.exists() else []
     if missing := [requirement for requirement in requirements if requirement not in have]:
         subprocess.run([python, "-m", "pip", "install", "-q", *missing], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ PROGRAM = "#include <vector>\nint main() { return static_cast<int>(std::vector<i
 @cache
 def machine_compiles() -> bool:
     """Whether the machine's own C++ compiler makes a program: some have one without its headers or linker."""
-    if os.environ.get("CXX"):
+    if os.environ.get("CXX") or "CMAKE_CXX_COMPILER" in os.environ.get("CMAKE_ARGS", ""):
         return True  # the user's choice; CMake tells where it is a wrong one
     name = next(filter(shutil.which, ("c++", "g++", "clang++")), None)
     if name is None:
@@ -46,19 +47,23 @@ def compiler() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         tools = {name: Path(folder, f"zig-{name}") for name in ("cc", "c++", "ar", "ranlib")}
         for name, path in tools.items():
-            path.write_text(f"#!/bin/sh\nexec '{zig}' {name} \"$@\"\n")
+            # Without it zig compiles for this very processor, and the wheel may be run on another.
+            processor = " -mcpu=baseline" if name in ("cc", "c++") else ""
+            path.write_text(f'#!/bin/sh\nexec {shlex.quote(str(zig))} {name}{processor} "$@"\n')
             path.chmod(0o755)
-        arguments = f"-DCMAKE_AR={tools['ar']} -DCMAKE_RANLIB={tools['ranlib']}"
         os.environ |= {
             "CC": str(tools["cc"]),
             "CXX": str(tools["c++"]),
-            "CMAKE_ARGS": f"{before.get('CMAKE_ARGS', '')} {arguments}".strip(),
             "ZIG_GLOBAL_CACHE_DIR": f"{folder}/cache",
             "ZIG_LOCAL_CACHE_DIR": f"{folder}/cache",
         }
         print(f"no working C++ compiler found: building with {ZIG}", file=sys.stderr)
         try:
-            yield {"build-dir": f"{folder}/build"}  # CMake remembers there where its compiler was
+            yield {
+                "build-dir": f"{folder}/build",  # CMake remembers there where its compiler was
+                "cmake.define.CMAKE_AR": str(tools["ar"]),
+                "cmake.define.CMAKE_RANLIB": str(tools["ranlib"]),
+            }
         finally:
             os.environ.clear()
             os.environ.update(before)

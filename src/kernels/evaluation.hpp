@@ -11,7 +11,7 @@ template <typename Id>
 int64_t count_confusion(const Id* prediction, const Id* target, int64_t pixels, int64_t classes, int64_t ignore,
                         int64_t* counts) {
     for (int64_t i = 0; i < pixels; ++i) {
-        if (target[i] == static_cast<Id>(ignore)) continue;
+        if (static_cast<int64_t>(target[i]) == ignore) continue;
         // Negative ids are larger than any class as unsigned numbers.
         const auto row = static_cast<uint64_t>(target[i]), column = static_cast<uint64_t>(prediction[i]);
         if (row >= static_cast<uint64_t>(classes) || column >= static_cast<uint64_t>(classes)) return i;

@@ -128,25 +128,7 @@ struct Keys {
     }
 };
 
-// Features that stand in a table.
-template <int D>
-struct Table {
-    const float* features;
-    int64_t points;
-
-    std::array<float, D> operator[](int64_t point) const {
-        std::array<float, D> feature;
-        std::copy_n(features + point * D, D, feature.begin());
-        return feature;
-    }
-
-    std::array<float, D> largest() const {
-        std::array<float, D> largest{};
-        for (int64_t p = 0; p < points; ++p)
-            for (int i = 0; i < D; ++i) largest[i] = std::max(largest[i], std::fabs(features[p * D + i]));
-        return largest;
-    }
-};
+}  // namespace
 
 // Features of an image's pixels: their place, and in five dimensions their colour.
 template <int D>
@@ -172,32 +154,21 @@ struct Pixels {
     }
 };
 
-}  // namespace
-
 float slice_factor(int dimensions) {
     return 1.0f / (1.0f + std::pow(2.0f, -static_cast<float>(dimensions)));
 }
 
-Lattice::Lattice(const float* features, int64_t points, int dimensions)
-    : points(points), dimensions(dimensions) {
-    if (dimensions == 2)
-        build<2>(Table<2>{features, points});
-    else if (dimensions == 5)
-        build<5>(Table<5>{features, points});
-    else
-        throw std::invalid_argument("features must have 2 or 5 columns");
+Lattice::Lattice(int64_t rows, int64_t columns, float sxy) : points(rows * columns), dimensions(2) {
+    build<2>(Pixels<2>{nullptr, rows, columns, sxy, 1.0f});
 }
 
 Lattice::Lattice(const uint8_t* image, int64_t rows, int64_t columns, float sxy, float srgb)
-    : points(rows * columns), dimensions(srgb > 0 ? 5 : 2) {
-    if (srgb > 0)
-        build<5>(Pixels<5>{image, rows, columns, sxy, srgb});
-    else
-        build<2>(Pixels<2>{image, rows, columns, sxy, 1.0f});
+    : points(rows * columns), dimensions(5) {
+    build<5>(Pixels<5>{image, rows, columns, sxy, srgb});
 }
 
-template <int D, typename Features>
-void Lattice::build(const Features& features) {
+template <int D>
+void Lattice::build(const Pixels<D>& features) {
     const Elevation<D> elevate;
     const float bound = elevate.bound(features.largest());
     if (!(bound < 1e6f)) throw std::invalid_argument(too_fine);

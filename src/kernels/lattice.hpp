@@ -9,13 +9,16 @@
 
 namespace sbnet {
 
+template <int D>
+struct Pixels;
+
 // Vertex numbers start at 1; number 0 is a vertex that is not there, whose value is always 0.
 struct Lattice {
-    // features: N x dimensions, row by row, already divided by the kernel's deviations.
-    // Throws std::invalid_argument for dimensions other than 2 and 5 and for features too large for the keys.
-    Lattice(const float* features, int64_t points, int dimensions);
+    // Of the pixels' places alone: x / sxy, y / sxy.
+    // Both throw std::invalid_argument for deviations too small for the keys.
+    Lattice(int64_t rows, int64_t columns, float sxy);
 
-    // The points of an image (rows x columns x 3 bytes): x / sxy, y / sxy, and where srgb is not 0, colours / srgb.
+    // Of places and colours of an image, rows x columns x 3: colours / srgb besides.
     Lattice(const uint8_t* image, int64_t rows, int64_t columns, float sxy, float srgb);
 
     int64_t points;
@@ -26,8 +29,8 @@ struct Lattice {
     std::vector<int32_t> neighbours;     // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
 
 private:
-    template <int D, typename Features>
-    void build(const Features& features);
+    template <int D>
+    void build(const Pixels<D>& features);
     void normalize();
 };
 

@@ -1,10 +1,12 @@
-// sbnet._kernels: what Python sees of the C++. Shapes and values are checked in sbnet/ops/dense_crf.py.
+// sbnet._kernels: what Python sees of the C++. Values are checked by its callers in sbnet/ops and sbnet/metrics, which
+// also word the messages; what is checked here keeps memory safe.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <cstdlib>
 #include <initializer_list>
 #include <memory>
 #include <new>
@@ -17,6 +19,7 @@
 #include "lattice.hpp"
 #include "mean_field.hpp"
 #include "random_walk.hpp"
+#include "shares.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -25,7 +28,6 @@ namespace {
 
 using sbnet::Lattice;
 using Image = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-using Features = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using ConstMaps = nb::ndarray<const T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <typename T>
@@ -84,10 +86,12 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
     const size_t points = probabilities.shape(2);
     if (weights.size() != lattices.size()) throw std::invalid_argument("one weight a lattice is needed");
     for (const Lattice* lattice : lattices)
-        if (lattice->points != static_cast<int64_t>(points))
+        if (!lattice || lattice->points != static_cast<int64_t>(points))
             throw std::invalid_argument("lattices and probabilities differ in their number of points");
-    for (int channel : used)
-        if (channel < 0 || static_cast<size_t>(channel) >= channels) throw std::invalid_argument("no such channel");
+    for (size_t i = 0; i < used.size(); ++i)
+        if (used[i] < 0 || static_cast<size_t>(used[i]) >= channels || (i && used[i] <= used[i - 1]))
+            throw std::invalid_argument("used channels must exist and ascend");
+    if (iterations < 0) throw std::invalid_argument("iterations below 0");
     std::unique_ptr<float[]> result(labels == channels ? new float[sets * channels * points]
                                                        : new float[sets * channels * points]());
     {
@@ -121,6 +125,14 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
     return owned(std::move(result), {sets, channels, points});
 }
 
+std::vector<float> largest_shares(ConstMaps<float> probabilities) {
+    std::vector<float> largest(probabilities.shape(1));
+    nb::gil_scoped_release release;
+    sbnet::largest_shares(probabilities.data(), probabilities.shape(0), probabilities.shape(1), probabilities.shape(2),
+                          largest.data());
+    return largest;
+}
+
 template <typename T>
 Maps<T> random_walk(ConstMaps<T> scores, ConstMaps<T> weights, const std::vector<int>& offset_y,
                     const std::vector<int>& offset_x, int margin, int steps, size_t implementation) {
@@ -128,27 +140,33 @@ Maps<T> random_walk(ConstMaps<T> scores, ConstMaps<T> weights, const std::vector
     if (offset_y.size() != weights.shape(0) || offset_x.size() != weights.shape(0) ||
         weights.shape(1) + margin != rows || weights.shape(2) + 2 * margin != columns)
         throw std::invalid_argument("weights do not fit offsets and scores");
+    for (size_t p = 0; p < offset_y.size(); ++p)
+        if (offset_y[p] < 0 || offset_y[p] > margin || std::abs(offset_x[p]) > margin)
+            throw std::invalid_argument("an offset beyond the margin");
     std::unique_ptr<T[]> result(new T[labels * rows * columns]);
     {
         nb::gil_scoped_release release;
-        sbnet::RandomWalk<T> job{static_cast<int>(labels),
-                                 static_cast<int>(rows),
-                                 static_cast<int>(columns),
-                                 steps,
-                                 static_cast<int>(offset_y.size()),
-                                 offset_y.data(),
-                                 offset_x.data(),
-                                 margin,
-                                 weights.data(),
-                                 scores.data(),
-                                 result.get(),
-                                 nullptr,
-                                 nullptr,
-                                 nullptr};
-        Scratch<T> now(labels * job.map_size()), after(labels * job.map_size()), spread(job.spread_size());
-        job.now = now.get();
-        job.after = after.get();
-        job.spread = spread.get();
+        constexpr size_t width = sbnet::widest_vector;
+        const size_t padded_columns = (columns + width - 1) / width * width;
+        const size_t map_size = (rows + 2 * margin) * (padded_columns + 2 * margin);
+        const Scratch<T> now(labels * map_size), after(labels * map_size);
+        const Scratch<T> spread(rows * padded_columns * 2 * offset_y.size());
+        const sbnet::RandomWalk<T> job{static_cast<int>(labels),
+                                       static_cast<int>(rows),
+                                       static_cast<int>(columns),
+                                       steps,
+                                       static_cast<int>(offset_y.size()),
+                                       offset_y.data(),
+                                       offset_x.data(),
+                                       margin,
+                                       weights.data(),
+                                       scores.data(),
+                                       result.get(),
+                                       now.get(),
+                                       after.get(),
+                                       spread.get(),
+                                       static_cast<int>(padded_columns),
+                                       map_size};
         implementations().at(implementation).walk(job);
     }
     return owned(std::move(result), {labels, rows, columns});
@@ -185,15 +203,14 @@ int64_t sweep(nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cp
 
 NB_MODULE(_kernels, m) {
     m.doc() = "Compiled kernels of sbnet.ops.";
-    nb::class_<Lattice>(m, "Lattice", "Permutohedral lattice around points: features (N, 2 or 5) float32, or the pixels of an image (H, W, 3) uint8.")
+    nb::class_<Lattice>(m, "Lattice", "Permutohedral lattice around the pixels of a grid, or of an image (H, W, 3) uint8 with its colours.")
         .def(
             "__init__",
-            [](Lattice* self, Features features) {
+            [](Lattice* self, int64_t rows, int64_t columns, float sxy) {
                 nb::gil_scoped_release release;
-                new (self) Lattice(features.data(), static_cast<int64_t>(features.shape(0)),
-                                   static_cast<int>(features.shape(1)));
+                new (self) Lattice(rows, columns, sxy);
             },
-            "features"_a)
+            "rows"_a, "columns"_a, "sxy"_a)
         .def(
             "__init__",
             [](Lattice* self, Image image, float sxy, float srgb) {
@@ -202,22 +219,25 @@ NB_MODULE(_kernels, m) {
                 new (self) Lattice(image.data(), static_cast<int64_t>(image.shape(0)),
                                    static_cast<int64_t>(image.shape(1)), sxy, srgb);
             },
-            "image"_a, "sxy"_a, "srgb"_a = 0)
+            "image"_a.noconvert(), "sxy"_a, "srgb"_a)
         .def_ro("points", &Lattice::points)
         .def_ro("vertices", &Lattice::vertices);
-    m.def("mean_field", &mean_field, "probabilities"_a, "lattices"_a, "weights"_a, "iterations"_a, "used"_a,
+    m.def("largest_shares", &largest_shares, "probabilities"_a.noconvert(),
+          "Each label's largest share of a pixel's probabilities (A, K, N), clipped to [1e-5, 1], over sets and pixels.");
+    m.def("mean_field", &mean_field, "probabilities"_a.noconvert(), "lattices"_a, "weights"_a, "iterations"_a, "used"_a,
           "implementation"_a = 0,
           "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape; labels other than the "
           "used ones take no part and are 0.");
     constexpr char walk[] = "Scores (K, h, w) after a random walk along weights (P, h - margin, w - 2 margin).";
-    m.def("random_walk", &random_walk<float>, "scores"_a, "weights"_a, "offset_y"_a, "offset_x"_a, "margin"_a,
+    m.def("random_walk", &random_walk<float>, "scores"_a.noconvert(), "weights"_a.noconvert(), "offset_y"_a, "offset_x"_a, "margin"_a,
           "steps"_a, "implementation"_a = 0, walk);
-    m.def("random_walk", &random_walk<double>, "scores"_a, "weights"_a, "offset_y"_a, "offset_x"_a, "margin"_a,
+    m.def("random_walk", &random_walk<double>, "scores"_a.noconvert(), "weights"_a.noconvert(), "offset_y"_a, "offset_x"_a, "margin"_a,
           "steps"_a, "implementation"_a = 0, walk);
     constexpr char counting[] = "Adds pixels to counts (classes * classes); the first pixel beyond the classes, or -1.";
-    m.def("confusion", &confusion<uint8_t>, "prediction"_a, "target"_a, "classes"_a, "ignore"_a, "counts"_a, counting);
-    m.def("confusion", &confusion<int64_t>, "prediction"_a, "target"_a, "classes"_a, "ignore"_a, "counts"_a, counting);
-    m.def("sweep", &sweep, "scores"_a, "ids"_a, "target"_a, "thresholds"_a, "classes"_a, "ignore"_a, "counts"_a,
+    m.def("confusion", &confusion<uint8_t>, "prediction"_a.noconvert(), "target"_a.noconvert(), "classes"_a, "ignore"_a, "counts"_a.noconvert(), counting);
+    m.def("confusion", &confusion<int64_t>, "prediction"_a.noconvert(), "target"_a.noconvert(), "classes"_a, "ignore"_a, "counts"_a.noconvert(), counting);
+    m.def("sweep", &sweep, "scores"_a.noconvert(), "ids"_a.noconvert(), "target"_a.noconvert(), "thresholds"_a.noconvert(), "classes"_a, "ignore"_a,
+          "counts"_a.noconvert(),
           "Adds a photo to counts (classes * classes * (thresholds + 1)); the first pixel beyond the classes or with a NaN "
           "score, or -1.");
     m.def(

@@ -26,7 +26,7 @@ class Walker {
 
 public:
     explicit Walker(const RandomWalk<T>& job)
-        : job_(job), now_(job.now), after_(job.after), terms_(2 * job.offsets), row_(job.row_size()) {}
+        : job_(job), now_(job.now), after_(job.after), terms_(2 * job.offsets), row_(job.padded_columns + 2 * job.margin) {}
 
     void run() {
         fill_spread();
@@ -50,12 +50,12 @@ private:
 
     // Of `spread`: terms 2 p and 2 p + 1 of pixel (y, x) are its neighbours at offset p and opposite.
     T& share(int y, int x, int t) const {
-        const size_t block = (static_cast<size_t>(y) * job_.padded_columns() + x) / lanes;
+        const size_t block = (static_cast<size_t>(y) * job_.padded_columns + x) / lanes;
         return job_.spread[(block * terms_ + t) * lanes + x % lanes];
     }
 
     void fill_spread() const {
-        memset(job_.spread, 0, job_.spread_size() * sizeof(T));
+        memset(job_.spread, 0, static_cast<size_t>(job_.rows) * job_.padded_columns * terms_ * sizeof(T));
         const int border = job_.margin;
         const T* weight = job_.weights;
         for (int p = 0; p < job_.offsets; ++p) {
@@ -75,12 +75,12 @@ private:
     }
 
     void read() const {
-        const size_t bytes = job_.labels * job_.map_size() * sizeof(T);
+        const size_t bytes = job_.labels * job_.map_size * sizeof(T);
         memset(job_.now, 0, bytes);
         memset(job_.after, 0, bytes);
         for (int k = 0; k < job_.labels; ++k)
             for (int y = 0; y < job_.rows; ++y)
-                memcpy(job_.now + k * job_.map_size() + at(y, 0),
+                memcpy(job_.now + k * job_.map_size + at(y, 0),
                        job_.scores + (static_cast<size_t>(k) * job_.rows + y) * job_.columns,
                        job_.columns * sizeof(T));
     }
@@ -89,7 +89,7 @@ private:
         for (int k = 0; k < job_.labels; ++k)
             for (int y = 0; y < job_.rows; ++y)
                 memcpy(job_.result + (static_cast<size_t>(k) * job_.rows + y) * job_.columns,
-                       now_ + k * job_.map_size() + at(y, 0), job_.columns * sizeof(T));
+                       now_ + k * job_.map_size + at(y, 0), job_.columns * sizeof(T));
     }
 
     // One step of maps k to k + MAPS: x + sum of share (neighbour - x), which is as good as sum of share neighbour, and
@@ -97,10 +97,10 @@ private:
     template <int MAPS>
     void walk(int k) const {
         constexpr int sums = MAPS == 1 ? 6 : MAPS == 2 ? 4 : 2;
-        const size_t map = job_.map_size();
+        const size_t map = job_.map_size;
         const T* share = job_.spread;
         for (int y = 0; y < job_.rows; ++y)
-            for (int x = 0; x < job_.padded_columns(); x += lanes, share += terms_ * lanes) {
+            for (int x = 0; x < job_.padded_columns; x += lanes, share += terms_ * lanes) {
                 const T* from = now_ + k * map + at(y, x);
                 Vector centre[MAPS], sum[MAPS][sums] = {};
                 for (int m = 0; m < MAPS; ++m) centre[m] = load(from + m * map);
@@ -122,7 +122,7 @@ private:
         const ptrdiff_t away = static_cast<ptrdiff_t>(job_.offset_y[p]) * row_ + job_.offset_x[p];
         const Vector there = vector(share + 2 * p * lanes), back = vector(share + (2 * p + 1) * lanes);
         for (int m = 0; m < MAPS; ++m) {
-            const T* at = from + m * job_.map_size();
+            const T* at = from + m * job_.map_size;
             sum[m][i] += there * (load(at + away) - centre[m]);
             sum[m][i + 1] += back * (load(at - away) - centre[m]);
         }

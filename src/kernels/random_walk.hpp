@@ -18,17 +18,12 @@ struct RandomWalk {
     T* result;           // the same shape
     T* now;              // K padded maps, scratch, as the next; aligned to a vector
     T* after;
-    T* spread;           // spread_size: the share of each neighbour in a pixel's next value
-
-    static constexpr int widest_vector = 64 / sizeof(T);
-
-    int padded_columns() const { return (columns + widest_vector - 1) / widest_vector * widest_vector; }
-    int row_size() const { return padded_columns() + 2 * margin; }
-    size_t map_size() const { return static_cast<size_t>(rows + 2 * margin) * row_size() + widest_vector; }
-    size_t spread_size() const {
-        return static_cast<size_t>(rows) * padded_columns() * 2 * offsets;
-    }
+    T* spread;           // rows x padded_columns x 2 P: the share of each neighbour in a pixel's next value
+    int padded_columns;  // a multiple of `widest_vector`
+    size_t map_size;     // of a padded map: (rows + 2 margin) x (padded_columns + 2 margin)
 };
+
+constexpr int widest_vector = 16;  // numbers of either type
 
 // The same source, random_walk.cpp, compiled for several instruction sets.
 void random_walk_baseline(const RandomWalk<float>& job);

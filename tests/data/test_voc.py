@@ -103,7 +103,10 @@ def test_class_list_mistakes(tmp_path: Path, text: str, message: str) -> None:
             "a\nbb\n",
             r"train\.txt, line 2: there is no photo 'bb' in .*JPEGImages \(did you mean 'b'\?\): add it",
         ),
-        ("a\nb.jpg\n", r"line 2: there is no photo 'b\.jpg' in .*JPEGImages: write 'b' without suffix"),
+        (
+            "a\nb.jpg\n",
+            r"line 2: there is no photo 'b\.jpg' in .*JPEGImages: write 'b', without folder and suffix",
+        ),
         ("\n", r"train\.txt: the list is empty"),
         ("../a\n", r"there is no photo '\.\./a'"),
     ],

@@ -32,6 +32,15 @@ def test_confusion_is_a_double_loop(prediction, target):
         assert value == pytest.approx(both / union) if union else np.isnan(value)
 
 
+@pytest.mark.parametrize("ignore", [-1, 255, 256])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.int32])
+def test_ignore_is_a_number_and_does_not_wrap(ignore, dtype):
+    target, prediction = np.array([[0, 1], [1, 0]], dtype), np.zeros((2, 2), dtype)
+    np.testing.assert_array_equal(
+        metrics.confusion(prediction, target, classes=2, ignore=ignore), [[2, 0], [2, 0]]
+    )
+
+
 def test_absent_classes():
     matrix = np.array([[6, 2, 0], [0, 4, 0], [0, 0, 0]])
     np.testing.assert_allclose(metrics.iou(matrix), [6 / 8, 4 / 6, np.nan])
@@ -57,6 +66,8 @@ def test_summary_is_json():
     ("prediction", "target", "message"),
     [
         (np.zeros((2, 2), int), np.zeros((2, 3), int), "differ in size"),
+        (np.zeros((2, 2)), np.zeros((2, 2), int), "prediction: float64 holds no class ids"),
+        (np.zeros((2, 2), int), np.zeros((2, 2)), "ground truth: float64 holds no class ids"),
         (np.full((2, 2), 9), np.zeros((2, 2), int), "prediction has class 9"),
         (np.zeros((2, 2), int), np.full((2, 2), 5), "ground truth has class 5"),
     ],

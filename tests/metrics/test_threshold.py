@@ -46,8 +46,16 @@ def test_own_thresholds_and_mistakes():
     scores, target = np.full((1, 2, 2), 0.3), np.ones((2, 2), np.uint8)
     sweep.add(scores, np.array([1]), target)
     assert sweep.best() == (pytest.approx(0.1), 1.0)
-    with pytest.raises(ValueError, match="ascending"):
-        metrics.ThresholdSweep(2, np.array([0.5, 0.1]))
+    for wrong in ([0.5, 0.1], [], [0.1, np.nan], [0.1, np.inf]):
+        with pytest.raises(ValueError, match="ascending"):
+            metrics.ThresholdSweep(2, np.array(wrong))
+    with pytest.raises(ValueError, match="ignore: -1 does not fit"):
+        metrics.ThresholdSweep(2, ignore=-1)
+    for ids in ([2], [1, 1], [-1]):
+        with pytest.raises(ValueError, match=r"class_ids: .* are not 1 classes"):
+            sweep.add(scores, np.array(ids), target)
+    with pytest.raises(SBNetError, match="float64 holds no class ids"):
+        sweep.add(scores, np.array([1]), np.ones((2, 2)))
     with pytest.raises(ValueError, match="differ in size"):
         sweep.add(scores, np.array([1]), target[:1])
     with pytest.raises(SBNetError, match="class 7"):

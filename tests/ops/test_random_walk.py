@@ -109,6 +109,18 @@ def test_constants_stay_to_the_last_bit():
     assert torch.equal(random_walk(scores, affinity, steps=256), scores)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_arrays_of_any_layout(dtype):
+    scores, affinity = (
+        torch.rand(2, 12, 15, dtype=dtype),
+        pair_affinity(torch.randn(1, 4, 12, 15, dtype=dtype))[0],
+    )
+    expected = random_walk(scores, affinity)
+    walked = random_walk(scores.permute(1, 2, 0).contiguous().permute(2, 0, 1), affinity.T.contiguous().T)
+    assert walked.dtype == dtype
+    assert torch.equal(walked, expected)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_comes_back_as_it_came(dtype):
     affinity, scores = pair_affinity(torch.randn(1, 4, 12, 15))[0], torch.rand(2, 12, 15).to(dtype)
@@ -132,8 +144,18 @@ def test_what_cannot_be_walked_is_refused():
     scores, affinity = torch.rand(1, 12, 12), torch.rand(34, 32)
     with pytest.raises(ValueError, match="does not fit"):
         random_walk(scores, torch.rand(34, 7))
-    with pytest.raises(ValueError, match="steps: -1 is less than 0"):
-        random_walk(scores, affinity, steps=-1)
+    with pytest.raises(ValueError, match="does not fit"):
+        random_walk(scores, affinity[:33])
+    with pytest.raises(ValueError, match="does not fit"):
+        random_walk(scores[:, :0], affinity)
+    for steps in (-1, 2.5):
+        with pytest.raises(ValueError, match=f"steps: {steps} is not a whole number"):
+            random_walk(scores, affinity, steps=steps)
+    for value in (torch.nan, -0.1, 1.5):
+        wrong = affinity.clone()
+        wrong[3, 4] = value
+        with pytest.raises(ValueError, match=r"affinity: not all are in \[0, 1\]"):
+            random_walk(scores, wrong)
     scores[0, 3, 4] = torch.nan
     with pytest.raises(ValueError, match="scores: not all are finite"):
         random_walk(scores, affinity)

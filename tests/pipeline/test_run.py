@@ -450,6 +450,11 @@ def test_untrainable_photos_are_refused_before_anything_runs(
     assert "'house'" in refusal(small_recipe(shared_data, f"data.labels={labels}"), out)
     assert stages.ran == []
     assert not out.exists()
+    refusal(small_recipe(shared_data, f"data.labels={labels}"), tmp_path / "x" / "y")
+    assert not (tmp_path / "x").exists()
+    (tmp_path / "mine").mkdir()
+    refusal(small_recipe(shared_data, f"data.labels={labels}"), tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir()
 
 
 def test_a_bad_true_mask_ends_no_run_before_its_time(

@@ -89,7 +89,7 @@ def class_ids(words: Iterable[str], names: tuple[str, ...], *, where: str) -> tu
     ids = set()
     for word in words:
         if word not in names:
-            remedy = "mend it or add the class to classes.txt"
+            remedy = "mend it or add the class to the list"
             if names == VOC_CLASSES:
                 remedy = "mend it; classes other than PASCAL VOC's go, one a line, into classes.txt beside JPEGImages"
             raise SBNetError(

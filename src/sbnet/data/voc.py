@@ -56,7 +56,11 @@ def read_voc(
         where = f"{list_file}, line {line}"
         if name not in photo_files:
             bare = Path(name).stem
-            remedy = f"write '{bare}' without suffix" if bare in photo_files else "add it or remove the line"
+            remedy = (
+                f"write '{bare}', without folder and suffix"
+                if bare in photo_files
+                else "add it or remove the line"
+            )
             near = "" if bare in photo_files else did_you_mean(name, photo_files)
             raise SBNetError(f"{where}: there is no photo '{name}' in {root / 'JPEGImages'}{near}: {remedy}")
         mask = mask_files.get(name)

@@ -1,6 +1,6 @@
 """Work photo by photo on several threads, in bounded memory, losing nothing when one photo fails.
 
-Threads serve, not processes: the CRF kernel, the PNG and zip coders and the network release Python's lock.
+Threads serve, not processes: the compiled kernels, the PNG and zip coders and the network release Python's lock.
 """
 
 from __future__ import annotations

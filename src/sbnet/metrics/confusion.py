@@ -32,6 +32,9 @@ def confusion(
             f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size; "
             "predictions are compared at the photo's size"
         )
+    for name, given in (("prediction", prediction), ("ground truth", target)):
+        if not np.issubdtype(_numpy(given).dtype, np.integer):
+            raise SBNetError(f"{name}: {_numpy(given).dtype} holds no class ids; give whole numbers")
     found, wanted = (np.ascontiguousarray(_numpy(ids)).reshape(-1) for ids in (prediction, target))
     if not found.dtype == wanted.dtype == np.uint8:
         found, wanted = found.astype(np.int64), wanted.astype(np.int64)

@@ -20,8 +20,15 @@ class ThresholdSweep:
     def __init__(self, classes: int, thresholds: np.ndarray | None = None, *, ignore: int = 255) -> None:
         """thresholds: ascending, 0.00 to 0.59 in steps of 0.01 unless given."""
         self.thresholds = np.arange(60) / 100 if thresholds is None else np.asarray(thresholds, np.float64)
-        if np.any(np.diff(self.thresholds) <= 0):
-            raise ValueError("thresholds: not ascending")
+        ascending = (
+            self.thresholds.size
+            and np.isfinite(self.thresholds).all()
+            and (np.diff(self.thresholds) > 0).all()
+        )
+        if not ascending:
+            raise ValueError("thresholds: not one or more finite numbers, ascending")
+        if not 0 <= ignore <= 255:
+            raise ValueError(f"ignore: {ignore} does not fit into 8 bits, as the ids of masks do")
         self.classes = classes
         self.ignore = ignore
         self._counts = np.zeros((classes, classes, len(self.thresholds) + 1), np.int64)
@@ -31,9 +38,15 @@ class ThresholdSweep:
 
         Raises SBNetError for a target beyond the classes, ValueError for NaN; the counts are then of no use.
         """
-        if scores.shape[1:] != target.shape:
+        if scores.ndim != 3 or scores.shape[1:] != target.shape:
             raise ValueError(f"scores {scores.shape} and target {target.shape} differ in size")
-        if target.dtype != np.uint8 and target.size and not 0 <= target.min() <= target.max() <= 255:
+        if len(class_ids) != len(scores) or not all(0 <= number < self.classes for number in class_ids):
+            raise ValueError(
+                f"class_ids: {list(class_ids)} are not {len(scores)} classes of 0..{self.classes - 1}"
+            )
+        if not np.issubdtype(target.dtype, np.integer):
+            raise SBNetError(f"ground truth: {target.dtype} holds no class ids; give whole numbers")
+        if target.size and not 0 <= target.min() <= target.max() <= 255:
             raise SBNetError(
                 f"ground truth has ids from {target.min()} to {target.max()}; they must fit into 8 bits"
             )

@@ -6,6 +6,7 @@ A sets of probabilities, K labels, H x W pixels.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 from typing import Any, TypeVar
@@ -55,11 +56,14 @@ class DenseCRF:
         probabilities: (K, H, W), or (A, K, H, W) for A independent sets on the one lattice; numpy array or
         tensor of floats in [0, 1] (clipped to [1e-5, 1]), which need not sum to 1. Without iterations the
         result is the clipped probabilities over their sum.
-        negligible: a label whose share of a pixel's probabilities is below it everywhere takes no part, and its
-        marginals are 0: time goes with the labels that matter. 0 keeps all, as the formula has it.
+        negligible: a label whose share of a pixel's clipped probabilities is below it everywhere, in all sets, takes no
+        part, and its marginals are 0: time goes with the labels that matter. 0 keeps all, as the formula has it, and
+        the sets independent to the last bit.
         Raises ValueError for another shape or dtype, NaN, infinity and a negative number of iterations.
         """
         values = _probabilities(probabilities, self.size)
+        if not 0 <= negligible < 1:
+            raise ValueError(f"negligible: {negligible!r} is not a share, at least 0 and below 1")
         if not isinstance(iterations, int | np.integer) or iterations < 0:
             raise ValueError(f"iterations: {iterations!r} is not a whole number of at least 0")
         sets = values.reshape(-1, values.shape[-3], values.shape[-2] * values.shape[-1])
@@ -73,19 +77,19 @@ class DenseCRF:
 
 def _gaussian_lattice(height: int, width: int, sxy: float) -> Any:
     """Lattice of the pixel positions alone: the same for all photos of a size."""
-    return kernels().Lattice(np.empty((height, width, 3), np.uint8), sxy)
+    return kernels().Lattice(height, width, sxy)
 
 
 _cached_gaussian = functools.lru_cache(maxsize=8)(_gaussian_lattice)
 
 
 def _used(sets: np.ndarray, negligible: float) -> list[int]:
-    """The labels of (A, K, N) that reach the share anywhere, of the smallest of the sums: rather one too many."""
-    labels = list(range(sets.shape[1]))
-    if negligible <= 0:
-        return labels
-    share = sets.max((0, 2)) / max(float(sets.sum(1).min()), 1e-30)
-    return [label for label in labels if share[label] >= negligible] or labels
+    """The labels of (A, K, N) whose share is not negligible."""
+    if negligible == 0:
+        return list(range(sets.shape[1]))
+    shares = kernels().largest_shares(sets)
+    threshold = min(negligible, max(shares))  # of hundreds of labels that are all alike, all stay
+    return [label for label, share in enumerate(shares) if share >= threshold]
 
 
 def _photo(image: np.ndarray | torch.Tensor) -> np.ndarray:
@@ -100,7 +104,8 @@ def _photo(image: np.ndarray | torch.Tensor) -> np.ndarray:
 def _check_settings(kernel: str, values: tuple[float, ...], names: tuple[str, ...]) -> None:
     if len(values) != len(names):
         raise ValueError(f"{kernel}: {values!r} is not ({', '.join(names)})")
-    for name, value in zip(names, values, strict=True):
+    # In single precision, as the kernel has them: there the smallest numbers are 0.
+    for name, value in zip(names, (ctypes.c_float(value).value for value in values), strict=True):
         if not math.isfinite(value) or value < 0 or (value == 0 and name != "weight"):
             wanted = "at least 0" if name == "weight" else "above 0"
             raise ValueError(f"{kernel}: {name} is {value!r}; it must be a finite number {wanted}")

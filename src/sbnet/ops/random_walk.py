@@ -23,25 +23,29 @@ def random_walk(
     a step adds the P shifted maps and their P mirrors, O(P n) instead of the dense O((h w)^2).
     On the CPU float32 and float64 run compiled, each in its own precision; other dtypes and devices run in PyTorch, in
     float64 inside. No gradient passes through.
-    Raises ValueError for an affinity of another grid, scores that are not finite, and a negative number of steps.
+    Raises ValueError for an affinity of another grid or outside [0, 1], scores that are not finite, and steps that are
+    no whole number of at least 0.
     """
     h, w = scores.shape[1:]
     radius = grid_radius(h, w, radius)
     rows, columns = h - (radius - 1), w - 2 * (radius - 1)
-    if affinity.shape[-1] != rows * columns:
+    offsets = pair_offsets(radius)
+    if min(h, w) == 0 or affinity.shape != (len(offsets), rows * columns):
         have, grid = tuple(affinity.shape), tuple(scores.shape)
         raise ValueError(f"affinity {have} does not fit scores {grid} at radius {radius}")
-    if steps < 0:
-        raise ValueError(f"steps: {steps} is less than 0")
+    if not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"steps: {steps!r} is not a whole number of at least 0")
     if not scores.isfinite().all():
         raise ValueError("scores: not all are finite")
+    if not ((affinity >= 0) & (affinity <= 1)).all():
+        raise ValueError("affinity: not all are in [0, 1]")
     compiled = scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64)
     scores, affinity = scores.detach(), affinity.detach()
     if not compiled:
         return random_walk_stencil(scores, affinity, radius=radius, sharpness=sharpness, steps=steps)
-    weights = (affinity.to(scores) ** sharpness).reshape(-1, rows, columns).numpy()
-    offsets = [list(axis) for axis in zip(*pair_offsets(radius), strict=True)] or [[], []]
-    walked = kernels().random_walk(scores.contiguous().numpy(), weights, *offsets, radius - 1, steps)
+    weights = (affinity.to(scores) ** sharpness).reshape(-1, rows, columns).contiguous().numpy()
+    down, right = ([offset[axis] for offset in offsets] for axis in (0, 1))
+    walked = kernels().random_walk(scores.contiguous().numpy(), weights, down, right, radius - 1, steps)
     return torch.from_numpy(walked)
 
 
@@ -51,7 +55,9 @@ def random_walk_stencil(
     """The same in PyTorch on any device; `radius` as `grid_radius` gives it."""
     h, w = scores.shape[1:]
     rows, columns = h - (radius - 1), w - 2 * (radius - 1)
-    weights = [row.reshape(1, rows, columns) for row in affinity.double() ** sharpness]
+    weights = [
+        row.reshape(1, rows, columns) for row in affinity.to(scores.device, torch.float64) ** sharpness
+    ]
     scale = scores.new_ones(1, h, w, dtype=torch.float64)
     for (start, end), weight in zip(pair_views(scale, radius), weights, strict=True):
         start += weight

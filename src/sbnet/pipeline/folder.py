@@ -29,6 +29,7 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
         raise SBNetError(
             f"{folder} holds files but no run (no recipe.yaml); choose an empty or new folder as --out"
         )
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+")
@@ -53,10 +54,17 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
         try:
             yield
         finally:
-            if not (folder / "recipe.yaml").exists():  # refused before anything was done
-                (folder / ".lock").unlink(missing_ok=True)
-                with suppress(OSError):  # scenes that were made stay
-                    folder.rmdir()
+            if made and not (folder / "recipe.yaml").exists():  # refused before anything was done
+                _remove_made(folder, made)
+
+
+def _remove_made(folder: Path, made: list[Path]) -> None:
+    """Take away the folders that were made for nothing, innermost first; scenes that were made stay."""
+    with suppress(OSError):
+        if {entry.name for entry in folder.iterdir()} == {".lock"}:
+            (folder / ".lock").unlink()
+        for path in made:
+            path.rmdir()
 
 
 def _visible(folder: Path) -> bool:
