@@ -38,6 +38,9 @@ _REFUSED = {
 }
 
 
+LABEL_FOLDERS = {"confident": "labels", "crf": "masks"}  # what the dense CRF gives -> its folder in the step
+
+
 class Scores(NamedTuple):
     """`scores` (K, H, W) float32 in [0, 1], `classes` (K,) int64 whole-dataset ids of its channels."""
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from sbnet.data import IGNORE
 from sbnet.data.collection import Collection
-from sbnet.data.files import write_bytes
+from sbnet.data.files import LABEL_FOLDERS, write_bytes
 from sbnet.data.palette import PALETTE
 from sbnet.report import charts, rows, tables
 from sbnet.report.charts import Curve
@@ -74,7 +74,7 @@ def _galleries(
 ) -> list[rows.Gallery]:
     settings = next((step.settings for step in folder.steps if step.name == "train_cam"), {})
     elsewhere = settings.get("boundaries")
-    labels = "masks" if settings.get("boundary_labels") == "crf" else "labels"
+    labels = LABEL_FOLDERS.get(str(settings.get("boundary_labels")), "labels")
     columns = rows.train_columns(
         boundary_labels=str(Path(elsewhere).resolve()) if elsewhere else f"bootstrap_refine/{labels}",
         boundary_maker="window" if settings.get("boundary_maker") == "window" else "change",

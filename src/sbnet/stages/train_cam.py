@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
+from sbnet.data.files import LABEL_FOLDERS
 from sbnet.data.transforms import TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
@@ -27,7 +28,6 @@ METHODS = {
     "sbnet": frozenset({"class", "min_pool", "equivariance", "cross", "boundary", "smoothness"}),
 }
 BOUNDARY_MAKERS = ("change", "window")
-BOUNDARY_LABELS = {"confident": "labels", "crf": "masks"}  # value -> folder of the refine stage
 
 READS = ("boundaries",)  # where the method is sbnet and `boundaries` names no folder
 WRITES = ("model.safetensors", "log.csv")
@@ -72,7 +72,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_choice("method", self.method, METHODS)
         check_choice("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS)
-        check_choice("boundary_labels", self.boundary_labels, BOUNDARY_LABELS)
+        check_choice("boundary_labels", self.boundary_labels, LABEL_FOLDERS)
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 def _boundary_labels(settings: Settings, workspace: Workspace) -> Path:
     if settings.boundaries:
         return Path(settings.boundaries)
-    return workspace.inputs["boundaries"] / BOUNDARY_LABELS[settings.boundary_labels]
+    return workspace.inputs["boundaries"] / LABEL_FOLDERS[settings.boundary_labels]
 
 
 class Objective:
