@@ -15,14 +15,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 import sbnet
 from sbnet.data.collection import Collection, Photo
-from sbnet.data.files import read_label, read_scores
+from sbnet.data.files import LABEL_FOLDERS, read_label, read_scores
 from sbnet.data.image import read_mask, read_photo
 from sbnet.data.voc import read_voc
 from sbnet.recipes.recipe import Recipe, load_recipe
 from sbnet.report import pictures
 from sbnet.report.pictures import Picture
 from sbnet.report.rows import shown_photos
-from sbnet.stages.train_cam import BOUNDARY_LABELS
 
 CELL, GAP, CAPTION = 240, 8, 34  # pixels: a picture's longer side, between pictures, height of the caption
 
@@ -57,7 +56,7 @@ def chain(run: Path, recipe: Recipe, photo: Photo, *, classes: int) -> dict[str,
     pixels = read_photo(photo.path)
     png = f"{photo.name}.png"
     scores, class_ids = read_scores(run / "infer_cam" / "scores" / f"{photo.name}.npz")
-    made = run / "bootstrap_refine" / BOUNDARY_LABELS[settings.boundary_labels]
+    made = run / "bootstrap_refine" / LABEL_FOLDERS[settings.boundary_labels]
     boundary_labels = Path(settings.boundaries) if settings.boundaries else made
     boundary_map = pictures.boundary_picture(
         read_label(boundary_labels / png), maker=settings.boundary_maker, width=settings.boundary_width
