@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from sbnet.data.files import atomic_write, write_label
-from sbnet.data.image import read_photo
+from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
 from sbnet.data.palette import overlay
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
@@ -79,12 +79,23 @@ class Segmenter:
         runtime: Runtime | None = None,
     ) -> None:
         self.classes, self.settings = tuple(classes), settings or Settings()
+        scales, mirror = self.settings.scales, self.settings.mirror
         self._predictor = SegmenterPredictor(
-            model, runtime=runtime or Runtime(), scales=self.settings.scales, mirror=self.settings.mirror
+            model, runtime=runtime or Runtime(), scales=scales, mirror=mirror
         )
+        self._max_pixels = pixel_limit(scales, mirror=mirror)
 
     def mask(self, photo: np.ndarray, *, crf: bool = False) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF."""
+        """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF.
+
+        Raises SBNetError for more pixels than memory is planned for.
+        """
+        height, width = photo.shape[:2]
+        if height * width > self._max_pixels:
+            raise SBNetError(
+                f"the photo: {width} x {height} pixels exceed the bound of {self._max_pixels}: make it smaller, or "
+                "lower the scales at which the network sees it"
+            )
         probabilities = self._predictor.probabilities(photo)
         if crf:
             probabilities = apply_crf(photo, probabilities, self.settings)
@@ -97,7 +108,7 @@ class Segmenter:
         `predict_folder` is for many.
         """
         names, sources = _collect([photos] if isinstance(photos, (str, Path, np.ndarray)) else list(photos))
-        masks = [self.mask(_pixels(source), crf=crf) for source in sources]
+        masks = [self.mask(_pixels(source, self._max_pixels), crf=crf) for source in sources]
         return Result(names, sources, masks, self.classes)
 
     def predict_folder(
@@ -118,7 +129,7 @@ class Segmenter:
         _check_target(folder, names, sources, overlays=overlays)
         for name, source in zip(names, sources, strict=True):
             try:
-                pixels = _pixels(source)
+                pixels = _pixels(source, self._max_pixels)
             except SBNetError as error:
                 failed(Path(str(source)), error)
                 continue
@@ -139,8 +150,8 @@ def _collect(photos: Sequence[str | Path | np.ndarray]) -> tuple[list[str], list
     return [f"photo_{number:04}" for number in range(1, len(arrays) + 1)], list(arrays)
 
 
-def _pixels(photo: Path | np.ndarray) -> np.ndarray:
-    return read_photo(photo) if isinstance(photo, Path) else photo
+def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    return read_photo(photo, max_pixels=max_pixels) if isinstance(photo, Path) else photo
 
 
 def _check_target(

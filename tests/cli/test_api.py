@@ -114,3 +114,17 @@ def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: 
         segmenter.predict([photo(4, 4), tmp_path])
     with pytest.raises(sbnet.SBNetError, match=r"no such photo.*a relative path begins at"):
         segmenter.predict(tmp_path / "none.jpg")
+
+
+def test_photos_beyond_the_memory_bound_of_the_scales(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sbnet.data.image.MAX_PIXELS", 4000)
+    model = models.build("deeplabv2-lite0", classes=2, weights="none")
+    settings = Settings(scales=(0.5, 2), mirror=True)
+    segmenter = sbnet.Segmenter(model, ["background", "cat"], settings=settings)
+    Image.fromarray(photo(25, 21)).save(tmp_path / "large.png")
+    for large in (photo(25, 21), tmp_path / "large.png"):
+        with pytest.raises(sbnet.SBNetError, match="21 x 25 pixels exceed the bound of 500"):
+            segmenter.predict(large)
+    assert segmenter.predict(photo(25, 20)).masks[0].shape == (25, 20)

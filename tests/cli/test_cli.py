@@ -282,3 +282,12 @@ def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for word in ("torch", "device", "compiled kernels", "lite0 weights", "cores", "memory"):
         assert word in printed
+
+
+@pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
+def test_shell_completion_is_installed(tmp_path: Path, shell_name: str) -> None:
+    home = {"HOME": str(tmp_path), "SHELL": f"/bin/{shell_name}", "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""}
+    ended = shell("--install-completion", "--shell", shell_name, **home)
+    assert ended.returncode == 0, ended.stderr
+    scripts = [path for path in tmp_path.rglob("*") if path.is_file() and "sbnet" in path.name]
+    assert any("random-walk" in path.read_text() for path in scripts)

@@ -1,5 +1,7 @@
 """The training loop on a tiny network: resume, accumulation, and what stops it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -65,7 +67,7 @@ def class_loss(network, batch, done):
     return {"class": nn.functional.multilabel_soft_margin_loss(network(batch["image"]), batch["labels"])}
 
 
-def train(model, data, folder, losses=class_loss, **changes):
+def train(model, data, folder, losses=class_loss, runtime=RUNTIME, **changes):
     folder.mkdir(exist_ok=True)
     plan = Plan(
         **{
@@ -79,7 +81,7 @@ def train(model, data, folder, losses=class_loss, **changes):
         }
     )
     return fit(
-        model, data, losses, plan=plan, runtime=RUNTIME, folder=folder, title="tiny", checkpoint_every=5
+        model, data, losses, plan=plan, runtime=runtime, folder=folder, title="tiny", checkpoint_every=5
     )
 
 
@@ -137,3 +139,26 @@ def test_a_foreign_checkpoint_is_named_and_kept(tmp_path):
 def test_fewer_batches_than_one_step_sums(tmp_path):
     with pytest.raises(SBNetError, match="3 batches are fewer than the 4 that one step sums"):
         train(Tiny(), photos(tmp_path), tmp_path / "run", epochs=1, accumulate=4)
+
+
+def test_weights_that_are_not_finite_are_not_kept(tmp_path):
+    """A finite loss with an infinite gradient, sqrt at 0, in the last step, which no other loss follows."""
+
+    def cusp(network, batch, done):
+        return {"class": (network(batch["image"]) * 0).sum().sqrt()}
+
+    with pytest.raises(
+        SBNetError, match=r"the weights of '.*' are not finite after step 1\. The last checkpoint"
+    ):
+        train(Tiny(), photos(tmp_path, count=2), tmp_path / "run", cusp, epochs=1)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_bf16_and_tensorboard(tmp_path):
+    runtime = dataclasses.replace(RUNTIME, precision="bf16", tensorboard=True)
+    model, seen = Tiny(), set()
+    model.conv.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
+    train(model, photos(tmp_path), tmp_path / "run", runtime=runtime)
+    assert seen == {torch.bfloat16}
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+    assert list((tmp_path / "run").rglob("events.out.tfevents*"))

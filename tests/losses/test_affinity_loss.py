@@ -18,6 +18,13 @@ def test_reference_numbers(golden, seed):
     loss = losses.affinity(affinity, *masks)
     loss.backward()
     assert loss.item() == pytest.approx(float(numbers["loss"]), rel=1e-6)
+    none = torch.zeros_like(masks[0])
+    for position, (part, weight) in enumerate(
+        (("background", 0.25), ("foreground", 0.25), ("negative", 0.5))
+    ):
+        alone = [mask if index == position else none for index, mask in enumerate(masks)]
+        found = losses.affinity(affinity, *alone).item()
+        assert found == pytest.approx(weight * float(numbers[part]), rel=1e-5)
     scale = np.abs(numbers["grad"]).max()
     np.testing.assert_allclose(affinity.grad, numbers["grad"], rtol=0, atol=1e-6 * scale)
 

@@ -59,8 +59,9 @@ def test_cam_network(golden, cam_network: Network, seed: int) -> None:
         np.testing.assert_allclose(found, [mean, magnitude, deviation], rtol=1e-5)
 
 
-def test_parameter_groups(golden, cam_network: Network) -> None:
-    expected = golden.load("sbnet_parameter_groups", 0)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_parameter_groups(golden, cam_network: Network, seed: int) -> None:
+    expected = golden.load("sbnet_parameter_groups", seed)
     groups = cam_network.parameter_groups()
     assert [{name.removeprefix("backbone.") for name, _ in group} for group in groups] == [
         set(names) for names in expected

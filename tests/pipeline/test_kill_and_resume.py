@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,13 @@ SMALL = [
     ),
     *(f"{stage}.long_side=64,80" for stage in ("bootstrap", "train_cam", "train_affinity")),
 ]
+# The file that says that a photo is done, then the others.
+HALF_DONE = {
+    "infer_cam": ["scores/*.npz"],
+    "refine": ["labels/*.png", "masks/*.png"],
+    "random_walk": ["masks/*.png"],
+    "predict": ["masks_crf/*.png", "masks/*.png"],
+}
 TRAININGS = ("bootstrap_train_cam", "train_cam", "train_affinity", "train_segmenter")
 
 
@@ -73,6 +81,28 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     assert len(list((whole / "infer_cam" / "raw").iterdir())) == 12
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
     assert "<table" in (whole / "report.html").read_text()
+
+
+def test_half_done_photo_stages_go_on_photo_by_photo(whole, tmp_path):
+    """As a kill leaves them: some outputs there, no done.json. What is there stays; the rest comes out the same."""
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    kept, gone = {}, {}
+    for step, files in HALF_DONE.items():
+        (out / step / "done.json").unlink()
+        outputs = sorted((out / step).glob(files[0]))
+        assert len(outputs) > 2
+        for position, path in enumerate(outputs):
+            if position % 3:
+                gone[path] = path.read_bytes()
+                for pattern in files:
+                    (out / step / pattern.replace("*", path.stem)).unlink()
+            else:
+                kept[path] = path.stat().st_mtime_ns
+    printed = finish(start(out))
+    assert printed.count("goes on") == len(HALF_DONE)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert {path: path.read_bytes() for path in gone} == gone
 
 
 @pytest.mark.parametrize("victim", ["train_cam", "train_segmenter"])

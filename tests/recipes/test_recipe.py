@@ -37,7 +37,7 @@ def test_packaged_recipes_load_and_come_back_from_their_file(name: str, tmp_path
 def test_the_paper() -> None:
     recipe = load_recipe("voc12-resnet38", [DATA])
     assert (recipe.model.backbone, recipe.train_segmenter.backbone) == ("resnet38", "resnet101")
-    assert (recipe.refine.low_alpha, recipe.refine.high_alpha) == (4, 24)
+    assert (recipe.refine.low_alpha, recipe.refine.high_alpha) == (4, 32)
     assert (recipe.random_walk.background_alpha, recipe.random_walk.sharpness) == (16, 8)
     assert recipe.train_cam.momentum == recipe.train_affinity.momentum == 0.9
     assert (recipe.bootstrap.method, recipe.train_cam.method) == ("seam", "sbnet")

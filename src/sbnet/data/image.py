@@ -6,7 +6,7 @@ Shapes: H x W pixels as the photo is looked at, that is after its EXIF rotation.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,11 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+def pixel_limit(scales: Sequence[float], *, mirror: bool) -> int:
+    """Pixels that a photo may have which a network sees at these scales, its mirror image beside it."""
+    return int(MAX_PIXELS / max(1.0, max(scales) ** 2 * (1 + mirror)))
 
 
 def read_photo(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -85,6 +85,8 @@ def fit(
                 }
                 log.write(row)
                 progress(step, row)
+            if step % checkpoint_every == 0 or step == steps:
+                _check_weights(model, title, step)
             if step % checkpoint_every == 0 and step < steps:
                 save_checkpoint(checkpoint, model, optimizer, step)
     log.close()
@@ -117,6 +119,16 @@ def _batches(photos: TrainingSet, plan: Plan, runtime: Runtime, fabric: Any, *, 
             key: value.to(fabric.device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
+
+
+def _check_weights(model: nn.Module, title: str, step: int) -> None:
+    """Before they are kept: a loss may be finite and its gradient not."""
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise SBNetError(
+                f"{title}: the weights of '{name}' are not finite after step {step}. The last checkpoint is kept. "
+                "Lower learning_rate, or set runtime.precision=32"
+            )
 
 
 def _finite(terms: Mapping[str, Tensor], values: Tensor, title: str, step: int) -> dict[str, float]:

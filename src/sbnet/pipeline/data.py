@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sbnet.data.collection import Collection
-from sbnet.data.image import MAX_PIXELS, check_sizes
+from sbnet.data.image import check_sizes, pixel_limit
 from sbnet.data.scenes import make_scenes
 from sbnet.data.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
@@ -60,12 +60,13 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
 
 
 def _pixel_limit(recipe: Recipe, *, train: bool) -> int:
-    """Pixels that a photo may have, since the networks see it at the recipe's scales, its mirror image beside it."""
+    """Pixels that a photo may have, so that every network which sees it can."""
     predict, infer = recipe.predict, recipe.infer_cam
-    seen = [max(predict.scales) ** 2 * (1 + predict.mirror)]
+    limits = [pixel_limit(predict.scales, mirror=predict.mirror)]
     if train and recipe.train_segmenter.labels == "pseudo":
-        seen += [max(infer.scales) ** 2 * (1 + infer.mirror), recipe.random_walk.scale**2]
-    return int(MAX_PIXELS / max(1.0, *seen))
+        limits.append(pixel_limit(infer.scales, mirror=infer.mirror))
+        limits.append(pixel_limit([recipe.random_walk.scale], mirror=False))
+    return min(limits)
 
 
 def _check(recipe: Recipe, train: Collection) -> None:
