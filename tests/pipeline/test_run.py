@@ -511,7 +511,7 @@ def test_a_backbone_without_weights_is_not_trained_by_oversight(shared_data: Pat
 def test_photos_too_large_for_the_scales_are_refused(
     shared_data: Path, out: Path, stages: FakeStages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sbnet.pipeline.data.MAX_PIXELS", 48 * 64 * 9)
+    monkeypatch.setattr("sbnet.data.image.MAX_PIXELS", 48 * 64 * 9)
     run(small_recipe(shared_data, "infer_cam.scales=1,2", "infer_cam.mirror=yes"), out)
     message = refusal(small_recipe(shared_data, "infer_cam.scales=1,2.5", "infer_cam.mirror=yes"), out)
     assert "64 x 48 pixels exceed the bound of 2211" in message
