@@ -88,8 +88,9 @@ class Segmenter:
     def mask(self, photo: np.ndarray, *, crf: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF.
 
-        Raises SBNetError for more pixels than memory is planned for.
+        Raises SBNetError for what is no such array, and for more pixels than memory is planned for.
         """
+        _check_array(photo)
         height, width = photo.shape[:2]
         if height * width > self._max_pixels:
             raise SBNetError(
@@ -107,13 +108,13 @@ class Segmenter:
         Raises SBNetError for a photo that cannot be read. All masks are held in memory;
         `predict_folder` is for many.
         """
-        names, sources = _collect([photos] if isinstance(photos, (str, Path, np.ndarray)) else list(photos))
+        names, sources = _collect(photos)
         masks = [self.mask(_pixels(source, self._max_pixels), crf=crf) for source in sources]
         return Result(names, sources, masks, self.classes)
 
     def predict_folder(
         self,
-        photos: Sequence[str | Path],
+        photos: str | Path | Sequence[str | Path],
         folder: str | Path,
         *,
         crf: bool = False,
@@ -136,7 +137,8 @@ class Segmenter:
             yield _save(folder, name, pixels, self.mask(pixels, crf=crf), overlays=overlays)
 
 
-def _collect(photos: Sequence[str | Path | np.ndarray]) -> tuple[list[str], list[Path | np.ndarray]]:
+def _collect(given: Photos) -> tuple[list[str], list[Path | np.ndarray]]:
+    photos = [given] if isinstance(given, (str, Path, np.ndarray)) else list(given)
     files = [photo for photo in photos if isinstance(photo, (str, Path))]
     if len(files) == len(photos):
         found = find_photos(files)
@@ -145,9 +147,15 @@ def _collect(photos: Sequence[str | Path | np.ndarray]) -> tuple[list[str], list
         raise SBNetError("give either files and folders or arrays, not both at once")
     arrays = [np.asarray(photo) for photo in photos]
     for array in arrays:
-        if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-            raise SBNetError(f"a photo is (H, W, 3) uint8 RGB, not {array.shape} {array.dtype}")
+        _check_array(array)
     return [f"photo_{number:04}" for number in range(1, len(arrays) + 1)], list(arrays)
+
+
+def _check_array(photo: np.ndarray) -> None:
+    if not isinstance(photo, np.ndarray):
+        raise SBNetError(f"a photo is an array here, not {photo!r}; `predict` takes files")
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        raise SBNetError(f"a photo is (H, W, 3) uint8 RGB, not {photo.shape} {photo.dtype}")
 
 
 def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:

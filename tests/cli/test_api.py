@@ -128,3 +128,15 @@ def test_photos_beyond_the_memory_bound_of_the_scales(
         with pytest.raises(sbnet.SBNetError, match="21 x 25 pixels exceed the bound of 500"):
             segmenter.predict(large)
     assert segmenter.predict(photo(25, 20)).masks[0].shape == (25, 20)
+
+
+def test_a_single_folder_and_what_is_no_array(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+    Image.fromarray(photo(20, 24)).save(tmp_path / "a.png")
+    written = list(
+        segmenter.predict_folder(str(tmp_path), tmp_path / "masks", failed=lambda path, error: None)
+    )
+    assert written == [tmp_path / "masks" / "a.png"]
+    with pytest.raises(
+        sbnet.SBNetError, match=r"a photo is an array here, not 'a\.png'; `predict` takes files"
+    ):
+        segmenter.mask("a.png")  # type: ignore[arg-type]

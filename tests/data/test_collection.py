@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sbnet.data.collection import Collection, Photo
+from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError
 
 NAMES = ("background", "cat", "dog", "cow")
@@ -40,6 +41,8 @@ def test_trainable_needs_every_class_and_no_empty_photo() -> None:
         _pets((1, 2, 3), *[()] * 6).check_trainable()
     with pytest.raises(SBNetError, match="'dog' without any photo"):
         _pets((1,), (3,)).check_trainable()
+    with pytest.raises(SBNetError, match=r"without any photo.*no classes\.txt.*PASCAL VOC's: write your own"):
+        _pets((1,), (3,), classes=VOC_CLASSES).check_trainable()
 
 
 def test_ids_and_classes_that_do_not_fit() -> None:

@@ -59,6 +59,8 @@ def test_overrides_as_strings_and_as_values_agree() -> None:
     strings = load_recipe("quickstart", ["infer_cam.scales=1,2", "predict.crf=no"])
     assert strings == load_recipe("quickstart", {"infer_cam.scales": [1, 2], "predict.crf": False})
     assert strings.infer_cam.scales == (1.0, 2.0)
+    nested = load_recipe("quickstart", {"infer_cam": {"scales": [1, 2]}, "predict": {"crf": False}})
+    assert nested == strings
 
 
 def test_a_base_gives_what_the_file_leaves_out(recipe_file: Path) -> None:

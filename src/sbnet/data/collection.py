@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sbnet.data import IGNORE
+from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError, did_you_mean
 
 
@@ -81,9 +82,13 @@ class Collection:
             )
         unseen = [name for name, count in zip(self.classes, self.class_counts(), strict=True) if not count]
         if unseen:
+            remedy = "add some, or take the class off the list of classes"
+            if self.classes == VOC_CLASSES:
+                remedy += (
+                    " (where there is no classes.txt beside JPEGImages, it is PASCAL VOC's: write your own)"
+                )
             raise SBNetError(
-                f"{self.name}: {_some(unseen)} without any photo: a class is learnt from its photos; "
-                "add some, or take the class off the list of classes"
+                f"{self.name}: {_some(unseen)} without any photo: a class is learnt from its photos; {remedy}"
             )
 
 

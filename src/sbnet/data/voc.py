@@ -44,7 +44,7 @@ def read_voc(
     if str(labels) not in SOURCES:
         if not Path(labels).is_file():
             raise SBNetError(
-                f"labels: '{labels}' is neither a file nor one of {', '.join(SOURCES)}"
+                f"data.labels: '{labels}' is neither a file nor one of {', '.join(SOURCES)}"
                 f"{did_you_mean(str(labels), SOURCES)}; a relative path begins at {Path.cwd()}"
             )
         image_labels = read_label_file(labels, names)
@@ -96,7 +96,7 @@ def _from_folder(
     looked = "neither a mask nor an annotation" if labels == "auto" else "no annotation"
     raise SBNetError(
         f"{where}: photo '{name}' has {looked}: add SegmentationClass/{name}.png or Annotations/{name}.xml, "
-        "or give a label file (labels: FILE) with a line 'NAME class class' for each photo"
+        "or give a label file (data.labels=FILE) with a line 'NAME class class' for each photo"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,13 +82,13 @@ class Recipe:
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
     """The packaged recipe of that name, or that of a YAML file or run folder; `overrides` come on top, such
-    as `["train_cam.epochs=3"]` or `{"train_cam.epochs": 3}`.
+    as `["train_cam.epochs=3"]`, `{"train_cam.epochs": 3}` or `{"train_cam": {"epochs": 3}}`.
 
     Raises SBNetError for an unknown recipe, key or value, naming file, line, and what it should be.
     """
     recipe = source.read(source.find(str(name_or_path)))
     if isinstance(overrides, Mapping):
-        for key, value in overrides.items():
+        for key, value in _leaves(overrides):
             recipe.set(key, value, place="")
     else:
         for assignment in overrides:
@@ -96,6 +96,15 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str
     loaded: Recipe = build(Recipe, _with_bootstrap(recipe.values), recipe.where)
     check_values(loaded, recipe.where)
     return loaded
+
+
+def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings, so that a section is merged, as in a file with `base:`."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _with_bootstrap(values: dict[str, Any]) -> dict[str, Any]:
