@@ -46,6 +46,12 @@ def test_16_bit_grey_is_scaled(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(photo[..., 1], [[0, 0, 1], [100, 254, 255]])
 
 
+def test_16_bit_grey_where_white_is_0(tmp_path: Path) -> None:
+    values = np.array([[0, 257 * 100, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif")[..., 0], [[255, 155, 0]])
+
+
 @pytest.mark.parametrize(
     ("values", "reason"), [(np.float32(RGB[..., 0]), "float"), (np.int32([[70000]]), "70000")]
 )

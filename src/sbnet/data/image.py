@@ -24,6 +24,7 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".g
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _ORIENTATION_TAG = 0x0112
+_PHOTOMETRIC_TAG = 262  # of TIFF; 0: white is 0
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -159,6 +160,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f"its values run from {values.min()} to {values.max()}, 16 bits are 0 to 65535")
+        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:  # which Pillow turns for 8 bits alone
+            values = 65535 - values
         return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("float values have no stated range; save it with 8 or 16 bits")

@@ -43,7 +43,6 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     fabric = workspace.runtime.fabric()
     network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
     masks = workspace.folder / "masks"
-    masks.mkdir(parents=True, exist_ok=True)
 
     @torch.inference_mode()
     def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:

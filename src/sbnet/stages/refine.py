@@ -41,8 +41,6 @@ class Settings:
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the confident label and the CRF mask of every training photo that has none yet."""
     labels, masks = workspace.folder / "labels", workspace.folder / "masks"
-    for folder in (labels, masks):
-        folder.mkdir(parents=True, exist_ok=True)
     alphas = (settings.low_alpha, settings.high_alpha, settings.mask_alpha)
 
     def refine(photo: Photo) -> None:
