@@ -83,7 +83,7 @@ def _scores(workspace: Workspace, name: str) -> None:
 
 
 def _masks(workspace: Workspace, name: str) -> None:
-    for photo in workspace.val if name == "predict" else workspace.train:
+    for photo in (workspace.val or ()) if name == "predict" else workspace.train:
         truth = read_label(photo.mask)
         for folder in ("masks", "masks_crf", "labels"):
             write_label(workspace.folder / folder / f"{photo.name}.png", truth)

@@ -26,22 +26,6 @@ def shell(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Runs a command that must end with status 2 and one clean line on stderr, and gives that line."""
-
-    def run(*arguments: str | Path) -> str:
-        capsys.readouterr()
-        assert execute([str(argument) for argument in arguments]) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("sbnet: ")
-        assert "Traceback" not in error
-        assert error.count("\n") == 1
-        return error
-
-    return run
-
-
 @pytest.fixture(scope="session")
 def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with an untrained segmenter of three classes."""

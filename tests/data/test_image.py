@@ -52,6 +52,34 @@ def test_16_bit_grey_where_white_is_0(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_photo(tmp_path / "a.tif")[..., 0], [[255, 155, 0]])
 
 
+def _png_16_bit(path: Path, values: np.ndarray, key: tuple[int, ...]) -> Path:
+    """values (H, W) grey or (H, W, 3) colour, 16 bits; key: the transparent value. Pillow writes no such file."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = values.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if values.ndim == 2 else 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    transparent = struct.pack(f">{len(key)}H", *key)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"tRNS", transparent)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def test_the_transparent_value_of_16_bits_is_white(tmp_path: Path) -> None:
+    grey = _png_16_bit(tmp_path / "g.png", np.array([[0, 501, 257 * 2]]), (501,))
+    np.testing.assert_array_equal(read_photo(grey)[..., 1], [[0, 255, 2]])
+    values = np.array([[[0, 0, 0], [50000, 0, 9], [65535, 0, 0]]])
+    colour = _png_16_bit(tmp_path / "c.png", values, (50000, 0, 9))
+    np.testing.assert_array_equal(read_photo(colour), [[[0, 0, 0], [255] * 3, [255, 0, 0]]])
+
+
 @pytest.mark.parametrize(
     ("values", "reason"), [(np.float32(RGB[..., 0]), "float"), (np.int32([[70000]]), "70000")]
 )

@@ -1,4 +1,4 @@
-"""The real chain on a handful of scenes: whole, and killed in the middle of a training."""
+"""The real chain on a handful of scenes: whole, killed in the middle of a training, and on a disk that fills up."""
 
 import json
 import os
@@ -122,3 +122,24 @@ def test_a_run_killed_in_a_training_ends_with_the_same_weights(whole, tmp_path, 
     for training in TRAININGS:
         ours, theirs = (load_file(folder / training / "model.safetensors") for folder in (out, whole))
         assert all((ours[name] == theirs[name]).all() for name in theirs), training
+
+
+def test_every_step_bears_a_full_disk(whole, tmp_path):
+    """Each ends with status 2 and a message, loses nothing and leaves nothing half-written; with room it goes on."""
+    isolated = ["unshare", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*isolated, "true"], capture_output=True).returncode:
+        pytest.skip("needs leave to mount a small disk")
+    driver = Path(__file__).with_name("full_disk.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*isolated, sys.executable, str(driver), str(whole), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    steps = [step.name for step in recipe_steps(load_recipe(whole))]
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [facts["step"] for facts in told] == steps[3:]
+    for facts in told:
+        assert (facts["status"], facts["again"], facts["halves"]) == (2, 0, []), facts
+        assert facts["done"] == steps[: steps.index(facts["step"])]
+        place = f"disk full at {tmp_path}/run/{facts['step']}/"
+        assert facts["error"].startswith(f"sbnet: {place}"), facts
+        assert facts["error"].endswith("free space or choose another folder; finished work is kept\n")

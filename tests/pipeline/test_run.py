@@ -399,9 +399,13 @@ def test_the_ceiling_needs_no_pseudo_masks(tmp_path: Path, out: Path, stages: Fa
     assert f"1 photos have no mask ('{name}' is the first)" in refusal(bare, out)
 
 
-def test_no_val_list_no_prediction(out: Path, shared_data: Path, stages: FakeStages) -> None:
-    run(small_recipe(shared_data, "data.val="), out)
-    assert stages.take() == STEPS[:-1]
+def test_without_a_val_list_nothing_is_predicted_for_measuring(
+    out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    metrics = run(small_recipe(shared_data, "data.val="), out)
+    assert stages.take() == STEPS
+    assert "random_walk" in metrics
+    assert "segmenter" not in metrics
 
 
 def test_scenes_are_made_in_the_run(out: Path, stages: FakeStages) -> None:

@@ -162,10 +162,19 @@ def _rgb(image: Image.Image) -> Image.Image:
             raise ValueError(f"its values run from {values.min()} to {values.max()}, 16 bits are 0 to 65535")
         if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:  # which Pillow turns for 8 bits alone
             values = 65535 - values
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        grey = ((values + 128) // 257).astype(np.uint8)
+        grey[values == image.info.get("transparency", -1)] = (
+            255  # the one value that a PNG may name transparent
+        )
+        return Image.fromarray(grey).convert("RGB")
     if image.mode == "F":
         raise ValueError("float values have no stated range; save it with 8 or 16 bits")
     if image.has_transparency_data:
+        key = image.info.get("transparency")
+        if (
+            isinstance(key, tuple) and max(key) > 255
+        ):  # of a 16-bit PNG, of whose colours Pillow keeps the high bytes
+            image.info["transparency"] = tuple(value >> 8 for value in key)
         over = image.convert("RGBA")
         white = Image.new("RGBA", over.size, "white")
         return Image.alpha_composite(white, over).convert("RGB")

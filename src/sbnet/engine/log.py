@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,14 @@ class TrainingLog:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; the first one's keys become the header. Raises `SBNetError` where the disk refuses it."""
-        try:
+        with _refusals(self.path):
             self._append(row)
-        except OSError as error:
-            raise SBNetError(
-                f"{self.path} cannot be written ({error.strerror}): free space or choose another folder; "
-                "finished work is kept"
-            ) from error
         if self._writer is not None:
-            for key, value in row.items():
-                if key != "step":
-                    self._writer.add_scalar(key, value, row["step"])
+            with _refusals(self.path.parent / "tensorboard"):
+                for key, value in row.items():
+                    if key != "step":
+                        self._writer.add_scalar(key, value, row["step"])
+                self._writer.flush()  # a thread writes; what the disk refused shows here
 
     def _append(self, row: Mapping[str, Any]) -> None:
         fresh = not self.path.exists() or self.path.stat().st_size == 0
@@ -80,7 +78,19 @@ class TrainingLog:
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with _refusals(self.path.parent / "tensorboard"):
+                self._writer.close()
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SBNetError(
+            f"{path} cannot be written ({error.strerror or error}): free space or choose another folder; "
+            "finished work is kept"
+        ) from error
 
 
 def _tensorboard_writer(folder: Path) -> Any:
@@ -90,4 +100,5 @@ def _tensorboard_writer(folder: Path) -> Any:
         raise SBNetError(
             "runtime.tensorboard: TensorBoard is not installed; pip install 'sbnet[tensorboard]'"
         ) from error
-    return SummaryWriter(str(folder / "tensorboard"))
+    with _refusals(folder / "tensorboard"):
+        return SummaryWriter(str(folder / "tensorboard"))

@@ -35,7 +35,7 @@ def measures(state: RunState) -> Iterator[Measure]:
             yield Measure(f"{prefix}cam", step.name, "scores", cut)
         elif stage in ("refine", "random_walk"):
             yield Measure(f"{prefix}{stage}", step.name, "masks")
-        elif stage == "predict":
+        elif stage == "predict" and state.data.val is not None:
             yield Measure("segmenter", step.name, "masks")
             if state.recipe.predict.crf:
                 yield Measure("segmenter_crf", step.name, "masks_crf")

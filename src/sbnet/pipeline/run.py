@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,13 @@ def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console
     label = f"{number} {step.name:<19} {step.does}"
     if status.state == "done":
         seconds = float(status.done["seconds"]) if status.done else 0.0
-        _close(state, step, f"{label}: done before, {duration(seconds)}", console)
+        _measure(state, step, f"{label}: done before, {duration(seconds)}", console)
         return
     how = {"new": "begins", "half done": "goes on", "stale": f"is redone ({status.reason})"}[status.state]
     _print(console, f"{label}: {how}", style="dim")
     seconds = _work(state, step, status, console)
-    _close(state, step, f"{label}: done, {duration(seconds)}", console)
+    _measure(state, step, f"{label}: done, {duration(seconds)}", console)
+    _renew_report(state, step)
 
 
 def _work(state: RunState, step: Step, status: Status, console: Console) -> float:
@@ -120,35 +121,37 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
         predict=asdict(state.recipe.predict),
     )
     begun = time.perf_counter()
-    facts: Mapping[str, Any] | None = None
     try:
         facts = step.module.run(step.settings, workspace)
-    except SBNetError:
-        state.take_back(step)
+    except BaseException as error:
+        with suppress(SBNetError):  # a full disk refuses this too; what stopped the stage is what is told
+            if isinstance(error, SBNetError):
+                state.take_back(step)
+            state.add_seconds(step, time.perf_counter() - begun)
+        _print(console, f"{step.name} stopped; finished work is kept. Go on with: sbnet run {state.folder}")
         raise
-    finally:
-        seconds = state.add_seconds(step, time.perf_counter() - begun)
-        if facts is None:
-            _print(
-                console, f"{step.name} stopped; finished work is kept. Go on with: sbnet run {state.folder}"
-            )
+    seconds = state.add_seconds(step, time.perf_counter() - begun)
     state.finish(step, status, seconds, facts)
     (workspace.folder / CHECKPOINT).unlink(missing_ok=True)
     return seconds
 
 
-def _close(state: RunState, step: Step, line: str, console: Console) -> None:
-    """Measure, print the step's line, renew the report. Neither a bad true mask nor the page may end a long
-    run: both are tried again, and then reported, at its end.
-    """
+def _measure(state: RunState, step: Step, line: str, console: Console) -> None:
+    """Measure and print the step's line. A bad true mask may not end a long run: it is told of again at its end."""
     note = ""
     try:
         note = miou_note(update_metrics(state), step.name, state)
     except SBNetError as error:
         note = f"not measured: {error}"
     _print(console, line + (f", mIoU {note}" if note else ""))
+
+
+def _renew_report(state: RunState, step: Step) -> None:
+    """So that a long run can be watched. The page may not end one; at its end it is written again, or fails."""
     try:
         report.write(state.folder, state.data.train, state.data.val)
+    except SBNetError as error:
+        logger.warning("the report could not be written after %s: %s", step.name, error)
     except Exception:
         logger.warning("the report could not be written after %s", step.name, exc_info=True)
 

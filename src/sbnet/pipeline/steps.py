@@ -42,7 +42,8 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     """The steps of a recipe in order, `evaluate` and `report` left out.
 
     The bootstrap steps make boundary labels, so only the `sbnet` method without a folder of its own has them.
-    A segmenter trained on the true masks (the ceiling) needs no step before it. No val list, no `predict`.
+    A segmenter trained on the true masks (the ceiling) needs no step before it. Without a val list `predict` is left
+    the report's training photos.
     """
     chain: list[Step] = []
     if recipe.train_segmenter.labels == "pseudo":
@@ -62,11 +63,12 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
             trains=True,
         )
     )
-    if recipe.data.val:
-        inputs = {"network": "train_segmenter"}
-        chain.append(
-            Step("predict", "masks of the val photos", predict, recipe.predict, inputs, photos="val")
-        )
+    photos = "val" if recipe.data.val else "train"
+    whose = "val" if recipe.data.val else "report's"
+    inputs = {"network": "train_segmenter"}
+    chain.append(
+        Step("predict", f"masks of the {whose} photos", predict, recipe.predict, inputs, photos=photos)
+    )
     return chain
 
 

@@ -1,4 +1,4 @@
-"""Masks of the measuring photos from the trained segmenter, without and with CRF."""
+"""Masks of the val photos from the trained segmenter, without and with CRF; and of the report's training photos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
 READS = ("network",)
-WRITES = ("masks",)
+WRITES = ("masks", "masks_crf", "train_masks")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,6 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the masks of every val photo that has none yet, and of the report's training photos."""
-    if workspace.val is None:
-        return {"photos": 0}
     model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
     predictor = SegmenterPredictor(
         model, runtime=workspace.runtime, scales=settings.scales, mirror=settings.mirror
@@ -57,7 +55,8 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     def into(folder: Path) -> Callable[[Photo, np.ndarray], Callable[[], None]]:
         return lambda photo, pixels: partial(write, folder, photo, pixels, predictor.probabilities(pixels))
 
-    todo = [photo for photo in workspace.val.photos if not (last / f"{photo.name}.png").exists()]
+    photos = workspace.val.photos if workspace.val else ()
+    todo = [photo for photo in photos if not (last / f"{photo.name}.png").exists()]
     infer_photos("predict", todo, into(masks), workers=workspace.runtime.worker_count)
     infer_photos(
         "predict report photos",
@@ -65,7 +64,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         into(shown),
         workers=workspace.runtime.worker_count,
     )
-    return {"photos": len(workspace.val.photos)}
+    return {"photos": len(photos)}
 
 
 def apply_crf(pixels: np.ndarray, probabilities: np.ndarray, settings: Settings) -> np.ndarray:
