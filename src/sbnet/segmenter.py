@@ -43,9 +43,9 @@ class Result:
     def save(self, folder: str | Path, *, overlays: bool = True) -> Path:
         """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`.
 
-        Raises SBNetError where that would overwrite one of the photos.
+        Raises SBNetError where one of the photos is in such a folder.
         """
-        _check_target(Path(folder), self.names, self.photos, overlays=overlays)
+        _check_target(Path(folder), self.photos, overlays=overlays)
         for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
             _save(Path(folder), name, _pixels(photo), mask, overlays=overlays)
         return Path(folder)
@@ -127,7 +127,7 @@ class Segmenter:
         """
         names, sources = _collect(photos)
         folder = Path(folder)
-        _check_target(folder, names, sources, overlays=overlays)
+        _check_target(folder, sources, overlays=overlays)
         for name, source in zip(names, sources, strict=True):
             try:
                 pixels = _pixels(source, self._max_pixels)
@@ -162,15 +162,14 @@ def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarra
     return read_photo(photo, max_pixels=max_pixels) if isinstance(photo, Path) else photo
 
 
-def _check_target(
-    folder: Path, names: Sequence[str], sources: Sequence[Path | np.ndarray], *, overlays: bool
-) -> None:
-    targets = {(folder / f"{name}.png").resolve() for name in names}
-    if overlays:
-        targets |= {(folder / "overlays" / f"{name}.jpg").resolve() for name in names}
+def _check_target(folder: Path, sources: Sequence[Path | np.ndarray], *, overlays: bool) -> None:
+    targets = {folder.resolve()} | ({(folder / "overlays").resolve()} if overlays else set())
     for source in sources:
-        if isinstance(source, Path) and source.resolve() in targets:
-            raise SBNetError(f"{source} would be overwritten by a mask or an overlay; choose another folder")
+        if isinstance(source, Path) and source.resolve().parent in targets:
+            raise SBNetError(
+                f"{source} is in the folder that masks or overlays are to be written to, where they would be mixed "
+                "with photos; choose another folder"
+            )
 
 
 def _save(folder: Path, name: str, photo: np.ndarray, mask: np.ndarray, *, overlays: bool) -> Path:

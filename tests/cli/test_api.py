@@ -94,7 +94,7 @@ def test_masks_do_not_replace_their_photos(segmenter: sbnet.Segmenter, tmp_path:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(photo(8, 9)).save(path)
         before = path.read_bytes()
-        with pytest.raises(sbnet.SBNetError, match=f"{place} would be overwritten"):
+        with pytest.raises(sbnet.SBNetError, match=f"{place} is in the folder that masks"):
             segmenter.predict(path).save(tmp_path)
         assert path.read_bytes() == before
     assert segmenter.predict(tmp_path / "overlays/a.jpg").save(tmp_path, overlays=False)

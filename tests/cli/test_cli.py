@@ -187,9 +187,7 @@ def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused:
     assert "is named twice" in predict(photos / "a.jpg", photos)
     assert "no such photo or folder" in predict(tmp_path / "none.jpg")
     assert "no photos given" in predict()
-    assert "would be overwritten by a mask or an overlay; choose another folder" in predict(
-        photos, out=photos
-    )
+    assert "would be mixed with photos; choose another folder" in predict(photos, out=photos)
     assert "holds no trained segmenter" in predict(photos, model=other)
     assert "give a run folder or a model.safetensors" in predict(photos, model=other)
     assert "no such model file" in predict(photos, model=tmp_path / "none.safetensors")

@@ -124,6 +124,8 @@ def test_missing_folders_and_lists(folder: Path) -> None:
         read_voc(folder / "nowhere", "train")
     with pytest.raises(SBNetError, match=re.escape(f"did you mean '{folder}'")):
         read_voc(folder.parent, "train")
+    with pytest.raises(SBNetError, match=re.escape(f"did you mean '{folder}'")):
+        read_voc(folder / "JPEGImages", "train")
     with pytest.raises(SBNetError, match=r"none\.csv' is neither a file nor one of auto, masks, xml"):
         read_voc(folder, "train", labels=folder / "none.csv")
     with pytest.raises(SBNetError, match="did you mean 'masks'"):
@@ -147,9 +149,16 @@ def test_photo_without_labels(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nc dog\n")
     with pytest.raises(SBNetError, match=r"line 2: photo 'b' is not in .*labels\.txt"):
         read_voc(folder, "train", labels=folder / "labels.txt")
-    (folder / "labels.txt").write_text("a cat\nb.jpg dog\n")
-    with pytest.raises(SBNetError, match=r"'b' is not in .*labels\.txt: write 'b\.jpg' there without suffix"):
-        read_voc(folder, "train", labels=folder / "labels.txt")
+    for line, remedy in (
+        ("b.jpg dog", r"write 'b\.jpg' on its line 2 without suffix"),
+        ("b,dog", "part name and classes by blanks on its line 2, or save it as .csv"),
+        ("b: dog", "part name and classes by blanks on its line 2"),
+    ):
+        (folder / "labels.txt").write_text(f"a cat\n{line}\nc cat\n")
+        with pytest.raises(SBNetError, match=rf"'b' is not in .*labels\.txt: {remedy}"):
+            read_voc(folder, "train", labels=folder / "labels.txt")
+    with pytest.raises(SBNetError, match=r"lables\.txt' is neither a file .*did you mean 'labels\.txt'"):
+        read_voc(folder, "train", labels=folder / "lables.txt")
 
 
 def test_a_forgotten_class_list(folder: Path) -> None:

@@ -143,6 +143,7 @@ def test_an_error_in_the_base_names_the_base(recipe_file: Path) -> None:
     [
         ("epochs", "'epochs' is not a setting; write KEY=VALUE"),
         ("=3", "'=3' is not a setting; write KEY=VALUE"),
+        ("/", "'/' is not a setting; a folder of photos is given as --data /"),
         (
             "train_cam.epoch=3",
             "'train_cam.epoch=3': 'train_cam' has no setting 'epoch' (did you mean 'epochs'?)",

@@ -48,6 +48,7 @@ def run(
     What is done is kept, what changed is redone, what was interrupted goes on. Examples:
 
       sbnet run quickstart
+      sbnet run voc12-lite --data photos data.labels=labels.txt data.val=
       sbnet run voc12-lite --data VOC2012 data.train=train_aug train_cam.epochs=3
       sbnet run runs/voc12-lite --from train_affinity --to random_walk
 

@@ -19,10 +19,11 @@ VOC_CLASSES = (
 
 
 class ImageLabels(NamedTuple):
-    """What a label file says: photo name -> class ids, ascending."""
+    """What a label file says. classes: photo name -> class ids, ascending. lines: photo name -> where it stands."""
 
     path: Path
     classes: dict[str, tuple[int, ...]]
+    lines: dict[str, int]
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
@@ -66,7 +67,7 @@ def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
             )
         lines[name] = number
         labels[name] = class_ids(words, names, where=f"{path}, line {number}")
-    return ImageLabels(path, labels)
+    return ImageLabels(path, labels, lines)
 
 
 def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:

@@ -43,9 +43,10 @@ def read_voc(
     image_labels = None
     if str(labels) not in SOURCES:
         if not Path(labels).is_file():
+            near = _near_file(Path(labels)) or did_you_mean(str(labels), SOURCES)
             raise SBNetError(
-                f"data.labels: '{labels}' is neither a file nor one of {', '.join(SOURCES)}"
-                f"{did_you_mean(str(labels), SOURCES)}; a relative path begins at {Path.cwd()}"
+                f"data.labels: '{labels}' is neither a file nor one of {', '.join(SOURCES)}{near}; a relative path "
+                f"begins at {Path.cwd()}"
             )
         image_labels = read_label_file(labels, names)
     list_file = _list_file(root, split)
@@ -72,12 +73,26 @@ def read_voc(
     return Collection(names, tuple(photos), f"{root.name}/{split}")
 
 
+def _near_file(path: Path) -> str:
+    try:
+        beside = [file.name for file in path.parent.iterdir() if file.is_file()]
+    except OSError:
+        return ""
+    return did_you_mean(path.name, beside)
+
+
 def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[int, ...]:
-    if name not in labels.classes:
-        suffixed = next((known for known in labels.classes if Path(known).stem == name), None)
-        remedy = f"write '{suffixed}' there without suffix" if suffixed else "add its classes there"
-        raise SBNetError(f"{where}: photo '{name}' is not in {labels.path}: {remedy}")
-    return labels.classes[name]
+    if name in labels.classes:
+        return labels.classes[name]
+    remedy = "add its classes there"
+    for known, line in labels.lines.items():
+        if Path(known).stem == name:
+            remedy = f"write '{known}' on its line {line} without suffix"
+        elif known.startswith((f"{name},", f"{name};", f"{name}:")):
+            remedy = (
+                f"part name and classes by blanks on its line {line}, or save it as .csv (name,class;class)"
+            )
+    raise SBNetError(f"{where}: photo '{name}' is not in {labels.path}: {remedy}")
 
 
 def _from_folder(
@@ -108,6 +123,8 @@ def _check_layout(root: Path) -> None:
     inner = next(
         (found for depth in ("*", "*/*") for found in sorted(root.glob(f"{depth}/JPEGImages"))), None
     )
+    if root.resolve().name == "JPEGImages":
+        inner = root.resolve()
     hint = f" (did you mean '{inner.parent}'?)" if inner else ""
     raise SBNetError(f"{root}: there is no JPEGImages in it{hint}: give a folder in VOC's layout")
 

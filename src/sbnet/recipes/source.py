@@ -47,7 +47,10 @@ def split(assignment: str) -> tuple[str, str]:
     """`train_cam.epochs=3` -> key and value."""
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
-        raise SBNetError(f"'{assignment}' is not a setting; write KEY=VALUE, for example train_cam.epochs=3")
+        remedy = "write KEY=VALUE, for example train_cam.epochs=3"
+        if Path(assignment).is_dir():
+            remedy = f"a folder of photos is given as --data {assignment}"
+        raise SBNetError(f"'{assignment}' is not a setting; {remedy}")
     return key.strip(), value.strip()
 
 

@@ -95,7 +95,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 def _row(stage: str, measured: Mapping[str, Mapping[str, Any]]) -> MetricRow:
     facts = measured[stage]
     before = next((name for name in BEFORE.get(stage, ()) if _comparable(measured.get(name), facts)), None)
-    gain = None if before is None else facts["miou"] - measured[before]["miou"]
+    # of the figures as shown, so that the column adds up
+    gain = None if before is None else round(facts["miou"], 3) - round(measured[before]["miou"], 3)
     photos = number(facts.get("photos"))
     per_class = facts.get("per_class")
     per_class = per_class if isinstance(per_class, Mapping) else {}
