@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "canny.hpp"
 #include "evaluation.hpp"
 #include "lattice.hpp"
 #include "mean_field.hpp"
@@ -199,6 +200,19 @@ int64_t sweep(nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cp
                                static_cast<int>(thresholds.size()), counts.data()});
 }
 
+nb::ndarray<nb::numpy, uint8_t, nb::ndim<2>> canny(Image image, int low, int high) {
+    const size_t rows = image.shape(0), columns = image.shape(1), channels = image.shape(2);
+    if (channels != 1 && channels != 3) throw std::invalid_argument("an image has 1 or 3 channels");
+    std::unique_ptr<uint8_t[]> edges(new uint8_t[rows * columns]);
+    {
+        nb::gil_scoped_release release;
+        sbnet::canny({static_cast<int64_t>(rows), static_cast<int64_t>(columns), static_cast<int>(channels),
+                      image.data(), low, high, edges.get()});
+    }
+    uint8_t* data = edges.release();
+    return {data, {rows, columns}, nb::capsule(data, [](void* pointer) noexcept { delete[] static_cast<uint8_t*>(pointer); })};
+}
+
 }  // namespace
 
 NB_MODULE(_kernels, m) {
@@ -228,6 +242,8 @@ NB_MODULE(_kernels, m) {
           "implementation"_a = 0,
           "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape; labels other than the "
           "used ones take no part and are 0.");
+    m.def("canny", &canny, "image"_a.noconvert(), "low"_a, "high"_a,
+          "Edges (H, W) uint8, 0 or 255, of an image (H, W, 1 or 3) uint8.");
     constexpr char walk[] = "Scores (K, h, w) after a random walk along weights (P, h - margin, w - 2 margin).";
     m.def("random_walk", &random_walk<float>, "scores"_a.noconvert(), "weights"_a.noconvert(), "offset_y"_a, "offset_x"_a, "margin"_a,
           "steps"_a, "implementation"_a = 0, walk);

@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sbnet.ops import label_boundaries, window_boundaries
 
@@ -40,6 +42,23 @@ def test_label_boundaries_are_the_definition(width, seed):
         np.testing.assert_array_equal(maps, brute_force(image, 4, width))
 
 
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    images=st.integers(1, 3),
+    h=st.integers(1, 9),
+    w=st.integers(1, 9),
+    width=st.integers(1, 12),
+)
+def test_label_boundaries_of_any_size(seed, images, h, w, width):
+    """Images of one batch with different classes, some without any; reach beyond the image."""
+    rng = np.random.default_rng(seed)
+    label = np.stack([rng.choice(rng.choice([0, 3, 4, 7, 9, 255], 3), (h, w)) for _ in range(images)])
+    found = label_boundaries(torch.from_numpy(label.astype(np.uint8)), classes=8, width=width).numpy()
+    for image, maps in zip(label, found, strict=True):
+        np.testing.assert_array_equal(maps, brute_force(image, 8, width))
+
+
 def test_a_change_to_unknown_is_no_boundary():
     label = torch.full((1, 8, 8), 255, dtype=torch.uint8)
     label[:, :, :3] = 2
@@ -56,14 +75,17 @@ def test_both_sides_of_a_change():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_window_boundaries_are_the_definition(seed):
-    label = random_labels(seed)
-    found = window_boundaries(label, classes=3, window=3, share=0.2, difference=0.15).numpy()
-    for b, y, x in itertools.product(range(2), range(6), range(6)):
-        seen = label[b, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].numpy()
+@pytest.mark.parametrize(("window", "size"), [(3, (2, 6, 6)), (13, (2, 6, 6)), (5, (3, 4, 11))])
+def test_window_boundaries_are_the_definition(seed, window, size):
+    label = random_labels(seed, size)
+    # Limits that no share of so few pixels meets exactly.
+    found = window_boundaries(label, classes=3, window=window, share=0.2013, difference=0.1517).numpy()
+    reach = window // 2
+    for b, y, x in itertools.product(*(range(side) for side in size)):
+        seen = label[b, max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1].numpy()
         background, *foreground = ((seen == c).mean() for c in range(3))
         top = int(np.argmax(foreground))
-        edge = min(foreground[top], background) > 0.2 and abs(foreground[top] - background) < 0.15
+        edge = min(foreground[top], background) > 0.2013 and abs(foreground[top] - background) < 0.1517
         expected = np.zeros(3)
         expected[[0, top + 1]] = edge
         np.testing.assert_array_equal(found[b, :, y, x], expected)

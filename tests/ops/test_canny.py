@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sbnet.ops import canny
+from sbnet.ops.canny import canny_reference
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
@@ -15,6 +18,33 @@ def test_reference_edges(golden, seed):
     image = numbers["image"][0].transpose(1, 2, 0)
     wrapped = ((image.astype(np.float32) / 255 - MEAN) / STD).astype(np.int32).astype(np.uint8)
     np.testing.assert_array_equal(canny(wrapped), numbers["canny"][0, 0])
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    rows=st.integers(1, 24),
+    columns=st.integers(1, 24),
+    channels=st.sampled_from([1, 3]),
+    levels=st.sampled_from([2, 12, 60, 256]),  # few levels: many equal neighbours
+    low=st.integers(0, 200),
+    more=st.integers(0, 900),
+    seed=st.integers(0, 2**32),
+)
+def test_kernel_is_the_reference(rows, columns, channels, levels, low, more, seed):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, levels, (rows, columns, channels), dtype=np.uint8)
+    if seed % 2:  # blocks, whose edges run on
+        image = np.kron(image, np.ones((3, 3, 1), np.uint8))
+    expected = canny_reference(image, low=low, high=low + more)
+    np.testing.assert_array_equal(canny(image, low=low, high=low + more), expected)
+    if channels == 1:
+        np.testing.assert_array_equal(canny(image[..., 0], low=low, high=low + more), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 2), (4, 4, 4), (4,)])
+def test_other_channels_are_refused(shape):
+    with pytest.raises((TypeError, ValueError)):
+        canny(np.zeros(shape, np.uint8))
 
 
 def test_a_step_is_one_line():

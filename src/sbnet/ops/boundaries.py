@@ -7,8 +7,8 @@ Shapes: B batch, C classes with background at 0, H x W pixels. Label ids from C 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -21,22 +21,22 @@ def label_boundaries(label: Tensor, *, classes: int, width: int = 3) -> Tensor:
     """
     if width < 1:
         raise ValueError(f"width: {width} is less than 1 pixel")
-    result = torch.zeros(len(label), classes, *label.shape[1:], device=label.device)
     known = label < classes
     image, class_id = _present(label, classes)
-    is_class = label[image] == class_id[:, None, None].to(label.dtype)
+    is_class = label.index_select(0, image) == class_id[:, None, None].to(label.dtype)
     edge = torch.zeros_like(is_class)
     for axis in (1, 2):
         size = label.shape[axis] - 1
         sides = [known.narrow(axis, i, size) for i in (0, 1)]
         change = sides[0] & sides[1] & (label.narrow(axis, 0, size) != label.narrow(axis, 1, size))
-        ours = (is_class.narrow(axis, 0, size) | is_class.narrow(axis, 1, size)) & change[image]
+        ours = is_class.narrow(axis, 0, size) | is_class.narrow(axis, 1, size)
+        ours.logical_and_(change.index_select(0, image))
         for i in (0, 1):
             edge.narrow(axis, i, size).logical_or_(ours)
     for axis in (1, 2):
         edge = _dilate(edge, axis, width - 1)
-    result[image, class_id] = (edge & known[image]).float()
-    return result
+    edge.logical_and_(known.index_select(0, image))
+    return _spread(edge, image, class_id, len(label), classes)
 
 
 def window_boundaries(
@@ -51,29 +51,59 @@ def window_boundaries(
     """
     if window % 2 == 0:
         raise ValueError(f"window: {window} is even; its centre must be a pixel")
-    result = torch.zeros(len(label), classes, *label.shape[1:], device=label.device)
     image, class_id = _present(label, classes)
-    shares = (label[image] == class_id[:, None, None].to(label.dtype)).float()
-    for size in ((1, window), (window, 1)):
-        padding = (size[0] // 2, size[1] // 2)
-        shares = F.avg_pool2d(shares[:, None], size, 1, padding, count_include_pad=False)[:, 0]
-    result[image, class_id] = shares
-    if classes < 2:
-        return result.zero_()
-    background, (top, top_class) = result[:, 0], result[:, 1:].max(dim=1)
-    found = (torch.minimum(top, background) > share) & ((top - background).abs() < difference)
-    result.zero_()
-    result.scatter_(1, top_class[:, None] + 1, found[:, None].float())
-    result[:, 0] = found.float()
-    return result
+    is_class = label.index_select(0, image) == class_id[:, None, None].to(label.dtype)
+    found = torch.zeros_like(is_class)
+    shares = _window_shares(is_class, window // 2)
+    for number in range(len(label)):
+        places = (image == number).nonzero()[:, 0]
+        if len(places) < 2 or class_id[places[0]] != 0:  # background comes first where there is any
+            continue
+        background, (top, top_place) = shares[places[0]], shares[places[1:]].max(dim=0)
+        edge = (torch.minimum(top, background) > share) & ((top - background).abs() < difference)
+        found[places[0]] = edge
+        found[places[1:]] = edge & (
+            top_place == torch.arange(len(places) - 1, device=label.device)[:, None, None]
+        )
+    return _spread(found, image, class_id, len(label), classes)
+
+
+def _window_shares(mask: Tensor, reach: int) -> Tensor:
+    """(N, H, W) bool -> float32: its share of the window of `reach` pixels to each side, cut at the border."""
+    count, area = mask.int(), torch.ones((1, *mask.shape[1:]), dtype=torch.int32, device=mask.device)
+    for axis in (1, 2):
+        count, area = (_window_sum(values, axis, reach) for values in (count, area))
+    return count / area
+
+
+def _window_sum(values: Tensor, axis: int, reach: int) -> Tensor:
+    """The sum over `reach` pixels to each side along one axis."""
+    size, total = values.shape[axis], values.clone()
+    for shift in range(1, min(reach, size - 1) + 1):
+        rest = size - shift
+        total.narrow(axis, shift, rest).add_(values.narrow(axis, 0, rest))
+        total.narrow(axis, 0, rest).add_(values.narrow(axis, shift, rest))
+    return total
 
 
 def _present(label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """The (image, class id) pairs that occur: only their maps need work, two or three an image, not C."""
-    flat = label.flatten(1).long().clamp(max=classes)
-    present = torch.zeros(len(label), classes + 1, dtype=torch.bool, device=label.device)
-    image, class_id = present.scatter_(1, flat, True)[:, :classes].nonzero(as_tuple=True)
+    first = 256 * torch.arange(len(label), dtype=torch.int32, device=label.device)
+    counts = torch.bincount((label.flatten(1) + first[:, None]).flatten(), minlength=256 * len(label))
+    image, class_id = counts.view(-1, 256)[:, :classes].nonzero(as_tuple=True)
     return image, class_id
+
+
+def _spread(maps: Tensor, image: Tensor, class_id: Tensor, images: int, classes: int) -> Tensor:
+    """Maps (N, H, W) of the present classes -> (B, C, H, W) float32, 0 where a class is absent."""
+    shape = (images * classes, *maps.shape[1:])
+    if maps.device.type == "cpu":
+        # Zeros that the system gives untouched: no memory is taken, nor time spent, for maps that no loss reads.
+        result = torch.from_numpy(np.zeros(shape, np.float32))
+    else:
+        result = torch.zeros(shape, device=maps.device)
+    result.index_copy_(0, image * classes + class_id, maps.float())
+    return result.view(images, classes, *maps.shape[1:])
 
 
 def _dilate(mask: Tensor, axis: int, reach: int) -> Tensor:
