@@ -26,8 +26,8 @@ def normalization(photo: Tensor) -> Tensor:
 
 
 def _photos(folder: Path, **options: Any) -> TrainingSet:
-    transform = TrainTransform(crop=24, long_side=(20, 40), normalization=normalization)
-    return TrainingSet(read_voc(folder, "train"), transform, **options)
+    transform = TrainTransform(crop=24, long_side=(20, 40))
+    return TrainingSet(read_voc(folder, "train"), transform, normalization=normalization, **options)
 
 
 def _loader(photos: TrainingSet, *, workers: int, first: int = 0) -> DataLoader:
@@ -51,13 +51,14 @@ def test_item(folder: Path) -> None:
     }
     assert item["name"] == "c"
     assert shapes == {
-        "image": ((3, 24, 24), torch.float32),
+        "photo": ((24, 24, 3), torch.uint8),
+        "box": ((4,), torch.int64),
         "labels": ((2,), torch.float32),
         "label": ((24, 24), torch.uint8),
         "canny": ((1, 24, 24), torch.uint8),
         "canny_small": ((1, 7, 7), torch.uint8),
     }
-    assert _photos(folder)[0, 0].keys() == {"name", "image", "labels"}
+    assert _photos(folder)[0, 0].keys() == {"name", "photo", "box", "labels"}
 
 
 def test_items_depend_on_seed_epoch_and_photo_alone(folder: Path) -> None:
@@ -77,8 +78,49 @@ def test_workers_and_a_later_start_change_nothing(folder: Path) -> None:
     assert len(alone) == len(shared) == 3
     assert all(_equal(one, other) for one, other in zip(alone, shared, strict=True))
     assert _equal(alone[2], next(iter(_loader(photos, workers=0, first=2))))
-    assert alone[0]["image"].shape == (2, 3, 24, 24)
+    assert alone[0]["photo"].shape == (2, 24, 24, 3)
     assert isinstance(alone[0]["name"], list)
+
+
+def test_images_are_normalised_on_the_device_and_0_outside_the_photo(folder: Path) -> None:
+    photos = _photos(folder)
+    batch = collate([photos[0, index] for index in range(3)])
+    found = photos.on_device(batch, torch.device("cpu"))
+    assert found.keys() == {"name", "image", "labels"}
+    assert (found["image"].shape, found["image"].dtype) == ((3, 3, 24, 24), torch.float32)
+    empty = 0
+    for image, photo, (top, left, height, width) in zip(
+        found["image"], batch["photo"], batch["box"], strict=True
+    ):
+        expected = torch.zeros(3, 24, 24)
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        expected[:, rows, columns] = normalization(photo.permute(2, 0, 1))[:, rows, columns]
+        assert torch.equal(image, expected)
+        empty += int((expected == 0).sum())
+    assert empty  # or nothing is tested
+
+
+def test_a_large_jpeg_is_decoded_smaller_where_that_is_enough(folder: Path) -> None:
+    with Image.open(folder / "JPEGImages/a.jpg") as small:
+        small.resize((320, 240)).save(folder / "JPEGImages/a.jpg", quality=95)
+    seen = []
+
+    class Spy(TrainTransform):
+        def __call__(self, photo: np.ndarray, *args: Any, **options: Any) -> Any:
+            seen.append(photo.shape[:2])
+            return super().__call__(photo, *args, **options)
+
+    items = []
+    for augmentation in ("fast", "exact"):
+        transform = Spy(crop=24, long_side=(30, 40), jitter=None, augmentation=augmentation)
+        (folder / "SegmentationClass/a.png").unlink(missing_ok=True)
+        (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
+        pets = read_voc(folder, "train", labels=folder / "labels.txt")
+        items.append(TrainingSet(pets, transform, normalization=normalization)[0, 0])
+    assert seen == [(60, 80), (240, 320)]
+    difference = items[0]["photo"].int() - items[1]["photo"].int()
+    assert difference.abs().float().mean() < 1.5  # of a photo that is noise
+    assert torch.equal(items[0]["box"], items[1]["box"])
 
 
 def test_labels_of_a_folder(folder: Path, tmp_path: Path) -> None:
@@ -101,9 +143,9 @@ def test_truth_needs_masks(folder: Path) -> None:
     (folder / "SegmentationClass/b.png").unlink()
     (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
     pets = read_voc(folder, "train", labels=folder / "labels.txt")
-    transform = TrainTransform(crop=8, long_side=(8, 8), normalization=normalization)
+    transform = TrainTransform(crop=8, long_side=(8, 8))
     with pytest.raises(SBNetError, match=r"photo 'b' has no true mask: add SegmentationClass/b\.png"):
-        TrainingSet(pets, transform, truth=True)
+        TrainingSet(pets, transform, normalization=normalization, truth=True)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -126,8 +168,8 @@ def test_edges_are_those_of_the_photo_not_of_its_frame(folder: Path) -> None:
     (folder / "SegmentationClass/b.png").unlink()
     (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
     pets = read_voc(folder, "train", labels=folder / "labels.txt")
-    transform = TrainTransform(crop=60, long_side=(40, 50), normalization=normalization, jitter=None)
-    photos = TrainingSet(pets, transform, canny=True)
+    transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
+    photos = TrainingSet(pets, transform, normalization=normalization, canny=True)
     for epoch in range(5):
         assert not any(photos[epoch, 0][key].any() for key in ("canny", "canny_small"))
         split = photos[epoch, 1]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.image import check_sizes, mask_classes, read_mask, read_photo
+from sbnet.data.image import check_sizes, mask_classes, photo_size, read_mask, read_photo
+from sbnet.data.scenes import scene
 from sbnet.errors import SBNetError
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -230,3 +231,34 @@ def test_sizes_are_checked_from_the_headers(tmp_path):
     assert read_photo(tiff).shape[:2] == (8, 5)
     Image.new("P", (5, 8)).save(mask)
     check_sizes(tiff, mask)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_decoded_smaller_where_that_is_enough(tmp_path: Path, orientation: int) -> None:
+    """Upright 600 x 800. Resized to what is needed, it is nearly the photo decoded whole."""
+    pixels = scene(0, 1, size=(600, 800))[0]
+    turned = np.rot90(pixels) if orientation == 6 else pixels  # counter-clockwise; the tag turns it back
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = _save(Image.fromarray(turned), tmp_path / "a.jpg", quality=92, exif=exif)
+    assert photo_size(path) == (600, 800)
+    whole = read_photo(path)
+    assert whole.shape == (600, 800, 3)
+    for needed, decoded in (((301, 401), (600, 800)), ((150, 200), (300, 400)), ((75, 100), (150, 200))):
+        photo = read_photo(path, needed=needed)
+        assert photo.shape[:2] == decoded
+        width_and_height = needed[::-1]
+        one, other = (
+            np.asarray(Image.fromarray(each).resize(width_and_height, Image.Resampling.BICUBIC)).astype(int)
+            for each in (whole, photo)
+        )
+        assert np.abs(one - other).mean() < 0.75
+
+
+def test_other_formats_are_decoded_whole(tmp_path: Path) -> None:
+    path = _save(Image.fromarray(np.zeros((64, 80, 3), np.uint8)), tmp_path / "a.png")
+    assert read_photo(path, needed=(8, 10)).shape == (64, 80, 3)
+    grey = _save(Image.fromarray(np.full((64, 80), 77, np.uint8)), tmp_path / "g.jpg")
+    small = read_photo(grey, needed=(8, 10))
+    assert small.shape == (16, 20, 3)
+    assert (np.abs(small.astype(int) - 77) <= 1).all()

@@ -59,7 +59,7 @@ def photos(folder, count=7):
     collection = Collection(("background", "a", "b"), tuple(listed), "tiny")
     normalization = lambda photo: photo.float() / 255  # noqa: E731
     return TrainingSet(
-        collection, TrainTransform(crop=16, long_side=(16, 32), normalization=normalization), seed=3
+        collection, TrainTransform(crop=16, long_side=(16, 32)), normalization=normalization, seed=3
     )
 
 

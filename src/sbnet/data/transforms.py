@@ -5,18 +5,19 @@ Shapes: H x W pixels of the photo; crop: side of the square that training sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision import tv_tensors
-from torchvision.transforms.v2 import InterpolationMode
-from torchvision.transforms.v2 import functional as v2
+from torch.nn import functional
 
 from sbnet.data import IGNORE
+from sbnet.data.colours import Jitter, draw_jitter, jitter_by_matrix, jitter_in_steps
+
+Size = tuple[int, int]  # height, width
+AUGMENTATIONS = ("fast", "exact")
 
 
 class Box(NamedTuple):
@@ -27,73 +28,105 @@ class Box(NamedTuple):
     height: int
     width: int
 
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """The view of these pixels (H, W, ...)."""
+        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+class Plan(NamedTuple):
+    """All that is random in a sample. size: of the whole photo after resizing; cut: what is kept of it, and `box`
+    where that goes in the canvas; mirror: left for right; jitter: the change of colours, or None.
+    """
+
+    size: Size
+    cut: Box
+    box: Box
+    mirror: bool
+    jitter: Jitter | None
+
 
 class Sample(NamedTuple):
     """One crop, in a canvas that is empty outside `box`.
 
-    `image` (3, crop, crop) float32 normalised, outside 0; `label` (crop, crop) uint8, outside 255;
-    `photo` (crop, crop, 3) uint8: the image before normalisation, outside 0.
+    `photo` (crop, crop, 3) uint8, outside 0; `label` (crop, crop) uint8, outside 255.
     """
 
-    image: Tensor
-    label: Tensor | None
     photo: np.ndarray
+    label: Tensor | None
     box: Box
 
 
 class TrainTransform:
-    """Resize, crop, mirror, colour jitter, normalise, place in a canvas of normalised zeros.
+    """Resize, crop, mirror, colour jitter, in a canvas that is empty where the photo is smaller than the crop.
 
     crop: pixels. long_side: inclusive range of the photo's longer side after resizing, pixels; or, instead,
     scale: range of the factor on both sides. mirror: probability. jitter: reach of brightness, contrast and
-    saturation (factors 1 - reach to 1 + reach) and of hue (turns, up to 0.5), or None. normalization: uint8
-    RGB (3, H, W) -> float32. Draws from the passed generator alone: equal generators give equal samples.
+    saturation (factors 1 - reach to 1 + reach) and of hue (turns, up to 0.5), or None.
+    augmentation: `fast` (colours by one matrix, large JPEGs decoded smaller) or `exact` (Pillow's four operations in
+    turn). Both draw the same from the passed generator, and from it alone: equal generators give equal samples.
     """
 
     def __init__(
         self,
         *,
         crop: int,
-        normalization: Callable[[Tensor], Tensor],
         long_side: tuple[int, int] | None = None,
         scale: tuple[float, float] | None = None,
         mirror: float = 0.5,
         jitter: tuple[float, float, float, float] | None = (0.3, 0.3, 0.3, 0.1),
+        augmentation: str = "fast",
     ) -> None:
         if (long_side is None) == (scale is None):
             raise ValueError("give either long_side or scale")
+        if augmentation not in AUGMENTATIONS:
+            raise ValueError(f"augmentation: '{augmentation}' is not one of {', '.join(AUGMENTATIONS)}")
         self.crop, self.long_side, self.scale = crop, long_side, scale
-        self.mirror, self.jitter, self.normalization = mirror, jitter, normalization
+        self.mirror, self.jitter, self.augmentation = mirror, jitter, augmentation
+
+    def plan(self, size: Size, generator: np.random.Generator) -> Plan:
+        """What happens to a photo of this size (H, W)."""
+        size = self._size(*size, generator)
+        cut, box = _cut_and_box(size, self.crop, generator)
+        mirror = bool(generator.random() < self.mirror)
+        return Plan(size, cut, box, mirror, draw_jitter(self.jitter, generator) if self.jitter else None)
+
+    def needed(self, plan: Plan) -> Size | None:
+        """The size (H, W) to which a photo may be shrunk in decoding, or None: it is to be decoded as it is."""
+        return plan.size if self.augmentation == "fast" else None
 
     def __call__(
         self,
         photo: np.ndarray,
         label: np.ndarray | None = None,
         *,
+        plan: Plan | None = None,
         generator: np.random.Generator | None = None,
     ) -> Sample:
-        """`photo` (H, W, 3) and `label` (H, W), both uint8; without a generator every call differs."""
-        rng = generator or np.random.default_rng()
-        size = self._size(photo.shape[0], photo.shape[1], rng)
-        crop, canvas = _crop_and_canvas(size, self.crop, rng)
-        flip = rng.random() < self.mirror
+        """`photo` (H, W, 3) and `label` (h, w), both uint8, of the same view: each is resized to the plan's size.
 
-        image = tv_tensors.Image(torch.from_numpy(photo).permute(2, 0, 1))
-        image = v2.resize(image, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
-        image = _cut(image, crop, flip)
-        if self.jitter is not None:
-            image = _jitter(image, self.jitter, rng)
-        target = None
-        if label is not None:
-            target = _canvas(_cut(_resize_label(label, size), crop, flip), canvas, self.crop, fill=IGNORE)[0]
-        return Sample(
-            _canvas(self.normalization(image.as_subclass(Tensor)), canvas, self.crop, fill=0),
-            target,
-            _canvas(image, canvas, self.crop, fill=0).permute(1, 2, 0).numpy(),
-            canvas,
-        )
+        Without a plan one is drawn; without a generator every call differs.
+        """
+        if plan is None:
+            plan = self.plan((photo.shape[0], photo.shape[1]), generator or np.random.default_rng())
+        canvas = np.zeros((self.crop, self.crop, 3), np.uint8)
+        plan.box.of(canvas)[:] = self._colours(_warp_photo(photo, plan), plan.jitter, photo)
+        target = None if label is None else torch.from_numpy(label_crop(label, plan, self.crop))
+        return Sample(canvas, target, plan.box)
 
-    def _size(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
+    def _colours(self, crop: Image.Image, jitter: Jitter | None, photo: np.ndarray) -> np.ndarray:
+        """After the crop, not before as in the reference, for it costs by the pixel.
+
+        All but contrast act on each pixel alone and so commute with the crop. Contrast is about the mean grey of the
+        whole photo, as in the reference, in the fast mode; of the crop in the exact one.
+        """
+        if jitter is not None and self.augmentation == "fast":
+            mean = torch.from_numpy(photo).flatten(0, 1).float().mean(0).numpy()
+            crop = jitter_by_matrix(crop, jitter, mean)
+        elif jitter is not None:
+            crop = jitter_in_steps(crop, jitter)
+        return np.asarray(crop)
+
+    def _size(self, height: int, width: int, rng: np.random.Generator) -> Size:
         if self.long_side is not None:
             low, high = self.long_side
             factor = int(rng.integers(low, high + 1)) / max(height, width)
@@ -103,7 +136,7 @@ class TrainTransform:
         return max(1, round(height * factor)), max(1, round(width * factor))
 
 
-def _crop_and_canvas(size: tuple[int, int], crop: int, rng: np.random.Generator) -> tuple[Box, Box]:
+def _cut_and_box(size: Size, crop: int, rng: np.random.Generator) -> tuple[Box, Box]:
     """Where to cut the resized photo, and where the cut goes in the canvas; random along either side."""
     height, width = min(size[0], crop), min(size[1], crop)
     cut = [int(rng.integers(side - kept + 1)) for side, kept in zip(size, (height, width), strict=True)]
@@ -111,40 +144,27 @@ def _crop_and_canvas(size: tuple[int, int], crop: int, rng: np.random.Generator)
     return Box(cut[0], cut[1], height, width), Box(place[0], place[1], height, width)
 
 
-def _cut(image: Tensor, box: Box, flip: bool) -> Tensor:
-    image = v2.crop(image, *box)
-    return v2.horizontal_flip(image) if flip else image
+def _warp_photo(photo: np.ndarray, plan: Plan) -> Image.Image:
+    """The plan's cut of the photo: bicubic, smoothed where it shrinks."""
+    image = torch.from_numpy(photo)[None].permute(
+        0, 3, 1, 2
+    )  # channels last, for which torch has the fastest code
+    resized = functional.interpolate(image, plan.size, mode="bicubic", antialias=True)
+    cut = plan.cut.of(resized[0].permute(1, 2, 0).numpy())
+    picture = Image.fromarray(np.ascontiguousarray(cut))
+    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if plan.mirror else picture
 
 
-def _resize_label(label: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Nearest pixel by centres, as the photo is resized; v2's own resize of a Mask is half a pixel off."""
-    plain = torch.from_numpy(label)[None]
-    return tv_tensors.Mask(v2.resize(plain, list(size), interpolation=InterpolationMode.NEAREST_EXACT))
-
-
-def _jitter(image: Tensor, reach: tuple[float, float, float, float], rng: np.random.Generator) -> Tensor:
-    """Brightness, contrast, saturation and hue in random order, by Pillow, whose hue is twice as fast.
-
-    After the crop, not before as in the reference, for it costs by the pixel. All but contrast act on each
-    pixel alone and so commute with the crop; contrast is about the mean grey, here of the crop alone.
-    """
-    brightness, contrast, saturation = (rng.uniform(max(0.0, 1 - r), 1 + r) for r in reach[:3])
-    hue = rng.uniform(-reach[3], reach[3])
-    steps: list[tuple[Callable[[Image.Image, float], Image.Image], float]] = [
-        (v2.adjust_brightness, brightness),
-        (v2.adjust_contrast, contrast),
-        (v2.adjust_saturation, saturation),
-        (v2.adjust_hue, hue),
-    ]
-    picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
-    for position in rng.permutation(len(steps)):
-        adjust, factor = steps[position]
-        picture = adjust(picture, factor)
-    return tv_tensors.Image(torch.from_numpy(np.array(picture)).permute(2, 0, 1))
-
-
-def _canvas(image: Tensor, box: Box, crop: int, *, fill: int) -> Tensor:
-    """(D, h, w) -> (D, crop, crop), `fill` outside the box."""
-    canvas = torch.full((image.shape[0], crop, crop), fill, dtype=image.dtype)
-    canvas[:, box.top : box.top + box.height, box.left : box.left + box.width] = image.as_subclass(Tensor)
+def label_crop(label: np.ndarray, plan: Plan, crop: int) -> np.ndarray:
+    """(h, w) uint8 -> (crop, crop), outside 255: the nearest pixel by centres, as the photo is resized."""
+    cut = plan.cut
+    rows = _nearest(label.shape[0], plan.size[0])[cut.top : cut.top + cut.height]
+    columns = _nearest(label.shape[1], plan.size[1])[cut.left : cut.left + cut.width]
+    canvas = np.full((crop, crop), IGNORE, np.uint8)
+    plan.box.of(canvas)[:] = label.take(rows, axis=0).take(columns[::-1] if plan.mirror else columns, axis=1)
     return canvas
+
+
+def _nearest(before: int, after: int) -> np.ndarray:
+    """For each of `after` pixels, the one of `before` pixels that holds its centre."""
+    return (2 * np.arange(after) + 1) * before // (2 * after)

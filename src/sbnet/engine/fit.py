@@ -115,10 +115,7 @@ def _batches(photos: TrainingSet, plan: Plan, runtime: Runtime, fabric: Any, *, 
         generator=torch.Generator().manual_seed(runtime.seed),
     )
     for batch in loader:
-        yield {
-            key: value.to(fabric.device, non_blocking=True) if isinstance(value, Tensor) else value
-            for key, value in batch.items()
-        }
+        yield photos.on_device(batch, fabric.device)
 
 
 def _check_weights(model: nn.Module, title: str, step: int) -> None:

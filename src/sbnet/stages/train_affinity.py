@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
-from sbnet.data.transforms import TrainTransform
+from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import SBNetError, check_choice
@@ -43,9 +43,11 @@ class Settings:
     weight_decay: float = 5e-4
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
+    augmentation: str = "fast"
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         check_choice("start", self.start, STARTS)
 
 
@@ -70,7 +72,8 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         model.backbone.load_state_dict(cam.backbone.state_dict())
     photos = TrainingSet(
         workspace.train,
-        TrainTransform(crop=settings.crop, long_side=settings.long_side, normalization=model.normalization),
+        TrainTransform(crop=settings.crop, long_side=settings.long_side, augmentation=settings.augmentation),
+        normalization=model.normalization,
         seed=workspace.runtime.seed,
         label_folder=workspace.inputs["labels"] / "labels",
     )

@@ -14,7 +14,7 @@ from torch.nn import functional
 from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
 from sbnet.data.files import LABEL_FOLDERS
-from sbnet.data.transforms import TrainTransform
+from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import check_choice
@@ -39,6 +39,7 @@ class Settings:
     epochs, batch, accumulate: passes over the photos; photos a step; steps whose gradients are summed.
     learning_rate, momentum, weight_decay: SGD with polynomial decay of power 0.9.
     crop, long_side: training crop and the range of random long sides, pixels.
+    augmentation: `fast` (colours by one matrix, large JPEGs decoded smaller) or `exact` (Pillow, in turn).
     shrink: size of view 2 relative to the crop. 0.3 of the paper's 448 is 134 pixels; of a small crop it is too little.
     boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
     warmup: share of the steps over which every term but the class loss grows from 0 to its weight, for trainings of
@@ -59,6 +60,7 @@ class Settings:
     weight_decay: float = 5e-4
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
+    augmentation: str = "fast"
     shrink: float = 0.3
     boundary_weight: float = 0.01
     smoothness_weight: float = 1.0
@@ -70,6 +72,7 @@ class Settings:
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         check_choice("method", self.method, METHODS)
         check_choice("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS)
         check_choice("boundary_labels", self.boundary_labels, LABEL_FOLDERS)
@@ -88,7 +91,8 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     with_boundaries = settings.method == "sbnet"
     photos = TrainingSet(
         workspace.train,
-        TrainTransform(crop=settings.crop, long_side=settings.long_side, normalization=model.normalization),
+        TrainTransform(crop=settings.crop, long_side=settings.long_side, augmentation=settings.augmentation),
+        normalization=model.normalization,
         seed=workspace.runtime.seed,
         label_folder=_boundary_labels(settings, workspace) if with_boundaries else None,
         canny=with_boundaries,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sbnet import losses
 from sbnet.data.dataset import TrainingSet
-from sbnet.data.transforms import TrainTransform
+from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import check_choice
@@ -45,9 +45,11 @@ class Settings:
     weight_decay: float = 5e-4
     crop: int = 321
     scale: tuple[float, float] = (0.5, 1.5)
+    augmentation: str = "fast"
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         check_choice("labels", self.labels, LABELS)
 
 
@@ -65,8 +67,9 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     photos = TrainingSet(
         workspace.train,
         TrainTransform(
-            crop=settings.crop, scale=settings.scale, jitter=None, normalization=model.normalization
+            crop=settings.crop, scale=settings.scale, jitter=None, augmentation=settings.augmentation
         ),
+        normalization=model.normalization,
         seed=workspace.runtime.seed,
         label_folder=None if settings.labels == "truth" else workspace.inputs["labels"] / "masks",
         truth=settings.labels == "truth",
