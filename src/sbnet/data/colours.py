@@ -42,8 +42,9 @@ def jitter_in_steps(picture: Image.Image, jitter: Jitter) -> Image.Image:
         v2.adjust_saturation,
         v2.adjust_hue,
     )
+    amounts = jitter[:4]
     for position in jitter.order:
-        picture = adjust[position](picture, jitter[position])
+        picture = adjust[position](picture, amounts[position])
     return picture
 
 

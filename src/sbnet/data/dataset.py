@@ -95,8 +95,10 @@ class TrainingSet(Dataset[Item]):
             key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
-        image = images(moved.pop("photo"), moved.pop("box"), self._normalization)
-        return moved | {"image": image}
+        photo, box = moved.pop("photo"), moved.pop("box")
+        assert isinstance(photo, Tensor)
+        assert isinstance(box, Tensor)
+        return moved | {"image": images(photo, box, self._normalization)}
 
 
 def images(photo: Tensor, box: Tensor, normalization: Callable[[Tensor], Tensor]) -> Tensor:

@@ -28,7 +28,7 @@ class Normalization:
         values = photo.flip(-3) if self.bgr else photo
         mean = torch.tensor(self.mean, device=photo.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=photo.device).view(3, 1, 1)
-        return (values.float() * self.scale - mean) / std
+        return values.to(torch.float32, copy=True).mul_(self.scale).sub_(mean).div_(std)
 
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
