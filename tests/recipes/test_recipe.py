@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import timm
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sbnet.errors import SBNetError
 from sbnet.recipes import names
 from sbnet.recipes.recipe import Recipe, load_recipe
+from sbnet.stages.evaluate import equal_score
 
 DATA = "data.root=somewhere"
 
@@ -42,6 +45,23 @@ def test_the_paper() -> None:
     assert recipe.train_cam.momentum == recipe.train_affinity.momentum == 0.9
     assert (recipe.bootstrap.method, recipe.train_cam.method) == ("seam", "sbnet")
     assert recipe.infer_cam.scales == (0.5, 1, 1.5, 2)
+
+
+def test_irn_s_paper() -> None:
+    recipe = load_recipe("voc12-resnet50-irn", [DATA])
+    walk, refine = recipe.random_walk, recipe.refine
+    assert (recipe.train_affinity.method, recipe.train_cam.method) == ("irn", "cam")
+    assert (walk.sharpness, walk.steps, walk.background_score, walk.score_power) == (10, 256, 0.25, 1)
+    assert equal_score(refine.low_alpha) == pytest.approx(0.30, abs=0.005)
+    assert equal_score(refine.high_alpha) == pytest.approx(0.05, abs=0.005)
+    assert timm.is_model(recipe.model.backbone.removeprefix("timm:"))
+
+
+def test_irn_differs_from_its_base_in_the_refinement_alone() -> None:
+    base, recipe = (load_recipe(name, [DATA]) for name in ("voc12-lite", "voc12-lite-irn"))
+    assert recipe.train_affinity.method == "irn"
+    same = {"train_affinity": base.train_affinity, "random_walk": base.random_walk}
+    assert dataclasses.replace(recipe, name=base.name, about=base.about, **same) == base
 
 
 @given(epochs=st.integers(1, 10**6), rate=st.floats(1e-9, 1e3), text=st.text(st.characters(codec="utf-8")))

@@ -1,5 +1,8 @@
 """The walk of a photo's scores: padding, pooling to the network's grid, and back."""
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,16 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from sbnet.data.files import read_label, write_scores
+from sbnet.data.voc import read_voc
+from sbnet.engine.runtime import Runtime
+from sbnet.interop.checkpoint import save_model
+from sbnet.models import build
 from sbnet.models.affinity_network import AffinityOutput
-from sbnet.ops import pair_affinity
+from sbnet.ops import boundary_walk, pair_affinity
 from sbnet.ops.random_walk import random_walk_reference
-from sbnet.stages.random_walk import Settings, walk
+from sbnet.stages.random_walk import Settings, irn_boundary, irn_walk, run, walk
+from sbnet.stages.workspace import ModelSettings, Workspace
 
 
 class Grid(nn.Module):
@@ -47,3 +56,76 @@ def test_walk_is_the_formula_step_by_step(size, scale):
     back = functional.interpolate(walked[None], (rows * 8, columns * 8), mode="bilinear")[0]
     expected = functional.interpolate(back[None, :, :height, :width], size, mode="bilinear")[0]
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def irn():
+    torch.manual_seed(0)
+    network = build("irn-lite0", 5, weights="none", stride=16).eval()
+    network.boundary_head.classifier.weight.data *= 8  # boundaries that differ from place to place
+    return network
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+@pytest.mark.parametrize("size", [(61, 74), (64, 96)])
+def test_irn_s_walk_is_the_formula_step_by_step(irn, size, scale):
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (*size, 3), np.uint8)
+    scores = torch.from_numpy(random.random((2, *size), np.float32))
+    settings = Settings(sharpness=3, steps=6, scale=scale, score_power=2, background_score=0.4)
+    boundary = irn_boundary(irn, pixels, model=irn, scale=scale, device=scores.device)
+    walked = irn_walk(boundary, pixels, scores, stride=4, settings=settings)
+
+    height, width = (round(side * scale) for side in size)
+    resized = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    image = torch.zeros(1, 3, -(-height // 16) * 16, -(-width // 16) * 16)
+    image[0, :, :height, :width] = irn.normalization(torch.from_numpy(resized.copy()).permute(2, 0, 1))
+    rows, columns = -(-height // 4), -(-width // 4)
+    logits = irn(image).boundary[0] / 2 + irn(image.flip(-1)).boundary[0].flip(-1) / 2
+    torch.testing.assert_close(boundary, logits[:rows, :columns].sigmoid(), rtol=1e-4, atol=1e-5)
+    assert boundary.std() > 0.01
+
+    enlarged = functional.interpolate(scores[None] ** 2, (height, width), mode="bilinear")[0]
+    padded = torch.zeros(2, rows * 4, columns * 4)
+    padded[:, :height, :width] = enlarged
+    coarse = padded.reshape(2, rows, 4, columns, 4).mean((2, 4))
+    on_grid = boundary_walk(coarse, boundary, sharpness=3, steps=6)
+    back = functional.interpolate(on_grid[None], (rows * 4, columns * 4), mode="bilinear")[0]
+    expected = functional.interpolate(back[None, :, :height, :width], size, mode="bilinear")[0]
+    torch.testing.assert_close(walked[1:], expected / expected.max(), rtol=0, atol=2e-5)
+    assert (walked[0] == 0.4).all()
+    assert walked[1:].max() == 1
+
+
+def test_irn_s_stage(irn, shared_data, tmp_path):
+    """Masks of classes in the photo; boundaries to look at; what is there stays; no class is all background."""
+    everything = read_voc(shared_data, "train")
+    photos = dataclasses.replace(everything, photos=everything.photos[:3])
+    empty = dataclasses.replace(photos.photos[2], classes=())
+    photos = dataclasses.replace(photos, photos=(*photos.photos[:2], empty))
+    save_model(irn, tmp_path / "network" / "model.safetensors", meta={})
+    random = np.random.default_rng(0)
+    for photo in photos:
+        scores = random.random((len(photo.classes), 48, 64))
+        write_scores(tmp_path / "cam/scores" / f"{photo.name}.npz", scores, np.array(photo.classes))
+    inputs = {"network": tmp_path / "network", "scores": tmp_path / "cam"}
+    workspace = Workspace(tmp_path / "walk", inputs, photos, None, ModelSettings(), Runtime(workers=0))
+    for settings in (Settings(background_score=0.5), Settings(background_score=0.5, crf=True)):
+        shutil.rmtree(tmp_path / "walk", ignore_errors=True)
+        assert run(settings, workspace) == {"photos": 3}
+        masks = {photo.name: tmp_path / "walk/masks" / f"{photo.name}.png" for photo in photos}
+        for photo in photos:
+            mask = read_label(masks[photo.name])
+            assert mask.shape == (48, 64)
+            assert set(np.unique(mask)) <= {0, *photo.classes}
+        assert (read_label(masks[empty.name]) == 0).all()
+        assert any((read_label(path) > 0).any() for path in masks.values())
+    drawn = np.asarray(Image.open(tmp_path / "walk/boundaries" / f"{photos.photos[0].name}.png"))
+    assert (drawn.shape, drawn.dtype) == ((48, 64), np.uint8)
+    before = {name: path.stat().st_mtime_ns for name, path in masks.items()}
+    content = masks[empty.name].read_bytes()
+    masks[empty.name].unlink()
+    run(settings, workspace)
+    assert masks[empty.name].read_bytes() == content
+    assert all(masks[name].stat().st_mtime_ns == time for name, time in before.items() if name != empty.name)

@@ -13,7 +13,7 @@ STAGES = {
     "train-cam": ("train_cam", "Train the CAM network, and whatever it needs."),
     "infer-cam": ("infer_cam", "Class activation maps of the training photos."),
     "refine": ("refine", "Dense CRF over the CAMs: confident labels, and masks to measure."),
-    "train-affinity": ("train_affinity", "Train AffinityNet on the confident labels."),
+    "train-affinity": ("train_affinity", "Train AffinityNet, or IRN, on the confident labels."),
     "random-walk": ("random_walk", "Spread the CAMs along the affinities: the pseudo masks."),
     "train-segmenter": ("train_segmenter", "Train the segmenter on the pseudo masks."),
     "predict-val": ("predict", "Masks of the run's val photos from its segmenter."),

@@ -3,6 +3,7 @@
 from .affinity_network import AffinityNetwork, AffinityOutput
 from .cam_network import CamNetwork, CamOutput
 from .deeplab import DeepLab, SegmenterOutput
+from .irn_network import IrnNetwork, IrnOutput
 from .network import Backbone, Network
 from .normalization import Normalization
 from .registry import build, model_names
@@ -14,6 +15,8 @@ __all__ = [
     "CamNetwork",
     "CamOutput",
     "DeepLab",
+    "IrnNetwork",
+    "IrnOutput",
     "Network",
     "Normalization",
     "SegmenterOutput",

@@ -13,6 +13,7 @@ from ..interop.state_file import read_state
 from .affinity_network import AffinityNetwork
 from .cam_network import CamNetwork
 from .deeplab import DeepLab
+from .irn_network import IrnNetwork
 from .network import Backbone, Network
 from .resnet38 import ResNet38
 from .resnet101 import ResNet101
@@ -21,6 +22,7 @@ from .timm_backbone import TimmBackbone, pretrained_state
 FAMILIES: dict[str, Callable[..., Network]] = {
     "sbnet": CamNetwork,
     "affinitynet": AffinityNetwork,
+    "irn": IrnNetwork,
     "deeplabv2": DeepLab,
 }
 REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
@@ -30,6 +32,7 @@ BACKBONES = (*REFERENCE, *LITES)
 OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "sbnet": {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True},
     "affinitynet": {"gain": 1.0},
+    "irn": {},
     "deeplabv2": {"scales": (1.0,), "project": 256},
 }
 
@@ -37,7 +40,7 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
 def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any) -> Network:
     """A network by name, 'FAMILY-BACKBONE', in training mode.
 
-    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'deeplabv2'.
+    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'irn', 'deeplabv2'.
     BACKBONE: 'resnet38', 'resnet101' (the reference's, output stride 8), 'lite0', 'lite2' (the
     EfficientNet-Lites), 'timm:NAME'.
     `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else

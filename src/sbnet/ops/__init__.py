@@ -6,11 +6,13 @@ from .cam import background_score, normalize_scores, with_background_score
 from .canny import canny
 from .confident_labels import confident_labels
 from .dense_crf import DenseCRF
+from .path_affinity import boundary_walk, path_affinity
 from .random_walk import random_walk
 
 __all__ = [
     "DenseCRF",
     "background_score",
+    "boundary_walk",
     "canny",
     "confident_labels",
     "grid_radius",
@@ -19,6 +21,7 @@ __all__ = [
     "pair_affinity",
     "pair_labels",
     "pair_offsets",
+    "path_affinity",
     "random_walk",
     "window_boundaries",
     "with_background_score",

@@ -27,7 +27,10 @@ class Measure:
 def measures(state: RunState) -> Iterator[Measure]:
     """What can be measured in a run, in order."""
     walk = state.recipe.random_walk
-    cut = evaluate.equal_score(walk.background_alpha, walk.score_power)
+    if state.recipe.train_affinity.method == "irn":
+        cut = walk.background_score ** (1 / walk.score_power)
+    else:
+        cut = evaluate.equal_score(walk.background_alpha, walk.score_power)
     for step in state.steps:
         stage = step.module.__name__.rpartition(".")[2]
         prefix = "bootstrap_" if step.name.startswith("bootstrap_") else ""

@@ -93,7 +93,7 @@ def _pseudo_mask_steps(recipe: Recipe) -> list[Step]:
     return [
         Step(
             "train_affinity",
-            "train AffinityNet",
+            f"train {train_affinity.METHODS[recipe.train_affinity.method]}",
             train_affinity,
             recipe.train_affinity,
             {"labels": "refine", **start},

@@ -36,7 +36,7 @@ NOT_NEGATIVE = [
     *(f"{stage}.{name}" for stage in CAM for name in ("boundary_weight", "smoothness_weight")),
     *(f"{stage}.iterations" for stage in CRF),
 ]
-SHARES = [f"{stage}.warmup" for stage in CAM]
+SHARES = ["random_walk.background_score", *(f"{stage}.warmup" for stage in CAM)]
 RISING = ("bootstrap.long_side", "train_cam.long_side", "train_affinity.long_side", "train_segmenter.scale")
 
 

@@ -106,6 +106,7 @@ def train_columns(
         cam("CAM", "class colour by score", "cam", "infer_cam"),
         Column("CRF labels", "confident; striped: left open", "refine/labels/{}.png", cells.draw_label),
         Column("CAM + CRF", "the mask that is measured", "refine/masks/{}.png", cells.draw_mask),
+        Column("Boundary, IRN", "where the walk ends", "random_walk/boundaries/{}.png", cells.draw_grey),
         Column("Random walk", "the pseudo mask", "random_walk/masks/{}.png", cells.draw_mask),
         Column(
             "Segmenter", "on a photo that it was trained on", "predict/train_masks/{}.png", cells.draw_mask

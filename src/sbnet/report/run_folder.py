@@ -22,7 +22,7 @@ STEPS = {
     "train_cam": "Train the CAM network",
     "infer_cam": "CAMs",
     "refine": "CRF over CAMs",
-    "train_affinity": "Train AffinityNet",
+    "train_affinity": "Train AffinityNet or IRN",
     "random_walk": "Random walk: pseudo masks",
     "train_segmenter": "Train the segmenter",
     "predict": "Predict",

@@ -1,4 +1,4 @@
-"""Train AffinityNet on the confident labels."""
+"""Train the network that says which pixels belong together, on the confident labels: AffinityNet or IRN."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
-from sbnet.engine.fit import fit
+from sbnet.engine.fit import Losses, fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import SBNetError, check_choice
 from sbnet.interop.checkpoint import load_model, save_model
-from sbnet.models import build
+from sbnet.models import AffinityNetwork, IrnNetwork, build
 from sbnet.ops.label_grid import label_grid
 from sbnet.stages.workspace import Workspace
 
 SMALLEST_GRID = 5  # cells a side, below which no cell has a neighbour to pair with
+METHODS = {"affinitynet": "AffinityNet", "irn": "IRN"}
 STARTS = ("imagenet", "cam")
 
 READS = ("labels", "cam")  # the CAM network only where it is the start
@@ -30,10 +31,13 @@ WRITES = ("model.safetensors", "log.csv")
 @dataclass(frozen=True)
 class Settings:
     """Names as in train_cam.
+    method: `affinitynet` (features whose nearness is affinity), or `irn` (class boundaries between pixels, and
+    displacements to objects' centres; the backbone stays as it is).
     start: the backbone's first weights: `imagenet` (model.weights, as PSA), or `cam`, those of the trained CAM network,
     which knows the classes already: for short trainings.
     """
 
+    method: str = "affinitynet"
     start: str = "imagenet"
     epochs: int = 8
     batch: int = 8
@@ -48,6 +52,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("method", self.method, tuple(METHODS))
         check_choice("start", self.start, STARTS)
 
 
@@ -56,7 +61,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     workspace.runtime.seed_torch()  # new layers are random
     classes = len(workspace.train.classes)
     model = build(
-        f"affinitynet-{workspace.model.backbone}",
+        f"{settings.method}-{workspace.model.backbone}",
         classes=classes,
         weights=workspace.model.weights,
         stride=workspace.model.stride,
@@ -77,22 +82,43 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         seed=workspace.runtime.seed,
         label_folder=workspace.inputs["labels"] / "labels",
     )
-
-    def objective(network: nn.Module, batch: Mapping[str, Tensor], _done: float) -> dict[str, Tensor]:
-        """Labels vote in each cell of the feature grid; pairs are counted over the whole batch."""
-        affinity = network(batch["image"].contiguous(memory_format=torch.channels_last)).affinity
-        grid = label_grid(batch["label"], stride=model.output_stride, classes=classes)
-        return {"affinity": losses.affinity(affinity.float(), *ops.pair_labels(grid))}
-
     facts = fit(
         model,
         photos,
-        objective,
+        irn_objective(model) if isinstance(model, IrnNetwork) else affinitynet_objective(model),
         plan=Plan.of(settings),
         runtime=workspace.runtime,
         folder=workspace.folder,
-        title="train AffinityNet",
+        title=f"train {METHODS[settings.method]}",
         checkpoint_every=settings.checkpoint_every,
     )
     save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
     return facts
+
+
+def affinitynet_objective(model: AffinityNetwork) -> Losses:
+    """Labels vote in each cell of the feature grid; pairs are counted over the whole batch."""
+
+    def objective(network: nn.Module, batch: Mapping[str, Tensor], _done: float) -> dict[str, Tensor]:
+        affinity = network(batch["image"].contiguous(memory_format=torch.channels_last)).affinity
+        grid = label_grid(batch["label"], stride=model.output_stride, classes=model.classes)
+        return {"affinity": losses.affinity(affinity.float(), *ops.pair_labels(grid, radius=model.radius))}
+
+    return objective
+
+
+def irn_objective(model: IrnNetwork) -> Losses:
+    """The same pairs in a wider circle on a finer grid: boundaries between them, and displacements across them."""
+    radius = model.radius
+
+    def objective(network: nn.Module, batch: Mapping[str, Tensor], _done: float) -> dict[str, Tensor]:
+        output = network(batch["image"].contiguous(memory_format=torch.channels_last))
+        grid = label_grid(batch["label"], stride=model.output_stride, classes=model.classes)
+        background, foreground, negative = ops.pair_labels(grid, radius=radius)
+        affinity = ops.path_affinity(output.boundary.float().sigmoid(), radius=radius)
+        return {
+            "affinity": losses.affinity(affinity, background, foreground, negative),
+            "displacement": losses.displacement(output.displacement, background, foreground, radius=radius),
+        }
+
+    return objective
