@@ -21,13 +21,12 @@ def path_pixels(dy: int, dx: int) -> list[tuple[int, int]]:
     Those of the rectangle between the ends whose centres are less than 1 away from the straight line.
     """
     signs = (1 if dy >= 0 else -1, 1 if dx >= 0 else -1)
-    inside = [
+    return [
         (signs[0] * y, signs[1] * x)
         for y in range(abs(dy) + 1)
         for x in range(abs(dx) + 1)
         if (abs(dy) * x - abs(dx) * y) ** 2 < dy * dy + dx * dx
     ]
-    return inside or [(0, 0)]
 
 
 def _path_views(grid: Tensor, radius: int, offset: tuple[int, int]) -> list[Tensor]:
