@@ -23,7 +23,8 @@ def displacement(displacement: Tensor, background: Tensor, foreground: Tensor, *
     pixels, in a background pair not at all. L1, averaged over pairs and both directions, each kind with weight 1/2;
     a kind without pairs adds 0.
     """
-    radius = grid_radius(*displacement.shape[-2:], radius)
+    h, w = displacement.shape[-2:]
+    radius = grid_radius(h, w, radius)
     sums = _PairDistances.apply(displacement.float(), background, foreground, radius)
     counts = torch.stack([2 * mask.sum() for mask in (background, foreground)])
     return 0.5 * (sums / (counts + EPSILON)).sum()

@@ -67,6 +67,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         stride=workspace.model.stride,
         freeze=workspace.model.freeze,
     )
+    assert isinstance(model, AffinityNetwork | IrnNetwork)
     smallest = SMALLEST_GRID * model.output_stride
     if settings.crop < smallest:
         raise SBNetError(
