@@ -1,4 +1,4 @@
-"""Runs every step of a run into a full disk, then with room again. Started by test_full_disk.py with
+"""Runs every step of a run into a full disk, then with room again. Started by test_kill_and_resume.py with
 
     unshare --map-root-user --mount python full_disk.py WHOLE_RUN EMPTY_FOLDER
 

@@ -18,7 +18,7 @@ from sbnet.models import build
 from sbnet.models.affinity_network import AffinityOutput
 from sbnet.ops import boundary_walk, pair_affinity
 from sbnet.ops.random_walk import random_walk_reference
-from sbnet.stages.random_walk import Settings, irn_boundary, irn_walk, run, walk
+from sbnet.stages.random_walk import Settings, irn_boundary, irn_walk, photo_affinity, run, variants, walk
 from sbnet.stages.workspace import ModelSettings, Workspace
 
 
@@ -39,7 +39,8 @@ def test_walk_is_the_formula_step_by_step(size, scale):
     pixels = random.integers(0, 256, (*size, 3), np.uint8)
     scores = torch.from_numpy(random.random((3, *size), np.float32))
     settings = Settings(sharpness=4, steps=6, scale=scale)
-    found = walk(Grid(), pixels, scores, stride=8, settings=settings)
+    seen = photo_affinity(Grid(), pixels, stride=8, scale=scale, device=scores.device)
+    found = walk(seen, pixels, scores, stride=8, settings=settings)
     assert found.shape == scores.shape
 
     height, width = (round(side * scale) for side in size)
@@ -73,7 +74,7 @@ def test_irn_s_walk_is_the_formula_step_by_step(irn, size, scale):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (*size, 3), np.uint8)
     scores = torch.from_numpy(random.random((2, *size), np.float32))
-    settings = Settings(sharpness=3, steps=6, scale=scale, score_power=2, background_score=0.4)
+    settings = Settings(sharpness=3, steps=6, scale=scale)
     boundary = irn_boundary(irn, pixels, model=irn, scale=scale, device=scores.device)
     walked = irn_walk(boundary, pixels, scores, stride=4, settings=settings)
 
@@ -86,16 +87,14 @@ def test_irn_s_walk_is_the_formula_step_by_step(irn, size, scale):
     torch.testing.assert_close(boundary, logits[:rows, :columns].sigmoid(), rtol=1e-4, atol=1e-5)
     assert boundary.std() > 0.01
 
-    enlarged = functional.interpolate(scores[None] ** 2, (height, width), mode="bilinear")[0]
+    enlarged = functional.interpolate(scores[None], (height, width), mode="bilinear")[0]
     padded = torch.zeros(2, rows * 4, columns * 4)
     padded[:, :height, :width] = enlarged
     coarse = padded.reshape(2, rows, 4, columns, 4).mean((2, 4))
     on_grid = boundary_walk(coarse, boundary, sharpness=3, steps=6)
     back = functional.interpolate(on_grid[None], (rows * 4, columns * 4), mode="bilinear")[0]
     expected = functional.interpolate(back[None, :, :height, :width], size, mode="bilinear")[0]
-    torch.testing.assert_close(walked[1:], expected / expected.max(), rtol=0, atol=2e-5)
-    assert (walked[0] == 0.4).all()
-    assert walked[1:].max() == 1
+    torch.testing.assert_close(walked, expected, rtol=0, atol=2e-5)
 
 
 def test_irn_s_stage(irn, shared_data, tmp_path):
@@ -123,9 +122,46 @@ def test_irn_s_stage(irn, shared_data, tmp_path):
         assert any((read_label(path) > 0).any() for path in masks.values())
     drawn = np.asarray(Image.open(tmp_path / "walk/boundaries" / f"{photos.photos[0].name}.png"))
     assert (drawn.shape, drawn.dtype) == ((48, 64), np.uint8)
+    assert_variants_are_the_stage_s_masks(
+        workspace, [settings, Settings(score_power=2, steps=3), Settings()], tmp_path
+    )
     before = {name: path.stat().st_mtime_ns for name, path in masks.items()}
     content = masks[empty.name].read_bytes()
     masks[empty.name].unlink()
     run(settings, workspace)
     assert masks[empty.name].read_bytes() == content
     assert all(masks[name].stat().st_mtime_ns == time for name, time in before.items() if name != empty.name)
+
+
+def assert_variants_are_the_stage_s_masks(workspace, settings, folder):
+    masks = variants(settings, workspace)
+    found = {photo.name: masks(photo) for photo in workspace.train}
+    for number, one in enumerate(settings):
+        place = dataclasses.replace(workspace, folder=folder / f"variant{number}")
+        run(one, place)
+        for name, each in found.items():
+            np.testing.assert_array_equal(each[number], read_label(place.folder / "masks" / f"{name}.png"))
+
+
+def test_variants_of_affinitynet_s_walk(shared_data, tmp_path):
+    everything = read_voc(shared_data, "train")
+    photos = dataclasses.replace(everything, photos=everything.photos[:3])
+    torch.manual_seed(0)
+    network = build("affinitynet-lite0", 5, weights="none", stride=16)
+    save_model(network, tmp_path / "network" / "model.safetensors", meta={})
+    random = np.random.default_rng(0)
+    for photo in photos:
+        scores = random.random((len(photo.classes), 48, 64))
+        write_scores(tmp_path / "cam/scores" / f"{photo.name}.npz", scores, np.array(photo.classes))
+    inputs = {"network": tmp_path / "network", "scores": tmp_path / "cam"}
+    workspace = Workspace(tmp_path / "walk", inputs, photos, None, ModelSettings(), Runtime(workers=0))
+    tried = [
+        Settings(background_alpha=alpha, score_power=power, steps=steps, scale=scale, crf=crf)
+        for alpha, power, steps, scale, crf in [
+            (2, 1, 4, 1, False),
+            (1, 2, 4, 1, False),
+            (2, 1, 9, 1.5, False),
+            (2, 1, 4, 1, True),
+        ]
+    ]
+    assert_variants_are_the_stage_s_masks(workspace, tried, tmp_path)

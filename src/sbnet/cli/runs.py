@@ -30,6 +30,7 @@ def add_commands(app: App) -> None:
     app.command(run, group=group)
     app.command(evaluate, group=group)
     app.command(report, group=group)
+    app.command(sweep, group=group)
     for verb, (step, what) in STAGES.items():
         app.command(_stage_verb(step, what), name=verb, group=stages)
 
@@ -91,6 +92,69 @@ def report(run: Path, /) -> None:
         A run folder.
     """
     _go(_run_folder(run), None, [], only="report")
+
+
+def sweep(
+    run: Path,
+    /,
+    *settings: Settings,
+    photos: int = 0,
+    choose_on: Path | None = None,
+    out: Path | None = None,
+    top: int = 10,
+) -> None:
+    """Try settings of the CRF or of the walk on what a run has stored, and measure every combination.
+
+    The best is chosen on every other training photo with a true mask, and reported on the rest, so that the figure is
+    not flattered by the choice. Nothing in the run changes. Examples:
+
+      sbnet sweep runs/voc12-lite random_walk.background_alpha=8,12,16,24 random_walk.steps=16,32,64
+      sbnet sweep runs/voc12-lite refine.mask_alpha=4,8,12,24 refine.bilateral=80,13,10 refine.bilateral=67,3,4
+      sbnet sweep runs/voc12-lite refine.iterations=0 refine.mask_alpha=4,8,12,24      (the CAM alone)
+
+    Parameters
+    ----------
+    run
+        A run folder; the steps before the one that is tried must be done.
+    settings
+        KEY=VALUE,VALUE of refine or of random_walk; where a value is itself a list, one KEY=VALUE a value.
+    photos
+        At most so many photos, for a quick look; 0 for all.
+    choose_on
+        A list of names to choose on; all others are reported on.
+    out
+        Where sweep.json and sweep.png go; by default RUN/sweeps/STEP.
+    top
+        Rows of the table that are printed.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from sbnet.pipeline.sweep import sweep as try_settings
+    from sbnet.report.tables import percent
+
+    _run_folder(run)
+    result = try_settings(run, settings, photos=photos, choose_on=choose_on, out=out)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    chosen_on, held_out = f"chosen on\n{result.chosen_on} photos", f"held out\n{result.reported_on} photos"
+    table = Table(*result.best.values, chosen_on, held_out, "", caption="mIoU, percent")
+    for trial in result.shown(top):
+        values = [_as_typed(value) for value in trial.values.values()]
+        note = " ".join(
+            word for word, told in (("best", result.best), ("recipe", result.recipe)) if told is trial
+        )
+        table.add_row(*values, percent(trial.miou), percent(trial.held_out), note)
+    console.print(table)
+    taken = " ".join(f"{key}={_as_typed(value)}" for key, value in result.best.values.items())
+    console.print(f"to take the best over: sbnet run {run} {taken}", highlight=False, soft_wrap=True)
+    console.print(f"table: {result.table}\npicture: {result.picture}", highlight=False, soft_wrap=True)
+
+
+def _as_typed(value: object) -> str:
+    """A setting's value as it is written on the command line."""
+    if isinstance(value, list):
+        return ",".join(map(_as_typed, value))
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def _stage_verb(step: str, what: str) -> Callable[..., None]:

@@ -17,7 +17,7 @@ from sbnet.models.registry import REFERENCE
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
-from sbnet.pipeline.state import RunState, Status
+from sbnet.pipeline.state import RunState, Status, not_done
 from sbnet.pipeline.steps import Step, choose, recipe_steps
 from sbnet.recipes.recipe import Recipe
 from sbnet.report.page import duration
@@ -82,16 +82,11 @@ def _head(state: RunState, console: Console) -> None:
 def _check_before(state: RunState, names: set[str]) -> None:
     """The steps before --from must be done, or a stranger's output would be read."""
     for step in state.steps:
-        if step.name in names and (status := state.status(step)).state != "done":
-            reason = f": {status.reason}" if status.reason else ""
+        if step.name in names and (reason := not_done(state.status(step))) is not None:
             raise SBNetError(
-                f"{state.folder}: step '{step.name}' is needed first, and it is {_not_done(status)}{reason}; "
+                f"{state.folder}: step '{step.name}' is needed first, and it is {reason}; "
                 f"begin with it (--from {step.name})"
             )
-
-
-def _not_done(status: Status) -> str:
-    return "not done" if status.state == "new" else status.state
 
 
 def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console) -> None:

@@ -94,7 +94,7 @@ class RunState:
         )
         parts["inputs"] = {
             name: _read(self.folder / name / "done.json").get("id", "")
-            if self.status(self._step(name)).state == "done"
+            if self.status(self.step(name)).state == "done"
             else ""
             for name in step.inputs.values()
         }
@@ -111,7 +111,7 @@ class RunState:
             self._read_files[named] = files_fingerprint(_outside(named[:2], named[2]))
         return self._read_files[named]
 
-    def _step(self, name: str) -> Step:
+    def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)
 
     def begin(self, step: Step, status: Status) -> None:
@@ -158,6 +158,14 @@ class RunState:
         }
         write_json(self.folder / step.name / "done.json", done)
         remove(aside(self.folder / step.name))
+
+
+def not_done(status: Status) -> str | None:
+    """What keeps a step from being read, in words; None where it is done."""
+    if status.state == "done":
+        return None
+    words = "not done" if status.state == "new" else status.state
+    return f"{words}: {status.reason}" if status.reason else words
 
 
 def device_name(recipe: Recipe) -> str:

@@ -131,7 +131,7 @@ def evaluate_scores(
         sweep.add(scores, classes, truth)
     thresholds = np.asarray(sweep.thresholds, float)
     curve = [float(miou) if np.isfinite(miou) else None for miou in sweep.curve(absent=absent)]
-    best = int(np.argmax(np.equal(thresholds, sweep.best(absent=absent)[0])))
+    best = int(np.argmax([-1.0 if miou is None else miou for miou in curve[: len(usual)]]))
     setting = int(np.abs(thresholds - cut).argmin())
     return _facts(sweep.confusions()[best], collection.classes, absent, len(known)) | {
         "threshold": float(thresholds[best]),

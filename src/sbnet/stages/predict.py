@@ -60,7 +60,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     infer_photos("predict", todo, into(masks), workers=workspace.runtime.worker_count)
     infer_photos(
         "predict report photos",
-        shown_photos(workspace.train),
+        [photo for photo in shown_photos(workspace.train) if not (shown / f"{photo.name}.png").exists()],
         into(shown),
         workers=workspace.runtime.worker_count,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,10 @@ from torch.nn import functional
 from sbnet import ops
 from sbnet.data.collection import Photo
 from sbnet.data.files import read_scores, write_grey, write_label
+from sbnet.data.image import read_photo
 from sbnet.engine.inference import infer_photos, unmirror, views
 from sbnet.interop.checkpoint import load_model
-from sbnet.models import IrnNetwork
+from sbnet.models import AffinityNetwork, IrnNetwork
 from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
@@ -47,28 +48,19 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the pseudo mask of every training photo that has none yet."""
-    model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
-    fabric = workspace.runtime.fabric()
-    network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
+    network = _Network(workspace)
     masks, boundaries = workspace.folder / "masks", workspace.folder / "boundaries"
     shown = {photo.name for photo in shown_photos(workspace.train)}
 
     @torch.inference_mode()
     def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
-        stored = read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
-        foreground = torch.from_numpy(stored.scores).to(fabric.device)
+        foreground, classes = network.stored(photo)
+        relations = network.relations(pixels, settings.scale)
+        (walked,) = network.walk(relations, pixels, foreground, [settings])
         drawn = None
-        if isinstance(model, IrnNetwork):
-            boundary = irn_boundary(network, pixels, model=model, scale=settings.scale, device=fabric.device)
-            walked = irn_walk(boundary, pixels, foreground, stride=model.output_stride, settings=settings)
-            if photo.name in shown:
-                drawn = _resize(boundary[None], pixels.shape[:2])[0].cpu().numpy()
-        else:
-            scores = ops.with_background_score(
-                foreground, alpha=settings.background_alpha, power=settings.score_power
-            )
-            walked = walk(network, pixels, scores, stride=model.output_stride, settings=settings)
-        return partial(write, photo, pixels, walked.cpu().numpy(), stored.classes, drawn)
+        if network.irn and photo.name in shown:
+            drawn = _resize(relations[None], pixels.shape[:2])[0].cpu().numpy()
+        return partial(write, photo, pixels, walked.cpu().numpy(), classes, drawn)
 
     def write(
         photo: Photo,
@@ -87,16 +79,90 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     return {"photos": len(workspace.train.photos)}
 
 
-def walk(
-    network: nn.Module, pixels: np.ndarray, scores: Tensor, *, stride: int, settings: Settings
-) -> Tensor:
-    """scores (K, H, W), background first -> the same shape after AffinityNet's walk on the network's grid.
-
-    Photo (normalised) and scores are padded with zeros at right and bottom to a multiple of the stride.
+def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Photo], list[np.ndarray]]:
+    """For a sweep: photo -> its mask (H, W) under each of the settings. The network looks once at each scale, and the
+    scores against all backgrounds walk side by side.
     """
-    (image,) = views(pixels, network, scales=(settings.scale,), mirror=False, device=scores.device)
-    affinity = network(_padded(image, stride)).affinity[0].float()
-    size = (image.shape[2], image.shape[3])
+    network = _Network(workspace)
+    groups: dict[Settings, list[int]] = {}
+    for index, one in enumerate(settings):
+        alike = replace(one, background_alpha=0, background_score=0, score_power=0, crf=False)
+        groups.setdefault(alike, []).append(index)
+
+    @torch.inference_mode()
+    def masks(photo: Photo) -> list[np.ndarray]:
+        pixels = read_photo(photo.path)
+        foreground, classes = network.stored(photo)
+        relations = {scale: network.relations(pixels, scale) for scale in {one.scale for one in settings}}
+        found: dict[int, np.ndarray] = {}
+        for alike, members in groups.items():
+            group = [settings[index] for index in members]
+            walked = network.walk(relations[alike.scale], pixels, foreground, group)
+            for index, one, scores in zip(members, group, walked, strict=True):
+                found[index] = _cut(scores.cpu().numpy(), pixels, classes, one)
+        return [found[index] for index in range(len(settings))]
+
+    return masks
+
+
+class _Network:
+    """The trained network, what it says of a photo, and the walk along that."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
+        assert isinstance(model, AffinityNetwork | IrnNetwork)
+        fabric = workspace.runtime.fabric()
+        self._model, self._device = model, fabric.device
+        self._forward = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
+        self._scores = workspace.inputs["scores"] / "scores"
+        self.irn = isinstance(model, IrnNetwork)
+
+    def stored(self, photo: Photo) -> tuple[Tensor, np.ndarray]:
+        """The photo's CAMs (K, H, W), on the device, and their class ids (K,)."""
+        stored = read_scores(self._scores / f"{photo.name}.npz")
+        return torch.from_numpy(stored.scores).to(self._device), stored.classes
+
+    def relations(self, pixels: np.ndarray, scale: float) -> Tensor:
+        """Affinities (P, n), or IRN's boundaries (h, w)."""
+        if isinstance(self._model, IrnNetwork):
+            return irn_boundary(self._forward, pixels, model=self._model, scale=scale, device=self._device)
+        return photo_affinity(
+            self._forward, pixels, stride=self._model.output_stride, scale=scale, device=self._device
+        )
+
+    def walk(
+        self, relations: Tensor, pixels: np.ndarray, foreground: Tensor, settings: Sequence[Settings]
+    ) -> list[Tensor]:
+        """foreground (K, H, W) -> (K + 1, H, W), background first, for each of settings that differ in that alone."""
+        stride = self._model.output_stride
+        if self.irn:
+            sharpened = [foreground**one.score_power for one in settings]
+            walked = irn_walk(relations, pixels, torch.cat(sharpened), stride=stride, settings=settings[0])
+            sets = walked.split(len(foreground)) if len(foreground) else [walked] * len(settings)
+            return [
+                _against_constant(maps, one.background_score)
+                for maps, one in zip(sets, settings, strict=True)
+            ]
+        scores = [
+            ops.with_background_score(foreground, alpha=one.background_alpha, power=one.score_power)
+            for one in settings
+        ]
+        walked = walk(relations, pixels, torch.cat(scores), stride=stride, settings=settings[0])
+        return list(walked.split(len(foreground) + 1))
+
+
+def photo_affinity(
+    network: nn.Module, pixels: np.ndarray, *, stride: int, scale: float, device: torch.device
+) -> Tensor:
+    """AffinityNet's affinities (P, n) of a photo, padded with zeros at right and bottom to a multiple of the stride."""
+    (image,) = views(pixels, network, scales=(scale,), mirror=False, device=device)
+    affinity: Tensor = network(_padded(image, stride)).affinity[0].float()
+    return affinity
+
+
+def walk(affinity: Tensor, pixels: np.ndarray, scores: Tensor, *, stride: int, settings: Settings) -> Tensor:
+    """scores (K, H, W) -> the same shape after AffinityNet's walk on the network's grid; padded as the photo was."""
+    size = _scaled(pixels, settings.scale)
     coarse = _pooled(scores, size, stride)
     walked = ops.random_walk(coarse, affinity, sharpness=settings.sharpness, steps=settings.steps)
     return _enlarged(walked, size, stride, pixels)
@@ -118,17 +184,29 @@ def irn_boundary(
 
 
 def irn_walk(
-    boundary: Tensor, pixels: np.ndarray, foreground: Tensor, *, stride: int, settings: Settings
+    boundary: Tensor, pixels: np.ndarray, scores: Tensor, *, stride: int, settings: Settings
 ) -> Tensor:
-    """foreground (K, H, W) -> (K + 1, H, W): the constant background, then the walked scores, their maximum 1."""
-    background = foreground.new_full((1, *pixels.shape[:2]), settings.background_score)
-    if not len(foreground):
-        return background
-    height, width = (max(1, round(side * settings.scale)) for side in pixels.shape[:2])
-    coarse = _pooled(foreground**settings.score_power, (height, width), stride)
+    """scores (K, H, W) of classes -> the same shape after IRN's walk."""
+    if not len(scores):
+        return scores
+    size = _scaled(pixels, settings.scale)
+    coarse = _pooled(scores, size, stride)
     walked = ops.boundary_walk(coarse, boundary, sharpness=settings.sharpness, steps=settings.steps)
-    walked = _enlarged(walked, (height, width), stride, pixels)
-    return torch.cat([background, walked / walked.max().clamp(min=SMALLEST_MAXIMUM)])
+    return _enlarged(walked, size, stride, pixels)
+
+
+def _against_constant(walked: Tensor, background: float) -> Tensor:
+    """(K, H, W) -> (K + 1, H, W): the constant background, then the walked scores, their maximum 1."""
+    constant = walked.new_full((1, *walked.shape[1:]), background)
+    if not len(walked):
+        return constant
+    return torch.cat([constant, walked / walked.max().clamp(min=SMALLEST_MAXIMUM)])
+
+
+def _scaled(pixels: np.ndarray, scale: float) -> tuple[int, int]:
+    """Height and width at which the network sees the photo."""
+    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    return height, width
 
 
 def _padded(maps: Tensor, stride: int) -> Tensor:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from sbnet.data.collection import Photo
-from sbnet.data.files import read_scores, write_label
+from sbnet.data.files import Scores, read_scores, write_label
 from sbnet.data.image import read_photo
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.progress import photo_progress
@@ -41,23 +42,58 @@ class Settings:
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the confident label and the CRF mask of every training photo that has none yet."""
     labels, masks = workspace.folder / "labels", workspace.folder / "masks"
-    alphas = (settings.low_alpha, settings.high_alpha, settings.mask_alpha)
+    backgrounds = [
+        (alpha, settings.score_power)
+        for alpha in (settings.low_alpha, settings.high_alpha, settings.mask_alpha)
+    ]
 
     def refine(photo: Photo) -> None:
-        stored = read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
-        scores, classes = torch.from_numpy(stored.scores), stored.classes
-        sets = torch.stack(
-            [with_background_score(scores, alpha=alpha, power=settings.score_power) for alpha in alphas]
-        )
-        crf = DenseCRF(read_photo(photo.path), gaussian=settings.gaussian, bilateral=settings.bilateral)
-        low, high, middle = crf.marginals(sets.numpy(), iterations=settings.iterations)
-        write_label(
-            masks / f"{photo.name}.png", np.concatenate([[0], classes]).astype(np.uint8)[middle.argmax(0)]
-        )
-        write_label(labels / f"{photo.name}.png", confident_labels(low, high, classes))
+        stored = _stored(photo, workspace)
+        low, high, middle = _marginals(read_photo(photo.path), stored.scores, backgrounds, settings)
+        write_label(masks / f"{photo.name}.png", _mask(middle, stored.classes))
+        write_label(labels / f"{photo.name}.png", confident_labels(low, high, stored.classes))
 
     todo = [photo for photo in workspace.train.photos if not (labels / f"{photo.name}.png").exists()]
     done = map_unordered(refine, todo, workers=workspace.runtime.worker_count)
     for _ in photo_progress("refine with the CRF", done, len(todo)):
         pass
     return {"photos": len(workspace.train.photos)}
+
+
+def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Photo], list[np.ndarray]]:
+    """For a sweep: photo -> its mask (H, W) under each of the settings. One lattice serves all backgrounds."""
+    groups: dict[Settings, list[int]] = {}
+    for index, one in enumerate(settings):
+        alike = replace(one, low_alpha=0, high_alpha=0, mask_alpha=0, score_power=0)
+        groups.setdefault(alike, []).append(index)
+
+    def masks(photo: Photo) -> list[np.ndarray]:
+        stored, pixels = _stored(photo, workspace), read_photo(photo.path)
+        found: dict[int, np.ndarray] = {}
+        for alike, members in groups.items():
+            backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
+            sets = _marginals(pixels, stored.scores, backgrounds, alike)
+            found |= {index: _mask(one, stored.classes) for index, one in zip(members, sets, strict=True)}
+        return [found[index] for index in range(len(settings))]
+
+    return masks
+
+
+def _stored(photo: Photo, workspace: Workspace) -> Scores:
+    return read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
+
+
+def _marginals(
+    pixels: np.ndarray, scores: np.ndarray, backgrounds: Sequence[tuple[float, float]], settings: Settings
+) -> np.ndarray:
+    """scores (K, H, W) -> (A, K + 1, H, W), background first, for A pairs of its alpha and the scores' power."""
+    foreground = torch.from_numpy(scores)
+    sets = torch.stack(
+        [with_background_score(foreground, alpha=alpha, power=power) for alpha, power in backgrounds]
+    )
+    crf = DenseCRF(pixels, gaussian=settings.gaussian, bilateral=settings.bilateral)
+    return crf.marginals(sets.numpy(), iterations=settings.iterations)
+
+
+def _mask(marginals: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], classes]).astype(np.uint8)[marginals.argmax(0)]

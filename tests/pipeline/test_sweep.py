@@ -1,0 +1,110 @@
+"""Sweeps over a run's stored scores, and what the command says."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fake_stages import FakeStages
+from sbnet import metrics
+from sbnet.cli import execute
+from sbnet.data.files import read_label
+from sbnet.data.voc import read_voc
+from sbnet.errors import SBNetError
+from sbnet.pipeline import run
+from sbnet.pipeline.sweep import sweep
+from sbnet.recipes.recipe import load_recipe
+from sbnet.stages import refine
+from sbnet.stages.workspace import Workspace
+
+
+@pytest.fixture
+def done(tmp_path: Path, shared_data: Path, stages: FakeStages) -> Path:
+    out = tmp_path / "run"
+    run(
+        load_recipe("quickstart", ["data.source=voc", f"data.root={shared_data}", "refine.iterations=2"]), out
+    )
+    return out
+
+
+def test_every_combination_is_measured_on_photos_apart(done: Path, shared_data: Path) -> None:
+    before = {
+        path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != ".lock"
+    }
+    result = sweep(done, ["refine.mask_alpha=1,30", "refine.bilateral=80,13,10", "refine.bilateral=9,9,9"])
+    assert (result.chosen_on, result.reported_on, result.step) == (12, 12, "refine")
+    own = load_recipe(done).refine
+    assert result.recipe.values == {
+        "refine.mask_alpha": own.mask_alpha,
+        "refine.bilateral": list(own.bilateral),
+    }
+    assert len(result.trials) == 5
+    figures = [trial.miou for trial in result.trials]
+    assert figures == sorted(figures, reverse=True)
+    assert result.best is result.trials[0]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    table = json.loads(result.table.read_text())
+    assert table["trials"][0]["values"] == result.best.values
+    recipe = load_recipe(done)
+    photos = read_voc(shared_data, "train")
+    workspace = Workspace(done, {"scores": done / "infer_cam"}, photos, None, recipe.model, recipe.runtime)
+    masks = refine.variants([own], workspace)
+    order = sorted(photos, key=lambda photo: (zlib.crc32(photo.name.encode()), photo.name))
+    for part, miou in ((order[0::2], result.recipe.miou), (order[1::2], result.recipe.held_out)):
+        matrices = [
+            metrics.confusion(masks(p)[0], read_label(p.mask), classes=len(photos.classes)) for p in part
+        ]
+        assert metrics.mean_iou(sum(matrices)) == pytest.approx(miou, abs=1e-3)
+    assert Image.open(result.picture).size[0] > 300
+
+
+def test_a_list_to_choose_on(done: Path, shared_data: Path, tmp_path: Path) -> None:
+    names = (shared_data / "ImageSets/Segmentation/train.txt").read_text().split()
+    (tmp_path / "choose.txt").write_text("\n".join(names[:5]))
+    result = sweep(done, ["refine.mask_alpha=1"], choose_on=tmp_path / "choose.txt", out=tmp_path / "here")
+    assert (result.chosen_on, result.reported_on) == (5, len(names) - 5)
+    assert result.table == tmp_path / "here" / "sweep.json"
+    assert not (done / "sweeps").exists()
+    assert sweep(done, ["refine.mask_alpha=1"], photos=7).chosen_on == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([], "nothing to try; give KEY=VALUE,VALUE"),
+        (["train_cam.epochs=1,2"], "'train_cam.epochs=1,2': refine and random_walk are the steps"),
+        (["refine.mask_alpha=1", "random_walk.steps=3"], "one step at a time; refine is swept already"),
+        (["refine.mask_alfa=1"], "did you mean 'mask_alpha'"),
+        (["refine.mask_alpha=1,wide"], "expected a number"),
+        (["refine.mask_alpha=-1"], "refine.mask_alpha"),
+        (["refine"], "is not a setting"),
+    ],
+)
+def test_what_cannot_be_swept(done: Path, settings: list[str], message: str) -> None:
+    with pytest.raises(SBNetError, match=message):
+        sweep(done, settings)
+
+
+def test_steps_that_are_not_done(tmp_path: Path, shared_data: Path, stages: FakeStages) -> None:
+    recipe = load_recipe("quickstart", ["data.source=voc", f"data.root={shared_data}"])
+    run(recipe, tmp_path / "run", stop="bootstrap_refine")
+    with pytest.raises(
+        SBNetError, match=r"on the output of 'infer_cam', which is not done; .*--to infer_cam"
+    ):
+        sweep(tmp_path / "run", ["refine.mask_alpha=1"])
+
+
+def test_the_command(done: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert execute(["sweep", str(done), "refine.mask_alpha=0.5,1,30", "--top", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "12 photos" in printed
+    assert "best" in printed
+    assert "recipe" in printed
+    assert f"sbnet run {done} refine.mask_alpha=" in printed
+    assert execute(["sweep", str(tmp_path), "refine.mask_alpha=1"]) == 2
+    assert "is no run folder" in capsys.readouterr().err
