@@ -13,7 +13,7 @@ from torch.nn import functional
 from sbnet import ops
 from sbnet.data.collection import Photo
 from sbnet.data.files import read_scores, write_label
-from sbnet.engine.inference import infer_photos, views
+from sbnet.engine.inference import infer_photos, inference_network, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.stages.workspace import Workspace
 
@@ -40,8 +40,7 @@ class Settings:
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the pseudo mask of every training photo that has none yet."""
     model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
-    fabric = workspace.runtime.fabric()
-    network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
+    fabric, network = inference_network(model, workspace.runtime)
     masks = workspace.folder / "masks"
 
     @torch.inference_mode()
