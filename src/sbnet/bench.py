@@ -9,7 +9,16 @@ from pathlib import Path
 
 from sbnet.errors import SBNetError, did_you_mean
 
-NAMES = ("crf", "random_walk", "evaluation", "boundaries", "loader", "affinity")
+NAMES = (
+    "crf",
+    "random_walk",
+    "evaluation",
+    "boundaries",
+    "loader",
+    "affinity",
+    "cam_inference",
+    "training_step",
+)
 
 
 def run_benchmarks(names: Sequence[str] = ()) -> Iterator[str]:

@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from sbnet.engine.inference import unmirror, views
+from sbnet.engine.inference import inference_network, unmirror, views
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
+from sbnet.models import build
 from sbnet.models.deeplab import SegmenterOutput
 
 
@@ -56,3 +57,21 @@ def test_probabilities_lie_where_the_photo_has_them(photo, scales, mirror):
     assert (found.argmax(0) == bright).mean() > 0.97
     if scales == (1.0,):
         np.testing.assert_allclose(found[1], 1 / (1 + np.exp(np.where(bright, -4, 4))), atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "kept"), [("32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_network_made_ready_gives_what_it_gave(precision, kept):
+    """The backbone's convolutions in the run's precision, batch norms folded, heads as they were."""
+    torch.manual_seed(0)
+    model = build("sbnet-lite0", 5).eval()
+    images = torch.randn(1, 3, 96, 112)
+    with torch.no_grad():
+        expected = model(images, boundary=False).cam
+        _, network = inference_network(model, Runtime(device="cpu", precision=precision))
+        found = network(images, boundary=False).cam
+    backbone = [module for module in model.backbone.modules() if isinstance(module, nn.Conv2d)]
+    assert {module.weight.dtype for module in backbone} == {kept}
+    assert model.fc8.weight.dtype == found.dtype == torch.float32
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in model.backbone.modules())
+    worst = (found - expected).abs().max() / (expected.max() - expected.min())
+    assert worst < (1e-4 if precision == "32" else 0.05)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sbnet.losses import TERMS, structure_aware
 from sbnet.losses.boundary import smoothness
 from sbnet.losses.present import Present
-from sbnet.losses.seam import min_pool
+from sbnet.losses.seam import enlarged_mean, min_pool
 
 RAW = ("cam1", "cam_rv1", "edge1", "cam2", "cam_rv2", "edge2")
 
@@ -60,6 +60,33 @@ def test_any_number_of_classes_and_named_outputs():
     for term, value in structure_aware(*named, labels, boundaries).items():
         assert torch.equal(value, plain[term])
         assert value.isfinite()
+
+
+def test_cams_that_are_still_to_be_enlarged():
+    """From the grid with its size: the losses and gradients of the enlarged maps."""
+    views, labels, boundaries = example()
+    sizes, grids = ((10, 12), (3, 4)), ((4, 5), (2, 2))
+    found, expected = [], []
+    for view, size, grid in zip(views, sizes, grids, strict=True):
+        cam, refined = (torch.randn(3, 4, *grid, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        fused = view[2]
+        enlarged = [F.interpolate(maps, size, mode="bilinear", align_corners=True) for maps in (cam, refined)]
+        found.append(SimpleNamespace(cam=cam, refined_cam=refined, boundary_fused=fused, size=size))
+        expected.append((*enlarged, fused))
+    there, here = (structure_aware(*given, labels, boundaries) for given in (expected, found))
+    leaves = [maps for view in found for maps in (view.cam, view.refined_cam)]
+    for term in TERMS:
+        torch.testing.assert_close(here[term], there[term])
+    gradients = [torch.autograd.grad(sum(terms.values()), leaves) for terms in (here, there)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 5), (30, 41), (4, 5)])
+def test_mean_of_enlarged_maps(size):
+    maps = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    enlarged = F.interpolate(maps, size, mode="bilinear", align_corners=True)
+    torch.testing.assert_close(enlarged_mean(maps, size), enlarged.mean((-2, -1)))
 
 
 def test_gradients():

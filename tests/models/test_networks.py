@@ -46,6 +46,17 @@ def test_parts_are_spared(cam_network: CamNetwork, images: torch.Tensor) -> None
 
 
 @torch.no_grad()
+def test_cams_on_the_grid(cam_network: CamNetwork, images: torch.Tensor) -> None:
+    cam_network.eval()
+    enlarged, grid = (cam_network(images, boundary=False, enlarge=enlarge) for enlarge in (True, False))
+    cam_network.train()
+    assert grid.cam.shape[-2:] == (-(-SIZE[0] // 16), -(-SIZE[1] // 16))
+    assert grid.size == enlarged.size == SIZE
+    assert torch.equal(resize(grid.cam, SIZE), enlarged.cam)
+    assert torch.equal(resize(grid.refined_cam, SIZE), enlarged.refined_cam)
+
+
+@torch.no_grad()
 def test_fusion_is_the_convolution(cam_network: CamNetwork) -> None:
     logits, canny = torch.randn(2, 6, 9, 7), 255.0 * torch.randint(0, 2, (2, 1, 30, 20))
     both = torch.cat([resize(logits, (30, 20)), canny.expand(-1, 6, -1, -1) * cam_network.canny_scale], dim=1)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sbnet.models import pixel_correlation
 from sbnet.models.pixel_correlation import correlate, propagated_cam
@@ -31,12 +35,58 @@ def test_brute_force() -> None:
     torch.testing.assert_close(correlate(cam, features), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    cam, features = torch.randn(2, 4, 5, 6), torch.randn(2, 7, 5, 6)
-    whole = correlate(cam, features)
-    monkeypatch.setattr(pixel_correlation, "BLOCK", 200)
-    torch.testing.assert_close(correlate(cam, features), whole)
+def dense(cam: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """The whole matrix at once, its gradient left to PyTorch."""
+    values, vectors = propagated_cam(cam).flatten(2), features.flatten(2)
+    vectors = vectors / (vectors.norm(dim=1, keepdim=True) + 1e-5)
+    weights = (vectors.transpose(1, 2) @ vectors).relu()
+    return (values @ (weights / (weights.sum(1, keepdim=True) + 1e-5))).view_as(cam)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(*(st.integers(1, largest) for largest in (3, 5, 6, 9, 11))),
+    block=st.integers(1, 4000),
+    seed=st.integers(0, 999),
+)
+def test_blocks_change_nothing(shape: tuple[int, ...], block: int, seed: int) -> None:
+    """Results and gradients, for any size of the blocks."""
+    torch.manual_seed(seed)
+    batch, channels, depth, height, width = shape
+    cam = torch.randn(batch, channels + 1, height, width)
+    features = torch.randn(batch, depth, height, width, requires_grad=True)
+    upstream = torch.randn_like(cam)
+    whole = dense(cam, features)
+    (expected,) = torch.autograd.grad((whole * upstream).sum(), features)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pixel_correlation, "BLOCK", block)
+        found = correlate(cam, features)
+        (gradient,) = torch.autograd.grad((found * upstream).sum(), features)
+    torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max() + 1e-3))
+
+
+class Largest(TorchDispatchMode):
+    """Elements of the largest tensor that any operation gives, backward passes included."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        result = func(*args, **(kwargs or {}))
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor):
+                self.elements = max(self.elements, value.numel())
+        return result
+
+
+def test_memory_grows_with_the_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixel_correlation, "BLOCK", 2**12)
+    for side in (16, 32, 64):
+        pixels = side * side
+        cam, features = torch.randn(1, 3, side, side), torch.randn(1, 8, side, side, requires_grad=True)
+        with Largest() as seen:
+            correlate(cam, features).sum().backward()
+        assert seen.elements <= max(2**12, 8 * pixels) < pixels * pixels
 
 
 def test_gradient_reaches_the_features_alone() -> None:

@@ -78,7 +78,8 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     for step in recipe_steps(load_recipe(whole)):
         assert set(step.inputs) <= set(step.module.READS)
         assert all((whole / step.name / written).exists() for written in step.module.WRITES), step.name
-    assert len(list((whole / "infer_cam" / "raw").iterdir())) == 12
+    for shown in ("raw", "boundaries"):
+        assert len(list((whole / "infer_cam" / shown).iterdir())) == 12
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
     assert "<table" in (whole / "report.html").read_text()
 

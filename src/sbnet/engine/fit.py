@@ -48,7 +48,7 @@ def fit(
     """
     if not len(photos):
         raise SBNetError(f"{title}: there is no photo to train on; check the train list")
-    fabric = runtime.fabric()
+    fabric = runtime.fabric(model)
     runtime.seed_torch()
     per_epoch = EpochSampler.batches_per_epoch(len(photos), plan.batch)
     steps = plan.epochs * per_epoch // plan.accumulate

@@ -1,4 +1,7 @@
-"""The one inference loop: photos are read by threads ahead of the network, results written by threads behind it."""
+"""The one inference loop: photos are read by threads ahead of the network, results written by threads behind it.
+
+And what a network needs to be fast in it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
 
 from sbnet.data.collection import Photo
 from sbnet.data.image import read_photo
 from sbnet.engine.progress import photo_progress
+from sbnet.engine.runtime import Runtime
+from sbnet.models import Backbone
+from sbnet.models.fold import fold_batch_norm
 
 AHEAD = 4  # photos read before their turn; bounds memory
+
+
+def inference_network(model: nn.Module, runtime: Runtime) -> tuple[Fabric, nn.Module]:
+    """`model` on the device, for inference alone; it is changed, and can be neither trained nor saved any more.
+
+    Its backbones' batch norms are folded, their convolutions kept in bfloat16 where that is the precision, which
+    autocast would otherwise make of them anew in every pass; channels last.
+    """
+    fabric = runtime.fabric(model)
+    for backbone in [module for module in model.eval().modules() if isinstance(module, Backbone)]:
+        fold_batch_norm(backbone)
+        if runtime.precision_for(model) == "bf16":
+            _keep_half(backbone)
+    return fabric, fabric.setup_module(model.to(memory_format=torch.channels_last))
+
+
+def _keep_half(backbone: nn.Module) -> None:
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(torch.bfloat16)
 
 
 def infer_photos(

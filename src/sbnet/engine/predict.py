@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sbnet.engine.inference import unmirror, views
+from sbnet.engine.inference import inference_network, unmirror, views
 from sbnet.engine.runtime import Runtime
 
 
 class SegmenterPredictor:
-    """A segmenter on its device; test-time views are averaged as probabilities.
+    """A segmenter on its device; test-time views are averaged as probabilities. `model` is used up.
 
     scales: input sizes relative to the photo. mirror: the mirror image of each besides.
     """
@@ -22,8 +22,7 @@ class SegmenterPredictor:
     def __init__(
         self, model: nn.Module, *, runtime: Runtime, scales: Sequence[float] = (1.0,), mirror: bool = False
     ) -> None:
-        self._fabric = runtime.fabric()
-        self._network = self._fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
+        self._fabric, self._network = inference_network(model, runtime)
         self._scales, self._mirror = tuple(scales), mirror
 
     @torch.inference_mode()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
+from sbnet.engine.precision import faster_precision
 from sbnet.errors import SBNetError, check_choice
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -17,7 +19,8 @@ PRECISIONS = ("auto", "32", "bf16")
 @dataclass(frozen=True)
 class Runtime:
     """device: `auto` (a GPU where there is one), `cpu` or `cuda`.
-    precision: `32`, `bf16` (autocast; losses stay float32), or `auto`: bf16 on a GPU that has it, else 32.
+    precision: `32`, `bf16` (autocast; losses stay float32), or `auto`, the faster one for device and network (see
+    `faster_precision`).
     workers: processes that load and post-process photos; -1 for one a CPU core.
     seed: every random choice of the run follows from it.
     tensorboard: write TensorBoard event files beside the CSV logs (extra `tensorboard`).
@@ -50,16 +53,17 @@ class Runtime:
         """Make what PyTorch draws from here on (initial weights, dropout) follow from the seed."""
         torch.manual_seed(self.seed)
 
-    def fabric(self) -> Fabric:
-        """Lightning Fabric on that device and precision, one process."""
-        device = self.torch_device()
-        precision = str(self.precision)
-        if precision == "auto":
-            precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "32"
+    def precision_for(self, network: nn.Module) -> str:
+        """`32` or `bf16`, for that network on that device."""
+        asked = str(self.precision)
+        return faster_precision(network, self.torch_device()) if asked == "auto" else asked
+
+    def fabric(self, network: nn.Module) -> Fabric:
+        """Lightning Fabric for that network on that device, one process."""
         return Fabric(
-            accelerator="cuda" if device.type == "cuda" else "cpu",
+            accelerator="cuda" if self.torch_device().type == "cuda" else "cpu",
             devices=1,
-            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            precision="bf16-mixed" if self.precision_for(network) == "bf16" else "32-true",
         )
 
 

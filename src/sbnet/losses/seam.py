@@ -14,15 +14,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops.cam import max_only, normalize_min_max, with_background
-from .present import Present
+from .present import Present, full_precision
 
 
-def classification(cam: Tensor, labels: Tensor) -> Tensor:
-    """Multilabel soft margin on the average of a raw CAM (B, C, H, W), foreground only; labels (B, C - 1)."""
-    dtype = torch.promote_types(cam.dtype, torch.float32)
-    # A sum, divided: the backward pass of a mean would write out the dense gradient.
-    score = cam.sum(dim=(-2, -1), dtype=dtype)[:, 1:] / (cam.shape[-2] * cam.shape[-1])
-    return F.multilabel_soft_margin_loss(score, labels.to(dtype))
+def classification(cam: Tensor, labels: Tensor, size: Sequence[int]) -> Tensor:
+    """Multilabel soft margin on the average of a raw CAM (B, C, h, w) enlarged to `size`, foreground only; labels
+    (B, C - 1).
+    """
+    score = enlarged_mean(full_precision(cam), size)[:, 1:]
+    return F.multilabel_soft_margin_loss(score, labels.to(score.dtype))
+
+
+def enlarged_mean(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """Mean of `resized(maps, size)` over the pixels, without making it: (..., h, w) -> (...)."""
+    rows, columns = (_shares(old, new, maps) for old, new in zip(maps.shape[-2:], size, strict=True))
+    return maps @ columns @ rows
+
+
+def _shares(old: int, new: int, like: Tensor) -> Tensor:
+    """(old,) what each of `old` values weighs in the mean of the `new` that they are enlarged to."""
+    each = torch.eye(old, dtype=like.dtype, device=like.device)[None]
+    return F.interpolate(each, size=new, mode="linear", align_corners=True)[0].mean(1)
 
 
 def min_pool(refined: Tensor, present: Present) -> Tensor:
@@ -38,14 +50,16 @@ def min_pool(refined: Tensor, present: Present) -> Tensor:
     return torch.stack(strongest).flatten(1).topk(count, largest=False, sorted=False).values.relu().mean()
 
 
-def shrink(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """(N, H, W) -> (N, *size), bilinear with aligned corners: how view 2 was made from view 1."""
+def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, h, w) -> (N, *size), bilinear with aligned corners: how networks enlarge CAMs, and view 1 became view 2."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
     return F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=True)[:, 0]
 
 
 def common_frame(maps: Tensor, size: Sequence[int], present: Present) -> Tensor:
     """A view's raw maps (N, H, W), normalised, at view 2's size, masked by the label: (B, C, *size)."""
-    return present.spread(shrink(normalize_min_max(maps), size))
+    return present.spread(resized(normalize_min_max(maps), size))
 
 
 def equivariance(cam_1: Tensor, cam_2: Tensor) -> Tensor:

@@ -13,17 +13,19 @@ from torch import Tensor
 
 from .boundary import boundary, smoothness
 from .present import Present
-from .seam import classification, common_frame, cross, equivariance, min_pool, shrink
+from .seam import classification, common_frame, cross, equivariance, min_pool, resized
 
 TERMS = ("class", "min_pool", "equivariance", "cross", "boundary", "smoothness")
 
 
 class View(NamedTuple):
-    """What the network gave for one view, raw: (B, C, H, W) each."""
+    """What the network gave for one view, raw: (B, C, H, W) each, but for CAMs that are still to be enlarged to `size`,
+    (H, W)."""
 
     cam: Tensor
     refined_cam: Tensor
-    boundary_fused: Tensor | None = None
+    boundary_fused: Tensor | None
+    size: tuple[int, ...]
 
 
 def structure_aware(
@@ -38,19 +40,20 @@ def structure_aware(
 ) -> dict[str, Tensor]:
     """{term: weighted scalar} in the order of `TERMS`; their sum is the loss. At least float32 inside.
 
-    full, small: raw outputs for view 1 and view 2: an object with `cam`, `refined_cam`, `boundary_fused`, or
-    a tuple of the three. cam and refined_cam (B, C, H, W), enlarged to the view; boundary_fused, logits of
-    the same shape, may be None without the term "boundary". `small` may be None where `terms` is {"class"}.
+    full, small: raw outputs for view 1 and view 2: an object with `cam`, `refined_cam`, `boundary_fused`, `size`, or
+    a tuple of the first three. cam and refined_cam (B, C, H, W), enlarged to the view, or (B, C, h, w) where `size`
+    says (H, W): then only the maps of the classes in the photo are enlarged. boundary_fused, logits (B, C, H, W), may
+    be None without the term "boundary". `small` may be None where `terms` is {"class"}.
     labels: (B, C - 1), 1 where the class is in the image. boundaries: (B, C, H, W) in [0, 1], for the last
     two terms. terms: {"class"} is a plain CAM, the first four of `TERMS` are SEAM, all six SBNet.
     """
     views = [_view(view) for view in (full, small) if view is not None]
     _check(views, boundaries, terms)
     with torch.autocast(labels.device.type, enabled=False):
-        losses = {"class": _mean([classification(view.cam, labels) for view in views])}
+        losses = {"class": _mean([classification(view.cam, labels, view.size) for view in views])}
         if set(terms) != {"class"}:
             present = Present.of(labels)
-            cams = [present.select(view.cam) for view in views]
+            cams = [resized(present.select(view.cam), view.size) for view in views]
             losses |= _seam_terms(views, cams, present, terms)
             if boundaries is not None:
                 scales = {"boundary": boundary_weight, "smoothness": smoothness_weight}
@@ -66,7 +69,7 @@ def _seam_terms(
     losses = {}
     size = cams[-1].shape[-2:]
     needs_refined = "min_pool" in terms or "cross" in terms
-    refined = [present.select(view.refined_cam) for view in views] if needs_refined else []
+    refined = [resized(present.select(view.refined_cam), view.size) for view in views if needs_refined]
     if "min_pool" in terms:
         losses["min_pool"] = _mean([min_pool(maps, present) for maps in refined])
     if "equivariance" in terms or "cross" in terms:
@@ -85,7 +88,7 @@ def _boundary_terms(
     """Boundary and smoothness without their weights, as far as they are in `terms`."""
     losses = {}
     given = present.select(boundaries).to(cams[0].dtype)
-    targets = [shrink(given, maps.shape[-2:]) for maps in cams]
+    targets = [resized(given, maps.shape[-2:]) for maps in cams]
     if "boundary" in terms:
         logits = [view.boundary_fused for view in views if view.boundary_fused is not None]
         losses["boundary"] = _mean(
@@ -105,8 +108,10 @@ def _mean(values: list[Tensor]) -> Tensor:
 def _view(output: Any) -> View:
     """A network's result or a plain tuple as a `View`."""
     if hasattr(output, "refined_cam"):
-        return View(output.cam, output.refined_cam, output.boundary_fused)
-    return View(*output)
+        size = getattr(output, "size", output.cam.shape[-2:])
+        return View(output.cam, output.refined_cam, output.boundary_fused, size)
+    cam, refined_cam, boundary_fused = output
+    return View(cam, refined_cam, boundary_fused, cam.shape[-2:])
 
 
 def _check(views: list[View], boundaries: Tensor | None, terms: Collection[str]) -> None:

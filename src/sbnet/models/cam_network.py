@@ -18,13 +18,15 @@ from .pixel_correlation import correlate, resize
 
 
 class CamOutput(NamedTuple):
-    """Raw CAM and refined CAM (B, C, H, W); boundary logits (B, C, h', w') before the fusion with Canny edges
-    and (B, C, H, W) after it, or None where they were not asked for."""
+    """Raw CAM and refined CAM (B, C, H, W), or (B, C, h, w) where they were not to be enlarged; boundary logits
+    (B, C, h', w') before the fusion with Canny edges and (B, C, H, W) after it, or None where they were not asked
+    for; size: (H, W)."""
 
     cam: Tensor
     refined_cam: Tensor
     boundary_logits: Tensor | None
     boundary_fused: Tensor | None
+    size: tuple[int, int]
 
 
 class CamNetwork(Network):
@@ -68,12 +70,19 @@ class CamNetwork(Network):
         nn.init.xavier_uniform_(self.f9.weight, gain=4)
 
     def forward(
-        self, images: Tensor, canny: Tensor | None = None, *, refine: bool = True, boundary: bool = True
+        self,
+        images: Tensor,
+        canny: Tensor | None = None,
+        *,
+        refine: bool = True,
+        boundary: bool = True,
+        enlarge: bool = True,
     ) -> CamOutput:
         """images (B, 3, H, W) normalised; canny (B, 1, H, W), 0 or 255, any dtype: needed where `boundary`.
 
         `refine=False` spares the pixel correlation and gives the raw CAM twice; `boundary=False` spares the
-        boundary head.
+        boundary head; `enlarge=False` leaves the CAMs on the feature grid, so that `resize` need enlarge only those of
+        the classes that matter.
         """
         size = (images.shape[2], images.shape[3])
         features = self.backbone(images)
@@ -85,8 +94,10 @@ class CamNetwork(Network):
                 raise ValueError("the boundary head needs the Canny map; give canny= or boundary=False")
             logits = self.edge_layer([features[index] for index in self.backbone.boundary])
             fused = self._fuse(logits, canny)
-        enlarged = resize(cam, size)
-        return CamOutput(enlarged, resize(refined, size) if refine else enlarged, logits, fused)
+        if enlarge:
+            enlarged = resize(cam, size)
+            cam, refined = enlarged, resize(refined, size) if refine else enlarged
+        return CamOutput(cam, refined, logits, fused, size)
 
     def _refine(self, cam: Tensor, images: Tensor, features: list[Tensor]) -> Tensor:
         grid = (cam.shape[2], cam.shape[3])

@@ -20,6 +20,10 @@ from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
+UNREAD = {
+    "infer_cam": ("boundaries",),
+    "refine": ("mask_alpha",),
+}  # those of which no later step sees anything
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class RunState:
         if made_from is None:
             return Status("stale", parts, "its state.json is missing or broken")
         if made_from != parts:
-            unread = () if self._masks_are_read(step) else ("mask_alpha",)
+            unread = () if self._masks_are_read(step) else UNREAD.get(parts["stage"], ())
             same = _without(made_from, unread) == _without(parts, unread)
             return Status(
                 "stale", parts, _difference(made_from, parts), id=begun.get("id", "") if same else ""

@@ -14,9 +14,11 @@ from torch.nn import functional
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_grey, write_scores
-from sbnet.engine.inference import infer_photos, unmirror, views
+from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
 from sbnet.errors import check_choice
 from sbnet.interop.checkpoint import load_model
+from sbnet.models import CamOutput
+from sbnet.models.pixel_correlation import resize
 from sbnet.ops import canny, normalize_scores
 from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
@@ -31,13 +33,14 @@ WRITES = ("scores",)
 class Settings:
     """scales: photo sizes relative to the original; mirror: each scale's mirror image besides.
     map: `refined` (after the pixel correlation module), `raw`, or `auto`: raw where that module was never trained.
-    boundaries: also keep the boundaries that an SBNet network predicts at scale 1, as grey PNGs to look at.
+    boundaries: keep the boundaries that an SBNet network predicts at scale 1, as grey PNGs to look at, of every photo
+    and not only of those that the report shows. It costs a pass more, with the boundary head.
     """
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     mirror: bool = True
     map: str = "auto"
-    boundaries: bool = True
+    boundaries: bool = False
 
     def __post_init__(self) -> None:
         check_choice("map", self.map, MAPS)
@@ -46,31 +49,30 @@ class Settings:
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the scores of every training photo that has none yet; raw CAMs of the report's photos besides."""
     model, meta = load_model(workspace.inputs["network"] / "model.safetensors")
-    fabric = workspace.runtime.fabric()
-    network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
+    fabric, network = inference_network(model, workspace.runtime)
     refine = settings.map == "refined" or (settings.map == "auto" and meta["method"] != "cam")
     scores, raw, boundaries = (workspace.folder / name for name in ("scores", "raw", "boundaries"))
     shown = {photo.name for photo in shown_photos(workspace.train)}
-    draw_boundaries = settings.boundaries and meta["method"] == "sbnet"
+    drawn = {photo.name for photo in workspace.train.photos} if settings.boundaries else shown
+    drawn = drawn if meta["method"] == "sbnet" else set()
 
     @torch.inference_mode()
     def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
-        total = torch.zeros((), device=fabric.device)
         present = torch.tensor(photo.classes)
-        for images in views(
-            pixels, network, scales=settings.scales, mirror=settings.mirror, device=fabric.device
-        ):
-            output = network(images, boundary=False, refine=refine)
-            total = total + unmirror(_enlarge(output.refined_cam[:, present], pixels))
-        drawn = _boundaries(network, pixels, present, fabric.device) if draw_boundaries else None
-        unrefined = unmirror(_enlarge(output.cam[:, present], pixels)) if photo.name in shown else None
-        return partial(write, photo, total, unrefined, drawn)
+        total, last = summed_cams(
+            network, pixels, present, settings=settings, refine=refine, device=fabric.device
+        )
+        edges = _boundaries(network, pixels, present, fabric.device) if photo.name in drawn else None
+        unrefined = (
+            unmirror(_enlarge(last.cam[:, present], last.size, pixels)) if photo.name in shown else None
+        )
+        return partial(write, photo, total, unrefined, edges)
 
-    def write(photo: Photo, cam: Tensor, unrefined: Tensor | None, drawn: np.ndarray | None) -> None:
+    def write(photo: Photo, cam: Tensor, unrefined: Tensor | None, edges: np.ndarray | None) -> None:
         """The scores last: a photo that has them is done."""
         classes = np.array(photo.classes)
-        if drawn is not None:
-            write_grey(boundaries / f"{photo.name}.png", drawn)
+        if edges is not None:
+            write_grey(boundaries / f"{photo.name}.png", edges)
         if unrefined is not None:
             write_scores(raw / f"{photo.name}.npz", normalize_scores(unrefined).cpu().numpy(), classes)
         write_scores(scores / f"{photo.name}.npz", normalize_scores(cam).cpu().numpy(), classes)
@@ -80,9 +82,29 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     return {"photos": len(workspace.train.photos)}
 
 
-def _enlarge(cam: Tensor, pixels: np.ndarray) -> Tensor:
-    """(B, K, h, w) to the photo's size, as float32."""
-    return functional.interpolate(cam.float(), pixels.shape[:2], mode="bilinear", align_corners=False)
+def summed_cams(
+    network: nn.Module,
+    pixels: np.ndarray,
+    present: Tensor,
+    *,
+    settings: Settings,
+    refine: bool,
+    device: torch.device,
+) -> tuple[Tensor, CamOutput]:
+    """CAMs (K, H, W) of the `present` classes, summed over all scales and mirrors, each scale with its mirror in one
+    pass; and what the network gave at the last scale.
+    """
+    total = torch.zeros((), device=device)
+    for images in views(pixels, network, scales=settings.scales, mirror=settings.mirror, device=device):
+        output = network(images, boundary=False, refine=refine, enlarge=False)
+        total = total + unmirror(_enlarge(output.refined_cam[:, present], output.size, pixels))
+    return total, output
+
+
+def _enlarge(cam: Tensor, view: tuple[int, int], pixels: np.ndarray) -> Tensor:
+    """(B, K, h, w) to the view's size, as inside the network, then to the photo's, as float32."""
+    enlarged = resize(cam.float(), view)
+    return functional.interpolate(enlarged, pixels.shape[:2], mode="bilinear", align_corners=False)
 
 
 def _boundaries(network: nn.Module, pixels: np.ndarray, present: Tensor, device: torch.device) -> np.ndarray:

@@ -16,7 +16,7 @@ from sbnet import ops
 from sbnet.data.collection import Photo
 from sbnet.data.files import read_scores, write_grey, write_label
 from sbnet.data.image import read_photo
-from sbnet.engine.inference import infer_photos, unmirror, views
+from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
 from sbnet.report import shown_photos
@@ -111,9 +111,8 @@ class _Network:
     def __init__(self, workspace: Workspace) -> None:
         model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
         assert isinstance(model, AffinityNetwork | IrnNetwork)
-        fabric = workspace.runtime.fabric()
+        fabric, self._forward = inference_network(model, workspace.runtime)
         self._model, self._device = model, fabric.device
-        self._forward = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
         self._scores = workspace.inputs["scores"] / "scores"
         self.irn = isinstance(model, IrnNetwork)
 

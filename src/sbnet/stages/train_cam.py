@@ -135,14 +135,15 @@ class Objective:
     def _terms_of(self, model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         settings, images = self._settings, batch["image"].contiguous(memory_format=torch.channels_last)
         if settings.method == "cam":
-            full = model(images, boundary=False, refine=False)
+            full = model(images, boundary=False, refine=False, enlarge=False)
             return losses.structure_aware(full, None, batch["labels"], terms=self._terms)
         size = [int(side * settings.shrink) for side in images.shape[-2:]]
         shrunk = functional.interpolate(images, size, mode="bilinear", align_corners=True)
         if settings.method == "seam":
-            full, small = model(images, boundary=False), model(shrunk, boundary=False)
+            full, small = (model(view, boundary=False, enlarge=False) for view in (images, shrunk))
             return losses.structure_aware(full, small, batch["labels"], terms=self._terms)
-        full, small = model(images, batch["canny"]), model(shrunk, batch["canny_small"])
+        full = model(images, batch["canny"], enlarge=False)
+        small = model(shrunk, batch["canny_small"], enlarge=False)
         return losses.structure_aware(
             full,
             small,

@@ -1,0 +1,94 @@
+"""CAM inference: the sum over scales and mirrors as the papers spell it, and what is left out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional
+
+from sbnet.data.collection import Collection
+from sbnet.data.files import read_scores
+from sbnet.data.image import read_photo
+from sbnet.data.voc import read_voc
+from sbnet.engine.runtime import Runtime
+from sbnet.interop.checkpoint import load_model, save_model
+from sbnet.models import CamNetwork, build
+from sbnet.stages import infer_cam
+from sbnet.stages.workspace import ModelSettings, Workspace
+
+SCALES = (0.5, 1.0)
+
+
+@pytest.fixture
+def photos(shared_data: Path) -> Collection:
+    listed = read_voc(shared_data, "train")
+    return dataclasses.replace(listed, photos=listed.photos[:3])
+
+
+@pytest.fixture
+def workspace(photos: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """An untrained network; of three photos the report shows the first."""
+    torch.manual_seed(0)
+    network = build("sbnet-lite0", len(photos.classes), stride=16)
+    save_model(network, tmp_path / "network" / "model.safetensors", meta={"method": "sbnet"})
+    monkeypatch.setattr(infer_cam, "shown_photos", lambda collection: list(collection)[:1])
+    runtime = Runtime(device="cpu", precision="32", workers=1)
+    inputs = {"network": tmp_path / "network"}
+    return Workspace(tmp_path / "out", inputs, photos, None, ModelSettings(), runtime)
+
+
+def by_the_formula(network: CamNetwork, pixels: np.ndarray, classes: tuple[int, ...]) -> np.ndarray:
+    """Every scale and mirror by itself, all classes enlarged, in an unfolded network."""
+    height, width = pixels.shape[:2]
+    total = torch.zeros(len(classes), height, width)
+    for scale in SCALES:
+        size = (round(width * scale), round(height * scale))
+        view = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
+        for mirrored in (False, True):
+            images = network.normalization(torch.from_numpy(view).permute(2, 0, 1)[None])
+            cam = network(images.flip(-1) if mirrored else images, boundary=False).refined_cam
+            cam = functional.interpolate(cam, (height, width), mode="bilinear")[0, list(classes)]
+            total += cam.flip(-1) if mirrored else cam
+    total = total.clamp(min=0)
+    low, high = total.amin((1, 2), keepdim=True), total.amax((1, 2), keepdim=True)
+    return ((total - low - 1e-5) / (high - low + 1e-5)).clamp(min=0).numpy()
+
+
+@torch.no_grad()
+def test_scores_are_the_formula_step_by_step(workspace: Workspace) -> None:
+    infer_cam.run(infer_cam.Settings(scales=SCALES), workspace)
+    network, _ = load_model(workspace.inputs["network"] / "model.safetensors")
+    assert isinstance(network, CamNetwork)
+    for photo in workspace.train:
+        found = read_scores(workspace.folder / "scores" / f"{photo.name}.npz")
+        assert tuple(found.classes) == photo.classes
+        expected = by_the_formula(network, read_photo(photo.path), photo.classes)
+        np.testing.assert_allclose(found.scores, expected, atol=2e-3)  # kept in half precision
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_edges_and_boundaries_only_where_they_are_looked_at(
+    every: bool, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edges, heads = [], []
+    canny = infer_cam.canny
+    monkeypatch.setattr(infer_cam, "canny", lambda pixels: edges.append(0) or canny(pixels))
+
+    def load(path: Path) -> Any:
+        network, meta = load_model(path)
+        network.edge_layer.register_forward_hook(lambda *_: heads.append(0))
+        return network, meta
+
+    monkeypatch.setattr(infer_cam, "load_model", load)
+    infer_cam.run(infer_cam.Settings(scales=SCALES, boundaries=every), workspace)
+    names = [photo.name for photo in workspace.train]
+    drawn = sorted(path.stem for path in (workspace.folder / "boundaries").iterdir())
+    assert drawn == sorted(names if every else names[:1])
+    assert len(edges) == len(heads) == len(drawn)
+    assert len(list((workspace.folder / "raw").iterdir())) == 1
