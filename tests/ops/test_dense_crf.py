@@ -114,7 +114,10 @@ def test_all_instruction_sets_agree(labels: int) -> None:
     probabilities = np.random.default_rng(labels).random((2, labels, 100), np.float32)
     results = []
     for implementation in range(len(_kernels.implementations())):
-        lattices = [_kernels.Lattice(4, 25, 2.0, implementation), _kernels.Lattice(image, 5.0, 50.0, implementation)]
+        lattices = [
+            _kernels.Lattice(4, 25, 2.0, implementation),
+            _kernels.Lattice(image, 5.0, 50.0, implementation),
+        ]
         marginals = np.empty_like(probabilities)
         _kernels.mean_field(
             probabilities, marginals, lattices, [2.0, 4.0], 10, list(range(labels)), implementation
