@@ -4,33 +4,34 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-namespace sbnet {
+#include "buffer.hpp"
+#include "simplex.hpp"
 
-template <int D>
-struct Pixels;
+namespace sbnet {
 
 // Vertex numbers start at 1; number 0 is a vertex that is not there, whose value is always 0.
 struct Lattice {
     // Of the pixels' places alone: x / sxy, y / sxy.
     // Both throw std::invalid_argument for deviations too small for the keys.
-    Lattice(int64_t rows, int64_t columns, float sxy);
+    Lattice(int64_t rows, int64_t columns, float sxy, SimplexFunction simplices);
 
     // Of places and colours of an image, rows x columns x 3: colours / srgb besides.
-    Lattice(const uint8_t* image, int64_t rows, int64_t columns, float sxy, float srgb);
+    Lattice(const uint8_t* image, int64_t rows, int64_t columns, float sxy, float srgb, SimplexFunction simplices);
 
     int64_t points;
     int dimensions;
     int32_t vertices = 0;
-    std::unique_ptr<int32_t[]> corners;  // N x (D + 1): the vertices of the point's simplex
-    std::unique_ptr<float[]> weights;    // N x (D + 1): barycentric, times the kernel's symmetric normalisation
-    std::vector<int32_t> neighbours;     // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
+    // Tiles x (D + 1) x tile_points. What lies beyond the last point has vertex 0 and weight 0.
+    Buffer<int32_t> corners;          // the vertices of the point's simplex
+    Buffer<float> weights;            // barycentric, times the kernel's symmetric normalisation
+    std::vector<int32_t> neighbours;  // (D + 1) x (V + 1) x 2: both neighbours of a vertex along an axis
 
 private:
     template <int D>
-    void build(const Pixels<D>& features);
+    void build(PixelGrid grid, SimplexFunction simplices);
+    template <int D>
     void normalize();
 };
 

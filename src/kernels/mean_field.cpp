@@ -10,23 +10,23 @@
 namespace sbnet {
 namespace {
 
-constexpr float padding = -1000.0f;  // log p of a lane without a label
-constexpr float tiny = 1e-30f;       // against 0 / 0 in lanes without a set
+constexpr int blocks = tile_points / vector_lanes;  // vectors in a column of a tile
 
-// VECTORS of 8 lanes; 0: their number is known at run time only.
+// VECTORS of 8 lanes a row; 0: their number is known at run time only.
 template <int VECTORS>
 class Solver {
 public:
     explicit Solver(const MeanField& job) : job_(job) {}
 
     void run() const {
+        memset(job_.columns, 0, sizeof(float) * lanes() * tile_points);  // lanes of no label stay so
         read_unary();
         for (int step = 0; step <= job_.iterations; ++step) {
             for (int k = 0; k < job_.kernel_count; ++k) {
                 if (step > 0) blur(job_.kernels[k]);
                 if (step < job_.iterations) clear(job_.kernels[k]);
             }
-            for (int64_t start = 0; start < job_.points; start += tile_points) update(start, step);
+            for (int64_t tile = 0; tile < tile_count(job_.points); ++tile) update(tile, step);
             for (int k = 0; k < job_.kernel_count; ++k) swap(job_.kernels[k]);
         }
     }
@@ -34,13 +34,17 @@ public:
 private:
     int vectors() const { return VECTORS ? VECTORS : job_.lanes / vector_lanes; }
     int lanes() const { return vectors() * vector_lanes; }
+    int used_lanes() const { return job_.sets * job_.labels; }
 
-    Vector* row(float* base, int64_t index) const {
-        return reinterpret_cast<Vector*>(base + index * lanes());
+    // A row of vectors: of a vertex, or of a point of a tile.
+    static Vector* at(float* base, int64_t index, int width) { return reinterpret_cast<Vector*>(base) + index * width; }
+    static const Vector* at(const float* base, int64_t index, int width) {
+        return reinterpret_cast<const Vector*>(base) + index * width;
     }
-    const Vector* row(const float* base, int64_t index) const {
-        return reinterpret_cast<const Vector*>(base + index * lanes());
-    }
+    Vector* row(float* base, int64_t index) const { return at(base, index, vectors()); }
+
+    // A lane's vectors in a tile.
+    Vector* column(int lane) const { return reinterpret_cast<Vector*>(job_.columns) + lane * blocks; }
 
     static void swap(PairwiseKernel& kernel) {
         float* values = kernel.values;
@@ -52,31 +56,28 @@ private:
         memset(kernel.scratch, 0, (static_cast<size_t>(kernel.vertices) + 1) * lanes() * sizeof(float));
     }
 
-    int tile_size(int64_t start) const {
-        const int64_t left = job_.points - start;
+    int points_in(int64_t tile) const {
+        const int64_t left = job_.points - tile * tile_points;
         return left < tile_points ? static_cast<int>(left) : tile_points;
     }
 
-    // log p, from labels x points to points x lanes.
-    void read_unary() const {
-        for (int64_t start = 0; start < job_.points; start += tile_points) {
-            const int count = tile_size(start);
-            float* to = job_.log_unary + start * lanes();
-            for (int i = 0; i < count * lanes(); ++i) to[i] = padding;
-            for (int set = 0; set < job_.sets; ++set)
-                for (int label = 0; label < job_.labels; ++label) {
-                    Vector logs[tile_points / vector_lanes] = {};
-                    memcpy(logs, channel(job_.probabilities, set, label) + start, count * sizeof(float));
-                    for (Vector& x : logs) x = log_of_probability(x);
-                    const float* log = reinterpret_cast<const float*>(logs);
-                    for (int i = 0; i < count; ++i) to[i * lanes() + set * job_.group + label] = log[i];
-                }
-        }
+    // Where a lane's map begins in probabilities and marginals.
+    int64_t map(int lane) const {
+        const int set = lane / job_.labels, label = lane % job_.labels;
+        return (static_cast<int64_t>(set) * job_.channels + job_.channel_of[label]) * job_.points;
     }
 
-    template <typename Float>
-    Float* channel(Float* base, int set, int label) const {
-        return base + (static_cast<int64_t>(set) * job_.channels + job_.channel_of[label]) * job_.points;
+    // log p, by tiles; points beyond the last have probability 0.
+    void read_unary() const {
+        for (int lane = 0; lane < used_lanes(); ++lane) {
+            const float* from = job_.probabilities + map(lane);
+            for (int64_t tile = 0; tile < tile_count(job_.points); ++tile) {
+                Vector logs[blocks] = {};
+                memcpy(logs, from + tile * tile_points, points_in(tile) * sizeof(float));
+                for (Vector& x : logs) x = log_of_probability(x);
+                memcpy(job_.log_unary + (tile * used_lanes() + lane) * tile_points, logs, sizeof(logs));
+            }
+        }
     }
 
     // [1 2 1] / 2 along each of the D + 1 axes.
@@ -84,113 +85,127 @@ private:
         for (int axis = 0; axis < kernel.corners_per_point; ++axis) {
             const int32_t* pair = kernel.neighbours + static_cast<size_t>(axis) * (kernel.vertices + 1) * 2;
             memset(kernel.scratch, 0, lanes() * sizeof(float));  // the vertex that is not there
-            for (int32_t v = 1; v <= kernel.vertices; ++v) {
-                const Vector* centre = row(kernel.values, v);
-                const Vector* one = row(kernel.values, pair[2 * v]);
-                const Vector* other = row(kernel.values, pair[2 * v + 1]);
-                Vector* to = row(kernel.scratch, v);
-                for (int i = 0; i < vectors(); ++i) to[i] = centre[i] + 0.5f * (one[i] + other[i]);
+            const float* from = kernel.values;
+            Vector* to = row(kernel.scratch, 1);
+            const int width = vectors();
+            for (int32_t v = 1, count = kernel.vertices; v <= count; ++v, to += width) {
+                const Vector *centre = at(from, v, width), *one = at(from, pair[2 * v], width);
+                const Vector* other = at(from, pair[2 * v + 1], width);
+                for (int i = 0; i < width; ++i) to[i] = centre[i] + 0.5f * (one[i] + other[i]);
             }
             swap(kernel);
         }
     }
 
-    // One mean-field step for a few points: slice, add the unary, softmax, splat for the next step.
-    void update(int64_t start, int step) const {
-        const int count = tile_size(start);
-        memcpy(job_.tile, job_.log_unary + start * lanes(), size_t(count) * lanes() * sizeof(float));
-        if (step > 0)
+    // One mean-field step for the points of a tile: slice, add the unary, softmax, splat for the next step.
+    void update(int64_t tile, int step) const {
+        if (step > 0) {
+            memset(job_.rows, 0, sizeof(float) * lanes() * tile_points);
             for (int k = 0; k < job_.kernel_count; ++k) {
                 if (job_.kernels[k].corners_per_point == 3)
-                    slice<3>(job_.kernels[k], start, count);
+                    slice<3>(job_.kernels[k], tile);
                 else
-                    slice<6>(job_.kernels[k], start, count);
+                    slice<6>(job_.kernels[k], tile);
             }
-        softmax(count);
-        if (step == job_.iterations) return write(start, count);
+            rows_to_columns();
+        }
+        for (int set = 0; set < job_.sets; ++set) softmax(tile, set * job_.labels, step > 0);
+        if (step == job_.iterations) return write(tile);
+        columns_to_rows();
         for (int k = 0; k < job_.kernel_count; ++k) {
             if (job_.kernels[k].corners_per_point == 3)
-                splat<3>(job_.kernels[k], start, count);
+                splat<3>(job_.kernels[k], tile);
             else
-                splat<6>(job_.kernels[k], start, count);
+                splat<6>(job_.kernels[k], tile);
         }
     }
 
+    // In the loops below, what they need lies in locals: a store of vectors might change any member, to the compiler.
     template <int CORNERS>
-    void slice(const PairwiseKernel& kernel, int64_t start, int count) const {
-        const int32_t* corners = kernel.corners + start * CORNERS;
-        const float* weights = kernel.weights + start * CORNERS;
-        for (int p = 0; p < count; ++p, corners += CORNERS, weights += CORNERS) {
-            Vector* to = row(job_.tile, p);
-            for (int i = 0; i < vectors(); ++i) {
-                Vector sum = weights[0] * row(kernel.values, corners[0])[i];
-                for (int r = 1; r < CORNERS; ++r) sum += weights[r] * row(kernel.values, corners[r])[i];
-                to[i] += kernel.factor * sum;
+    void slice(const PairwiseKernel& kernel, int64_t tile) const {
+        const int32_t* corners = kernel.corners + tile * CORNERS * tile_points;
+        const float* weights = kernel.weights + tile * CORNERS * tile_points;
+        const float* values = kernel.values;
+        const float factor = kernel.factor;
+        const int width = vectors();
+        Vector* to = row(job_.rows, 0);
+        for (int p = 0; p < tile_points; ++p, to += width)
+            for (int i = 0; i < width; ++i) {
+                Vector sum = weights[p] * at(values, corners[p], width)[i];
+                for (int r = 1; r < CORNERS; ++r)
+                    sum += weights[r * tile_points + p] * at(values, corners[r * tile_points + p], width)[i];
+                to[i] += factor * sum;
             }
-        }
     }
 
     template <int CORNERS>
-    void splat(const PairwiseKernel& kernel, int64_t start, int count) const {
-        const int32_t* corners = kernel.corners + start * CORNERS;
-        const float* weights = kernel.weights + start * CORNERS;
-        for (int p = 0; p < count; ++p, corners += CORNERS, weights += CORNERS) {
-            const Vector* from = row(job_.tile, p);
+    void splat(const PairwiseKernel& kernel, int64_t tile) const {
+        const int32_t* corners = kernel.corners + tile * CORNERS * tile_points;
+        const float* weights = kernel.weights + tile * CORNERS * tile_points;
+        float* values = kernel.scratch;
+        const int width = vectors();
+        const Vector* from = row(job_.rows, 0);
+        for (int p = 0; p < tile_points; ++p, from += width)
             for (int r = 0; r < CORNERS; ++r) {
-                Vector* to = row(kernel.scratch, corners[r]);
-                for (int i = 0; i < vectors(); ++i) to[i] += weights[r] * from[i];
-            }
-        }
-    }
-
-    // Over the labels of each set; lanes without a label stay 0.
-    void softmax(int count) const {
-        switch (job_.group) {
-            case 2: return softmax_in_vectors<2>(count);
-            case 4: return softmax_in_vectors<4>(count);
-            case 8: return softmax_in_vectors<8>(count);
-            default: return softmax_over_vectors(count);
-        }
-    }
-
-    // Each vector holds whole sets.
-    template <int GROUP>
-    void softmax_in_vectors(int count) const {
-        for (int p = 0; p < count; ++p) {
-            Vector* at = row(job_.tile, p);
-            for (int i = 0; i < vectors(); ++i) {
-                const Vector x = exp_nonpositive(at[i] - group_max<GROUP>(at[i])) * row(job_.mask, 0)[i];
-                at[i] = x / (group_sum<GROUP>(x) + tiny);
-            }
-        }
-    }
-
-    // Each set takes several vectors.
-    void softmax_over_vectors(int count) const {
-        const int width = job_.group / vector_lanes;
-        for (int p = 0; p < count; ++p)
-            for (int set = 0; set < job_.sets; ++set) {
-                Vector* at = row(job_.tile, p) + set * width;
-                const Vector* mask = row(job_.mask, 0) + set * width;
-                Vector largest = at[0], sum{};
-                for (int i = 1; i < width; ++i) largest = at[i] > largest ? at[i] : largest;
-                largest = group_max<vector_lanes>(largest);
-                for (int i = 0; i < width; ++i) {
-                    at[i] = exp_nonpositive(at[i] - largest) * mask[i];
-                    sum += at[i];
-                }
-                const Vector scale = 1.0f / group_sum<vector_lanes>(sum);
-                for (int i = 0; i < width; ++i) at[i] *= scale;
+                Vector* to = at(values, corners[r * tile_points + p], width);
+                const float weight = weights[r * tile_points + p];
+                for (int i = 0; i < width; ++i) to[i] += weight * from[i];
             }
     }
 
-    void write(int64_t start, int count) const {
-        for (int set = 0; set < job_.sets; ++set)
-            for (int label = 0; label < job_.labels; ++label) {
-                float* to = channel(job_.marginals, set, label) + start;
-                const float* from = job_.tile + set * job_.group + label;
-                for (int i = 0; i < count; ++i) to[i] = from[i * lanes()];
+    void rows_to_columns() const {
+        const int width = vectors();
+        const Vector* rows = row(job_.rows, 0);
+        for (int i = 0; i < width; ++i)
+            for (int block = 0; block < blocks; ++block) {
+                Vector square[vector_lanes];
+                for (int p = 0; p < vector_lanes; ++p) square[p] = rows[(block * vector_lanes + p) * width + i];
+                transpose(square);
+                Vector* to = column(i * vector_lanes) + block;
+                for (int lane = 0; lane < vector_lanes; ++lane) to[lane * blocks] = square[lane];
             }
+    }
+
+    void columns_to_rows() const {
+        const int width = vectors();
+        Vector* rows = row(job_.rows, 0);
+        for (int i = 0; i < width; ++i)
+            for (int block = 0; block < blocks; ++block) {
+                Vector square[vector_lanes];
+                const Vector* from = column(i * vector_lanes) + block;
+                for (int lane = 0; lane < vector_lanes; ++lane) square[lane] = from[lane * blocks];
+                transpose(square);
+                for (int p = 0; p < vector_lanes; ++p) rows[(block * vector_lanes + p) * width + i] = square[p];
+            }
+    }
+
+    // Of a set's labels, whose lanes begin at `first`: of the unary plus, if `message`, what the columns hold.
+    void softmax(int64_t tile, int first, bool message) const {
+        const int count = job_.labels * blocks;  // vectors, those of a label side by side
+        const Vector* unary = reinterpret_cast<const Vector*>(job_.log_unary) + (tile * used_lanes() + first) * blocks;
+        Vector* x = reinterpret_cast<Vector*>(job_.columns) + first * blocks;
+        Vector largest[blocks], sum[blocks] = {};
+        for (Vector& start : largest) start = broadcast(-1e30f);
+        for (int i = 0; i < count; i += blocks)
+            for (int block = 0; block < blocks; ++block) {
+                const Vector sharpened = message ? x[i + block] + unary[i + block] : unary[i + block];
+                x[i + block] = sharpened;
+                largest[block] = sharpened > largest[block] ? sharpened : largest[block];
+            }
+        for (int i = 0; i < count; i += blocks)
+            for (int block = 0; block < blocks; ++block) {
+                const Vector share = exp_nonpositive(x[i + block] - largest[block]);
+                x[i + block] = share;
+                sum[block] += share;
+            }
+        for (Vector& total : sum) total = 1.0f / total;
+        for (int i = 0; i < count; i += blocks)
+            for (int block = 0; block < blocks; ++block) x[i + block] *= sum[block];
+    }
+
+    void write(int64_t tile) const {
+        for (int lane = 0; lane < used_lanes(); ++lane)
+            memcpy(job_.marginals + map(lane) + tile * tile_points, column(lane), points_in(tile) * sizeof(float));
     }
 
     const MeanField& job_;

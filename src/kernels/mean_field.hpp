@@ -1,10 +1,12 @@
 // Mean field of the fully connected CRF (Kraehenbuehl and Koltun, NIPS 2011), lattices of the same points.
 //
-// The labels of all sets lie side by side in L lanes: lane = set * group + label. A group is a power of 2 or whole
-// vectors, so that the lanes of a set are summed without masks; L is padded to vectors.
+// The labels of all sets lie side by side in lanes: lane = set * labels + label; L lanes, padded to whole vectors.
+// Points go in tiles, as in simplex.hpp.
 #pragma once
 
-#include <cstdint>
+#include <stdint.h>
+
+#include "simplex.hpp"
 
 namespace sbnet {
 
@@ -22,26 +24,21 @@ struct PairwiseKernel {
 
 struct MeanField {
     int64_t points;
-    int sets, labels, group, lanes, iterations;
+    int sets, labels, lanes, iterations;
     int channels;                // of probabilities and marginals, of which the labels are some
     const int* channel_of;       // label -> channel
     const float* probabilities;  // sets x channels x N
     float* marginals;            // the same shape; channels of no label are left alone
-    float* log_unary;            // N x L, scratch
-    float* tile;                 // tile_points x L, scratch
-    const float* mask;           // L: 1 where a lane has a label, 0 elsewhere
+    float* log_unary;            // tiles x (sets * labels) x tile_points, scratch
+    float* rows;                 // tile_points x L, scratch
+    float* columns;              // L x tile_points, scratch
     PairwiseKernel* kernels;
     int kernel_count;
 };
 
-constexpr int tile_points = 16;
-
 constexpr int vector_lanes = 8;
 
-constexpr int padded_lanes(int lanes) { return (lanes + vector_lanes - 1) / vector_lanes * vector_lanes; }
-
-// Lanes that the labels of a set take.
-constexpr int group_lanes(int labels) { return labels <= 2 ? 2 : labels <= 4 ? 4 : padded_lanes(labels); }
+static constexpr int padded_lanes(int lanes) { return (lanes + vector_lanes - 1) / vector_lanes * vector_lanes; }
 
 // The same source, mean_field.cpp, compiled for several instruction sets.
 void mean_field_baseline(const MeanField& job);

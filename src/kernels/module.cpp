@@ -9,12 +9,12 @@
 #include <cstdlib>
 #include <initializer_list>
 #include <memory>
-#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "buffer.hpp"
 #include "canny.hpp"
 #include "evaluation.hpp"
 #include "lattice.hpp"
@@ -27,27 +27,14 @@ using namespace nb::literals;
 
 namespace {
 
+using sbnet::Buffer;
 using sbnet::Lattice;
 using Image = nb::ndarray<const uint8_t, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using ConstMaps = nb::ndarray<const T, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using Maps = nb::ndarray<nb::numpy, T, nb::ndim<3>>;
-
-// Numbers that begin at a cache line, not set to anything.
-template <typename T>
-class Scratch {
-public:
-    explicit Scratch(size_t size) : data_(new (line) T[size]) {}
-    T* get() const { return data_.get(); }
-
-private:
-    static constexpr std::align_val_t line{64};
-    struct Delete {
-        void operator()(T* pointer) const { ::operator delete[](pointer, line); }
-    };
-    std::unique_ptr<T[], Delete> data_;
-};
+using Result = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 
 template <typename T>
 Maps<T> owned(std::unique_ptr<T[]> values, std::initializer_list<size_t> shape) {
@@ -57,6 +44,7 @@ Maps<T> owned(std::unique_ptr<T[]> values, std::initializer_list<size_t> shape) 
 
 struct Implementation {
     const char* name;
+    sbnet::SimplexFunction simplices;
     void (*mean_field)(const sbnet::MeanField&);
     void (*walk_float)(const sbnet::RandomWalk<float>&);
     void (*walk_double)(const sbnet::RandomWalk<double>&);
@@ -73,18 +61,24 @@ std::vector<Implementation> implementations() {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
-        usable.push_back({"avx512", sbnet::mean_field_avx512, sbnet::random_walk_avx512, sbnet::random_walk_avx512});
-    if (avx2) usable.push_back({"avx2", sbnet::mean_field_avx2, sbnet::random_walk_avx2, sbnet::random_walk_avx2});
+        usable.push_back({"avx512", sbnet::simplices_avx512, sbnet::mean_field_avx512, sbnet::random_walk_avx512,
+                          sbnet::random_walk_avx512});
+    if (avx2)
+        usable.push_back({"avx2", sbnet::simplices_avx2, sbnet::mean_field_avx2, sbnet::random_walk_avx2,
+                          sbnet::random_walk_avx2});
 #endif
-    usable.push_back({"baseline", sbnet::mean_field_baseline, sbnet::random_walk_baseline, sbnet::random_walk_baseline});
+    usable.push_back({"baseline", sbnet::simplices_baseline, sbnet::mean_field_baseline, sbnet::random_walk_baseline,
+                      sbnet::random_walk_baseline});
     return usable;
 }
 
-Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const Lattice*>& lattices,
-                     const std::vector<float>& weights, int iterations, const std::vector<int>& used,
-                     size_t implementation) {
+void mean_field(ConstMaps<float> probabilities, Result marginals, const std::vector<const Lattice*>& lattices,
+                const std::vector<float>& weights, int iterations, const std::vector<int>& used,
+                size_t implementation) {
     const size_t sets = probabilities.shape(0), channels = probabilities.shape(1), labels = used.size();
     const size_t points = probabilities.shape(2);
+    if (marginals.shape(0) != sets || marginals.shape(1) != channels || marginals.shape(2) != points)
+        throw std::invalid_argument("marginals are not of the probabilities' shape");
     if (weights.size() != lattices.size()) throw std::invalid_argument("one weight a lattice is needed");
     for (const Lattice* lattice : lattices)
         if (!lattice || lattice->points != static_cast<int64_t>(points))
@@ -93,37 +87,35 @@ Maps<float> mean_field(ConstMaps<float> probabilities, const std::vector<const L
         if (used[i] < 0 || static_cast<size_t>(used[i]) >= channels || (i && used[i] <= used[i - 1]))
             throw std::invalid_argument("used channels must exist and ascend");
     if (iterations < 0) throw std::invalid_argument("iterations below 0");
-    std::unique_ptr<float[]> result(labels == channels ? new float[sets * channels * points]
-                                                       : new float[sets * channels * points]());
-    {
-        nb::gil_scoped_release release;
-        const int group = sbnet::group_lanes(static_cast<int>(labels));
-        const int lanes = sbnet::padded_lanes(static_cast<int>(sets) * group);
-        std::vector<Scratch<float>> buffers;
-        auto scratch = [&](size_t rows) { return buffers.emplace_back(rows * static_cast<size_t>(lanes)).get(); };
-        std::vector<sbnet::PairwiseKernel> kernels;
-        for (size_t k = 0; k < lattices.size(); ++k) {
-            const Lattice& lattice = *lattices[k];
-            const size_t rows = static_cast<size_t>(lattice.vertices) + 1;
-            kernels.push_back({lattice.dimensions + 1, lattice.vertices, lattice.corners.get(),
-                               lattice.weights.get(), lattice.neighbours.data(),
-                               weights[k] * sbnet::slice_factor(lattice.dimensions), scratch(rows),
-                               scratch(rows)});
-        }
-        float* mask = scratch(1);
-        for (int lane = 0; lane < lanes; ++lane)
-            mask[lane] = lane < static_cast<int>(sets) * group && lane % group < static_cast<int>(labels);
-        const sbnet::MeanField job{static_cast<int64_t>(points), static_cast<int>(sets),
-                                   static_cast<int>(labels),     group,
-                                   lanes,                        iterations,
-                                   static_cast<int>(channels),   used.data(),
-                                   probabilities.data(),         result.get(),
-                                   scratch(points),              scratch(sbnet::tile_points),
-                                   mask,                         kernels.data(),
-                                   static_cast<int>(kernels.size())};
-        implementations().at(implementation).mean_field(job);
+    if (!labels) return;
+    nb::gil_scoped_release release;
+    const auto tiles = static_cast<size_t>(sbnet::tile_count(static_cast<int64_t>(points)));
+    const size_t lanes = static_cast<size_t>(sbnet::padded_lanes(static_cast<int>(sets * labels)));
+    std::vector<Buffer<float>> buffers;
+    auto scratch = [&](size_t size) { return buffers.emplace_back(size).get(); };
+    std::vector<sbnet::PairwiseKernel> kernels;
+    for (size_t k = 0; k < lattices.size(); ++k) {
+        const Lattice& lattice = *lattices[k];
+        const size_t size = (static_cast<size_t>(lattice.vertices) + 1) * lanes;
+        kernels.push_back({lattice.dimensions + 1, lattice.vertices, lattice.corners.get(), lattice.weights.get(),
+                           lattice.neighbours.data(), weights[k] * sbnet::slice_factor(lattice.dimensions),
+                           scratch(size), scratch(size)});
     }
-    return owned(std::move(result), {sets, channels, points});
+    const sbnet::MeanField job{static_cast<int64_t>(points),
+                               static_cast<int>(sets),
+                               static_cast<int>(labels),
+                               static_cast<int>(lanes),
+                               iterations,
+                               static_cast<int>(channels),
+                               used.data(),
+                               probabilities.data(),
+                               marginals.data(),
+                               scratch(tiles * sets * labels * sbnet::tile_points),
+                               scratch(sbnet::tile_points * lanes),
+                               scratch(sbnet::tile_points * lanes),
+                               kernels.data(),
+                               static_cast<int>(kernels.size())};
+    implementations().at(implementation).mean_field(job);
 }
 
 std::vector<float> largest_shares(ConstMaps<float> probabilities) {
@@ -150,8 +142,8 @@ Maps<T> random_walk(ConstMaps<T> scores, ConstMaps<T> weights, const std::vector
         constexpr size_t width = sbnet::widest_vector;
         const size_t padded_columns = (columns + width - 1) / width * width;
         const size_t map_size = (rows + 2 * margin) * (padded_columns + 2 * margin);
-        const Scratch<T> now(labels * map_size), after(labels * map_size);
-        const Scratch<T> spread(rows * padded_columns * 2 * offset_y.size());
+        const Buffer<T> now(labels * map_size), after(labels * map_size);
+        const Buffer<T> spread(rows * padded_columns * 2 * offset_y.size());
         const sbnet::RandomWalk<T> job{static_cast<int>(labels),
                                        static_cast<int>(rows),
                                        static_cast<int>(columns),
@@ -220,28 +212,29 @@ NB_MODULE(_kernels, m) {
     nb::class_<Lattice>(m, "Lattice", "Permutohedral lattice around the pixels of a grid, or of an image (H, W, 3) uint8 with its colours.")
         .def(
             "__init__",
-            [](Lattice* self, int64_t rows, int64_t columns, float sxy) {
+            [](Lattice* self, int64_t rows, int64_t columns, float sxy, size_t implementation) {
                 nb::gil_scoped_release release;
-                new (self) Lattice(rows, columns, sxy);
+                new (self) Lattice(rows, columns, sxy, implementations().at(implementation).simplices);
             },
-            "rows"_a, "columns"_a, "sxy"_a)
+            "rows"_a, "columns"_a, "sxy"_a, "implementation"_a = 0)
         .def(
             "__init__",
-            [](Lattice* self, Image image, float sxy, float srgb) {
+            [](Lattice* self, Image image, float sxy, float srgb, size_t implementation) {
                 if (image.shape(2) != 3) throw std::invalid_argument("an image has 3 channels");
                 nb::gil_scoped_release release;
                 new (self) Lattice(image.data(), static_cast<int64_t>(image.shape(0)),
-                                   static_cast<int64_t>(image.shape(1)), sxy, srgb);
+                                   static_cast<int64_t>(image.shape(1)), sxy, srgb,
+                                   implementations().at(implementation).simplices);
             },
-            "image"_a.noconvert(), "sxy"_a, "srgb"_a)
+            "image"_a.noconvert(), "sxy"_a, "srgb"_a, "implementation"_a = 0)
         .def_ro("points", &Lattice::points)
         .def_ro("vertices", &Lattice::vertices);
     m.def("largest_shares", &largest_shares, "probabilities"_a.noconvert(),
           "Each label's largest share of a pixel's probabilities (A, K, N), clipped to [1e-5, 1], over sets and pixels.");
-    m.def("mean_field", &mean_field, "probabilities"_a.noconvert(), "lattices"_a, "weights"_a, "iterations"_a, "used"_a,
-          "implementation"_a = 0,
-          "Marginals of probabilities (A, K, N) float32 after mean-field iterations, the same shape; labels other than the "
-          "used ones take no part and are 0.");
+    m.def("mean_field", &mean_field, "probabilities"_a.noconvert(), "marginals"_a.noconvert(), "lattices"_a, "weights"_a,
+          "iterations"_a, "used"_a, "implementation"_a = 0,
+          "Fills marginals with those of probabilities (A, K, N) float32, the same shape, after mean-field iterations; "
+          "labels other than the used ones take no part and are left alone.");
     m.def("canny", &canny, "image"_a.noconvert(), "low"_a, "high"_a,
           "Edges (H, W) uint8, 0 or 255, of an image (H, W, 1 or 3) uint8.");
     constexpr char walk[] = "Scores (K, h, w) after a random walk along weights (P, h - margin, w - 2 margin).";

@@ -1,4 +1,4 @@
-// Vectors of floats for mean_field.cpp; the same rule holds here: nothing of the standard library's templates.
+// Vectors of floats for mean_field.cpp and simplex.cpp; the same rule holds here: nothing of the standard library's templates.
 #pragma once
 
 #include <stdint.h>
@@ -52,36 +52,32 @@ inline Vector log_of_probability(Vector x) {
     return r + (p * r * square - 0.5f * square + n * -2.12194440e-4f) + n * 0.693359375f;
 }
 
-// Lanes exchanged with those 1, 2 or 4 away.
-template <int DISTANCE>
-inline Vector exchange(Vector x) {
+// Two vectors' lanes, numbered 0 to 15, in an order known at compile time.
 #ifdef __clang__
-    if (DISTANCE == 1) return __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
-    if (DISTANCE == 2) return __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
-    return __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+#define SBNET_SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
 #else
-    return __builtin_shuffle(x, IntVector{0, 1, 2, 3, 4, 5, 6, 7} ^ DISTANCE);
+#define SBNET_SHUFFLE(x, y, ...) __builtin_shuffle(x, y, IntVector{__VA_ARGS__})
 #endif
+
+// Eight vectors as the rows of a square matrix, transposed: pairs, squares of four, then the halves of eight.
+inline void transpose(Vector (&x)[vector_lanes]) {
+    Vector pairs[vector_lanes], fours[vector_lanes];
+    for (int i = 0; i < vector_lanes; i += 2) {
+        pairs[i] = SBNET_SHUFFLE(x[i], x[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        pairs[i + 1] = SBNET_SHUFFLE(x[i], x[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    for (int i = 0; i < vector_lanes; i += 4)
+        for (int j = 0; j < 2; ++j) {
+            fours[i + 2 * j] = SBNET_SHUFFLE(pairs[i + j], pairs[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+            fours[i + 2 * j + 1] = SBNET_SHUFFLE(pairs[i + j], pairs[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    for (int i = 0; i < 4; ++i) {
+        x[i] = SBNET_SHUFFLE(fours[i], fours[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        x[i + 4] = SBNET_SHUFFLE(fours[i], fours[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
 }
 
-inline Vector larger(Vector x, Vector y) { return x > y ? x : y; }
-
-// The largest and the sum of each GROUP of lanes (2, 4 or 8), in all of its lanes.
-template <int GROUP>
-inline Vector group_max(Vector x) {
-    x = larger(x, exchange<1>(x));
-    if (GROUP > 2) x = larger(x, exchange<2>(x));
-    if (GROUP > 4) x = larger(x, exchange<4>(x));
-    return x;
-}
-
-template <int GROUP>
-inline Vector group_sum(Vector x) {
-    x += exchange<1>(x);
-    if (GROUP > 2) x += exchange<2>(x);
-    if (GROUP > 4) x += exchange<4>(x);
-    return x;
-}
+#undef SBNET_SHUFFLE
 
 }  // namespace
 }  // namespace sbnet

@@ -111,12 +111,18 @@ def test_properties(seed: int, sets: int, labels: int, height: int, width: int, 
 @pytest.mark.parametrize("labels", [1, 6, 11, 21, 30])
 def test_all_instruction_sets_agree(labels: int) -> None:
     image = np.random.default_rng(labels).integers(0, 256, (4, 25, 3), np.uint8)
-    lattice = _kernels.Lattice(image, 5.0, 50.0)
     probabilities = np.random.default_rng(labels).random((2, labels, 100), np.float32)
-    results = [
-        _kernels.mean_field(probabilities, [lattice], [4.0], 10, list(range(labels)), implementation)
-        for implementation in range(len(_kernels.implementations()))
-    ]
+    results = []
+    for implementation in range(len(_kernels.implementations())):
+        lattices = [
+            _kernels.Lattice(4, 25, 2.0, implementation),
+            _kernels.Lattice(image, 5.0, 50.0, implementation),
+        ]
+        marginals = np.empty_like(probabilities)
+        _kernels.mean_field(
+            probabilities, marginals, lattices, [2.0, 4.0], 10, list(range(labels)), implementation
+        )
+        results.append(marginals)
     for result in results:
         np.testing.assert_allclose(result, results[0], atol=1e-5)
 
@@ -189,15 +195,18 @@ def test_kernel_arguments_that_do_not_fit_are_refused() -> None:
     """What would read or write beyond an array, were it not refused."""
     lattice = _kernels.Lattice(2, 3, 1.0)
     probabilities = np.ones((1, 2, 6), np.float32)
-    for lattices, iterations, used in (
-        ([None], 1, [0, 1]),
-        ([_kernels.Lattice(2, 2, 1.0)], 1, [0, 1]),
-        ([lattice], -1, [0, 1]),
-        ([lattice], 1, [0, 2]),
-        ([lattice], 1, [0, 0]),
+    result = np.empty_like(probabilities)
+    for marginals, lattices, iterations, used in (
+        (result, [None], 1, [0, 1]),
+        (result, [_kernels.Lattice(2, 2, 1.0)], 1, [0, 1]),
+        (result, [lattice], -1, [0, 1]),
+        (result, [lattice], 1, [0, 2]),
+        (result, [lattice], 1, [0, 0]),
+        (result[:, :1], [lattice], 1, [0, 1]),
+        (result.astype(np.float64), [lattice], 1, [0, 1]),
     ):
         with pytest.raises((ValueError, TypeError)):
-            _kernels.mean_field(probabilities, lattices, [1.0], iterations, used)
+            _kernels.mean_field(probabilities, marginals, lattices, [1.0], iterations, used)
 
 
 def test_large_weights_and_confident_input_stay_finite() -> None:

@@ -30,7 +30,18 @@ def confident_labels(low: Array, high: Array, classes: Array, *, ignore: int = 2
         shapes = f"{tuple(low.shape)}, {tuple(high.shape)}"
         raise ValueError(f"marginals {shapes} for {len(classes)} classes: expected background and each class")
     ids = torch.cat([classes.new_full((1,), ignore), classes]).to(low.device, torch.uint8)
-    label = ids[low.argmax(dim=0)]
-    label[high.argmax(dim=0) == 0] = 0
-    label[torch.maximum(low.amax(dim=0), high.amax(dim=0)) < 1e-5] = ignore
-    return label
+    (low_best, low_largest), (high_best, high_largest) = _argmax(low), _argmax(high)
+    label = ids[low_best.long()].masked_fill(high_best == 0, 0)
+    return label.masked_fill((low_largest < 1e-5) & (high_largest < 1e-5), ignore)
+
+
+def _argmax(marginals: Tensor) -> tuple[Tensor, Tensor]:
+    """Of (K, H, W): the first largest channel uint8 and its value; channel by channel, for over the first dimension
+    torch's own takes fifteen times as long on the CPU.
+    """
+    best = torch.zeros_like(marginals[0], dtype=torch.uint8)
+    largest = marginals[0]
+    for channel, values in enumerate(marginals[1:], start=1):
+        best.masked_fill_(values > largest, channel)
+        largest = torch.maximum(largest, values)
+    return best, largest

@@ -68,8 +68,10 @@ class DenseCRF:
             raise ValueError(f"iterations: {iterations!r} is not a whole number of at least 0")
         sets = values.reshape(-1, values.shape[-3], values.shape[-2] * values.shape[-1])
         used = _used(sets, negligible)
-        result = kernels().mean_field(sets, self._lattices, self._weights, int(iterations), used)
-        result = result.reshape(values.shape)
+        # Zeros that nobody writes to cost no memory until they are read.
+        result = (np.empty if len(used) == sets.shape[1] else np.zeros)(values.shape, np.float32)
+        marginals = result.reshape(sets.shape)
+        kernels().mean_field(sets, marginals, self._lattices, self._weights, int(iterations), used)
         if isinstance(probabilities, torch.Tensor):
             return torch.from_numpy(result).to(probabilities.device)
         return result

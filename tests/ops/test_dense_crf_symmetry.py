@@ -1,0 +1,62 @@
+"""DenseCRF under changes that should change nothing: order of labels, a shift of all colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from sbnet.data.scenes import scene
+from sbnet.ops.dense_crf import DenseCRF
+
+SIZE = (48, 64)
+
+
+def photo_and_probabilities(seed: int, labels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """A scene, and a smooth softmax that decides about as a segmenter's does."""
+    image = scene(seed, 2, size=SIZE)[0]
+    noise = np.random.default_rng(seed).standard_normal((labels, *SIZE))
+    logits = 25 * ndimage.gaussian_filter(noise, (0, 6, 6))
+    weights = np.exp(logits - logits.max(0))
+    return image, (weights / weights.sum(0)).astype(np.float32)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 500), labels=st.integers(1, 9))
+def test_marginals_sum_to_1_and_follow_the_order_of_labels(seed: int, labels: int) -> None:
+    image, probabilities = photo_and_probabilities(seed, labels)
+    crf = DenseCRF(image)
+    marginals = crf.marginals(probabilities)
+    np.testing.assert_allclose(marginals.sum(0), 1, atol=1e-5)
+    order = np.random.default_rng(seed).permutation(labels)
+    reordered = crf.marginals(probabilities[order])
+    assert abs(reordered - marginals[order]).mean() < 1e-4
+    assert (reordered.argmax(0) == np.argsort(order)[marginals.argmax(0)]).mean() > 0.999
+
+
+# The lattice lies elsewhere under a recoloured photo: an approximation of the same sum, no more. Where two
+# labels are about as strong, ten iterations make that small difference a large one, so the mean is bounded.
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 500), shift=st.integers(-40, 40))
+def test_shift_of_colour(seed: int, shift: int) -> None:
+    image, probabilities = photo_and_probabilities(seed)
+    image = image.clip(40, 215)  # so that no colour is cut off
+    shifted = (image.astype(int) + shift).astype(np.uint8)
+    plain = DenseCRF(image).marginals(probabilities, iterations=5)
+    moved = DenseCRF(shifted).marginals(probabilities, iterations=5)
+    assert abs(plain - moved).mean() < 0.05
+    assert (plain.argmax(0) == moved.argmax(0)).mean() > 0.94
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (17, 1), (4, 4)])
+def test_one_label_is_certain_everywhere(shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    np.testing.assert_array_equal(DenseCRF(image).marginals(np.zeros((1, *shape), np.float32)), 1)
+
+
+def test_uniform_photo_and_uniform_probabilities_stay_undecided() -> None:
+    image = np.full((*SIZE, 3), 77, np.uint8)
+    marginals = DenseCRF(image).marginals(np.full((4, *SIZE), 0.25, np.float32))
+    np.testing.assert_allclose(marginals, 0.25, atol=1e-5)
