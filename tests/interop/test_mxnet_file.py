@@ -50,7 +50,9 @@ def test_every_type_that_mxnet_writes() -> None:
     assert list(arrays)[2:] == names
     for name in names[:-1]:
         assert arrays[name].dtype == getattr(torch, name)
-        assert arrays[name].tolist() == ([[False, True], [True, True]] if name == "bool" else [[0, 1], [2, 3]])
+        assert arrays[name].tolist() == (
+            [[False, True], [True, True]] if name == "bool" else [[0, 1], [2, 3]]
+        )
     # MXNet took the numbers 0 to 3 as the bits of a bfloat16.
     assert arrays["bfloat16"].dtype == torch.bfloat16
     assert arrays["bfloat16"].view(torch.int16).tolist() == [[0, 1], [2, 3]]
@@ -78,7 +80,7 @@ def test_a_file_cut_short_or_gone_on_is_refused(name: str, scratch: Path) -> Non
     content = (FOLDER / f"{name}.params").read_bytes()
     for length in range(len(content)):
         scratch.write_bytes(content[:length])
-        with pytest.raises(SBNetError, match="file.params"):
+        with pytest.raises(SBNetError, match="not a whole MXNet parameter file"):
             read_mxnet(scratch)
     scratch.write_bytes(content + b"\0")
     with pytest.raises(SBNetError, match="1 bytes after its end"):
@@ -97,10 +99,9 @@ def test_flipped_bytes_give_tensors_or_a_refusal(name: str, flips: list, scratch
     scratch.write_bytes(content)
     try:
         arrays = read_mxnet(scratch)
-    except SBNetError as error:
-        assert "file.params" in str(error)
-    else:
-        assert sum(array.nbytes for array in arrays.values()) < len(content)
+    except SBNetError:
+        return
+    assert sum(array.nbytes for array in arrays.values()) < len(content)
 
 
 def _file(array: bytes, *, arrays: int = 1, names: tuple[bytes, ...] = (b"a",)) -> bytes:

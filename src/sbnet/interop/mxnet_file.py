@@ -96,7 +96,9 @@ class _Reader:
         begun = self._at
         first = self._number("I")
         if first in (V2, NUMPY) and (storage := self._number("i")) != DENSE:
-            raise _Broken(f"byte {begun}: an array of storage type {storage}; only dense ones (0) hold weights")
+            raise _Broken(
+                f"byte {begun}: an array of storage type {storage}; only dense ones (0) hold weights"
+            )
         known = first in (V1, V2, NUMPY)
         dimensions = self._number("I") if known else first
         if dimensions > MOST_DIMENSIONS:
