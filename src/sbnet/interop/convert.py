@@ -102,8 +102,8 @@ def _count_classes(state: Mapping[str, Tensor]) -> int | None:
     """Classes with background that the file's classifier tells apart; None where it has none (AffinityNet)."""
     tensors = rename(state).tensors
     if "fc8.weight" in tensors:
-        no_background = not any(name.partition(".")[0] in CORRELATION for name in tensors)  # PSA's and IRN's
-        return len(tensors["fc8.weight"]) + no_background
+        plain = not any(name.partition(".")[0] in (*CORRELATION, *BOUNDARY) for name in tensors)
+        return len(tensors["fc8.weight"]) + plain  # PSA's and IRN's have no background channel
     return len(tensors["aspp.c0.bias"]) if "aspp.c0.bias" in tensors else None
 
 

@@ -19,6 +19,7 @@ from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
 from sbnet.pipeline.state import RunState, Status, not_done
 from sbnet.pipeline.steps import Step, choose, recipe_steps
+from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 from sbnet.report.page import duration
 from sbnet.stages import report
@@ -62,8 +63,11 @@ def run(
 def _check_weights(recipe: Recipe) -> None:
     """A backbone that comes without weights must not be trained from random ones by oversight."""
     segmenter, model = recipe.train_segmenter, recipe.model
-    used = [("train_segmenter.weights", segmenter.backbone or model.backbone, segmenter.weights)]
-    if segmenter.labels == "pseudo":
+    used = []
+    if not segmenter.network:
+        used.append(("train_segmenter.weights", segmenter.backbone or model.backbone, segmenter.weights))
+    cam_is_trained = not (recipe.train_cam.network or recipe.infer_cam.scores)
+    if segmenter.labels == "pseudo" and (cam_is_trained or not recipe.train_affinity.network):
         used.insert(0, ("model.weights", model.backbone, model.weights))
     for key, backbone, weights in used:
         if backbone in REFERENCE and weights == "auto":
@@ -114,6 +118,7 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
         model=state.recipe.model,
         runtime=state.recipe.runtime,
         predict=asdict(state.recipe.predict),
+        recipe=plain(state.recipe),
     )
     begun = time.perf_counter()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,12 @@ from torch.nn import functional
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_grey, write_scores
+from sbnet.data.image import read_photo
 from sbnet.engine.inference import infer_photos, unmirror, views
+from sbnet.engine.parallel import map_unordered
+from sbnet.engine.progress import photo_progress
 from sbnet.errors import check_choice
+from sbnet.interop.cam_files import find_cam, read_any_cam
 from sbnet.interop.checkpoint import load_model
 from sbnet.ops import canny, normalize_scores
 from sbnet.report import shown_photos
@@ -23,7 +28,7 @@ from sbnet.stages.workspace import Workspace
 
 MAPS = ("auto", "refined", "raw")
 
-READS = ("network",)
+READS = ("network",)  # where `scores` names no folder
 WRITES = ("scores",)
 
 
@@ -32,12 +37,14 @@ class Settings:
     """scales: photo sizes relative to the original; mirror: each scale's mirror image besides.
     map: `refined` (after the pixel correlation module), `raw`, or `auto`: raw where that module was never trained.
     boundaries: also keep the boundaries that an SBNet network predicts at scale 1, as grey PNGs to look at.
+    scores: a folder of CAMs made elsewhere, NAME.npz of ours or NAME.npy of SEAM, SBNet, PSA or IRN, taken instead.
     """
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     mirror: bool = True
     map: str = "auto"
     boundaries: bool = True
+    scores: str = ""
 
     def __post_init__(self) -> None:
         check_choice("map", self.map, MAPS)
@@ -45,6 +52,8 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the scores of every training photo that has none yet; raw CAMs of the report's photos besides."""
+    if settings.scores:
+        return _take_over(Path(settings.scores), workspace)
     model, meta = load_model(workspace.inputs["network"] / "model.safetensors")
     fabric = workspace.runtime.fabric()
     network = fabric.setup_module(model.eval().to(memory_format=torch.channels_last))
@@ -77,6 +86,23 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
     todo = [photo for photo in workspace.train.photos if not (scores / f"{photo.name}.npz").exists()]
     infer_photos("infer CAMs", todo, compute, workers=workspace.runtime.worker_count)
+    return {"photos": len(workspace.train.photos)}
+
+
+def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
+    """Scores from `folder`, checked against photos and image labels; SBNetError at once where a file is missing."""
+    files = {photo.name: find_cam(folder, photo.name) for photo in workspace.train}
+    target = workspace.folder / "scores"
+
+    def take(photo: Photo) -> None:
+        height, width = read_photo(photo.path).shape[:2]
+        found = read_any_cam(files[photo.name], size=(height, width), classes=photo.classes)
+        write_scores(target / f"{photo.name}.npz", found.scores, found.classes)
+
+    todo = [photo for photo in workspace.train.photos if not (target / f"{photo.name}.npz").exists()]
+    done = map_unordered(take, todo, workers=workspace.runtime.worker_count)
+    for _ in photo_progress("take over CAMs", done, len(todo)):
+        pass
     return {"photos": len(workspace.train.photos)}
 
 
