@@ -48,9 +48,9 @@ def convert_weights(
             f"{source}: a model file of sbnet's already; use it as it is, or give --to reference"
         )
     state = read_state(source)
-    _check_finite(source, state)
     origin = {"converted_from": source.name, "sha256": _digest(source)}
     if name in models.BACKBONES or name.startswith("timm:"):
+        _check_finite(source, state)
         backbone = models.build_backbone(name, weights="none")
         unused = fit_backbone(backbone, lite_state(name, source) if name in LITES else state, source)
         save_backbone(backbone, out, name=name, meta=origin)
@@ -66,6 +66,7 @@ def network_from(
     source: Path, name: str, state: Mapping[str, Tensor], classes: Sequence[str] | None
 ) -> tuple[models.Network, dict[str, Any], list[str]]:
     """The network `name` with the weights in `state`, which were read from `source`; its `meta`; notes for the user."""
+    _check_finite(source, state)
     names = _class_names(source, _count_classes(state), classes)
     options = IRN_OPTIONS if IRN_MARK in state else {}
     with torch.random.fork_rng(devices=[]):
