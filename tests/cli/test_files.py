@@ -131,17 +131,8 @@ def test_a_run_starts_from_someones_cams(
     """The real stages, up to the labels that AffinityNet learns from."""
     cams, out = tmp_path / "out_cam", tmp_path / "run"
     assert run("convert-cams", scored, "--to", "reference", "--out", cams) == 0
-    begin = [
-        "run",
-        "voc12-lite",
-        "--data",
-        shared_data,
-        "--out",
-        out,
-        "--to",
-        "refine",
-        "refine.iterations=1",
-    ]
+    words = f"run voc12-lite --data {shared_data} --out {out} --to refine refine.iterations=1"
+    begin = [*words.split(), "train_affinity.start=imagenet"]
     assert run(*begin, f"infer_cam.scores={cams}") == 0
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["infer_cam", "refine"]
     for path in scored.iterdir():
@@ -163,7 +154,7 @@ def test_a_run_starts_from_someones_cams(
     assert run(*begin, f"infer_cam.scores={tmp_path / 'nowhere'}") == 2
     assert "infer_cam.scores: there is no folder" in capsys.readouterr().err
     assert run(*begin, f"infer_cam.scores={moved}", "train_affinity.start=cam") == 2
-    assert "there is no CAM network; expected imagenet" in capsys.readouterr().err
+    assert "there is no CAM network; set train_affinity.start=imagenet" in capsys.readouterr().err
 
 
 def test_a_run_takes_networks_made_elsewhere(

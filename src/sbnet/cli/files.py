@@ -81,7 +81,7 @@ def convert_cams(
       sbnet convert-cams runs/a/infer_cam/scores --to reference --out crf --photos VOC2012/JPEGImages --crf-alphas 4,24
       sbnet convert-cams out_crf_4.0 --high out_crf_24.0 --to labels --out labels
 
-    A run starts from such a folder as it is: sbnet run voc12-lite --data VOC2012 infer_cam.scores=out_cam
+    A run starts from such a folder as it is: sbnet run voc12-resnet38 --data VOC2012 infer_cam.scores=out_cam
 
     Parameters
     ----------
