@@ -226,6 +226,7 @@ def test_hostile_files_run_nothing(name: str, tmp_path: Path) -> None:
     assert not witness.exists()
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
 @pytest.mark.parametrize("fix", ["nothing", "storage", "strides", "count"])
 def test_hostile_tensors(fix: str, tmp_path: Path) -> None:
     storage = torch.ones(4).storage()
