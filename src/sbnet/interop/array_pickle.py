@@ -38,7 +38,7 @@ def unpickle_arrays(content: bytes) -> Any:
         if operation.name not in OPERATIONS:
             raise ValueError(f"the operation {operation.name}")
         # The memo is a list as long as its largest number.
-        if operation.name in ("BINPUT", "LONG_BINPUT") and int(argument) > count:
+        if operation.name in ("BINPUT", "LONG_BINPUT") and (argument or 0) > count:
             raise ValueError(f"place {argument} of a memo of {count}")
     file = io.BytesIO(content)
     result = _Unpickler(file, encoding="latin1").load()
@@ -51,6 +51,7 @@ class _Maker:
     """A function that a pickle may call. It has nothing that a pickle could change."""
 
     __slots__ = ("_make",)
+    _make: Callable[..., Any]
 
     def __init__(self, make: Callable[..., Any]) -> None:
         object.__setattr__(self, "_make", make)
