@@ -26,6 +26,7 @@ PACKAGES = (
 FAMILIES = {
     "sbnet": "CAM network: pixel correlation, boundary head",
     "affinitynet": "affinities of pixel pairs",
+    "irn": "class boundaries and displacements, the second refinement",
     "deeplabv2": "segmenter",
 }
 BACKBONES = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sbnet.errors import SBNetError
@@ -79,3 +81,23 @@ def test_others_may_read_the_file_as_they_may_any(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(build("affinitynet-lite0", 3, weights="none"), path, meta={})
     assert path.stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", 10**12),
+        ("classes", -1),
+        ("options", {"boundary_channels": "many"}),
+        ("options", {"no such": 1}),
+        ("name", "sbnet-nothing"),
+    ],
+)
+def test_hostile_headers(tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(build("sbnet-lite0", 3, weights="none"), path, meta={})
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sbnet"])
+    save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": json.dumps(header | {key: value})})
+    with pytest.raises(SBNetError):
+        load_model(path)

@@ -505,7 +505,9 @@ def test_a_failing_report_ends_no_run_before_its_time(
     assert (out / "predict" / "done.json").exists()
 
 
-def test_a_backbone_without_weights_is_not_trained_by_oversight(shared_data: Path, out: Path) -> None:
+def test_a_backbone_without_weights_is_not_trained_by_oversight(
+    stages: FakeStages, shared_data: Path, out: Path
+) -> None:
     recipe = small_recipe(shared_data, name="voc12-resnet38")
     assert "model.weights: resnet38 comes without weights; give model.weights=file:PATH" in refusal(
         recipe, out
@@ -513,6 +515,27 @@ def test_a_backbone_without_weights_is_not_trained_by_oversight(shared_data: Pat
     recipe = small_recipe(shared_data, "model.weights=none", name="voc12-resnet38")
     assert "train_segmenter.weights: resnet101 comes without weights" in refusal(recipe, out)
     assert not out.exists()
+    run(recipe, out, stop="random_walk")  # trains no segmenter
+    assert stages.take() == STEPS[:8]
+
+
+def test_networks_made_elsewhere_need_no_weights(
+    stages: FakeStages, shared_data: Path, tmp_path: Path, out: Path
+) -> None:
+    networks = {stage: tmp_path / f"{stage}.pth" for stage in ("train_cam", "train_affinity")}
+    for path in networks.values():
+        path.write_bytes(b"weights")
+    settings = [f"{stage}.network={path}" for stage, path in networks.items()]
+    recipe = small_recipe(shared_data, *settings, name="voc12-resnet38")
+    run(recipe, out, stop="random_walk")
+    assert stages.take() == STEPS[3:8]
+    moved = networks["train_cam"].rename(tmp_path / "moved.pth")
+    recipe = small_recipe(shared_data, *settings, f"train_cam.network={moved}", name="voc12-resnet38")
+    run(recipe, out, stop="random_walk")
+    assert stages.take() == []
+    moved.write_bytes(b"other weights")
+    run(recipe, out, stop="refine")
+    assert stages.take() == STEPS[3:6]
 
 
 def test_photos_too_large_for_the_scales_are_refused(

@@ -6,7 +6,7 @@ from cyclopts import App, Group
 
 
 def add_commands(app: App) -> None:
-    group = Group("About", sort_key=3)
+    group = Group("About", sort_key=4)
     for verb in (recipes, models, checks, bench):
         app.command(verb, group=group)
 

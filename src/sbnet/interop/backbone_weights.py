@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import re
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from ..errors import SBNetError
+from .reference_names import our_name, rename
 from .state_file import read_state
+
+logger = logging.getLogger(__name__)
 
 
 class Lite(NamedTuple):
@@ -42,7 +45,14 @@ LITES = {
         (1, 3, 3, 4, 4, 5, 1),
     ),
 }
-PREFIX = re.compile(r"^(backbone\.net\.|backbone\.|base\.)")
+# What sits on the backbones: of ours and the reference's networks, torchvision's and timm's classifiers.
+HEADS = frozenset(
+    {
+        *("fc8", "f8_3", "f8_4", "f8_5", "f9", "edge_layer", "fuse_canny_edge", "aspp", "projection"),
+        *("boundary_head", "displacement_head"),
+        *("fc", "classifier", "head"),
+    }
+)
 TOP = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
@@ -109,20 +119,26 @@ def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[
     return renamed
 
 
-def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
-    """Load `state` into `backbone`; strict for all that the backbone has, blind to the heads that come along.
+def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: Path | str) -> list[str]:
+    """Load `state` into `backbone`, strictly for all that the backbone has; returns what of `state` is not used.
 
-    Prefixes are dropped, so that a model file of ours or of the reference serves too. Raises SBNetError, naming
-    `source`, for what is missing or of another shape. Counters of batch norm may be missing: frozen ones do not
-    use them.
+    Names are ours, or those of an origin that `rename` knows, so that a model file of ours, of the reference or of
+    MXNet serves too. Counters of batch norm may be missing: frozen ones do not use them. Raises SBNetError, naming
+    `source`, for what is missing or of another shape. What is neither the backbone's nor a head's is told in a
+    warning.
     """
-    state = {PREFIX.sub("", key): value for key, value in state.items()}
-    own = backbone.state_dict()
-    missing = sorted(key for key in own if key not in state and not key.endswith("num_batches_tracked"))
-    misshaped = sorted(key for key in own if key in state and own[key].shape != state[key].shape)
+    tensors, left_out = rename(state)
+    own = {our_name(name): (name, value) for name, value in backbone.state_dict().items()}
+    missing = sorted(name for name in own if name not in tensors and not name.endswith("num_batches_tracked"))
+    misshaped = sorted(name for name in own if name in tensors and own[name][1].shape != tensors[name].shape)
     if missing or misshaped:
         raise SBNetError(
             f"{source}: not the weights of this backbone: {len(missing)} missing, such as {missing[:3]}; "
             f"{len(misshaped)} of another shape, such as {misshaped[:3]}; give the file of this very model"
         )
-    backbone.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+    unused = [name for name in tensors if name not in own]
+    strange = sorted(name for name in unused if name.partition(".")[0] not in HEADS)
+    if strange:
+        logger.warning("%s: not used, as no part of the backbone: %s", source, ", ".join(strange))
+    backbone.load_state_dict({own[name][0]: tensors[name] for name in own if name in tensors}, strict=False)
+    return [*unused, *left_out]

@@ -9,12 +9,14 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from .. import models
 from ..data.files import atomic_write
 from ..errors import SBNetError
 
 FORMAT = "1"
+MOST_CLASSES = 256  # ids are bytes; a larger number in a header is no network's
 
 
 def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any]) -> None:
@@ -22,7 +24,6 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
 
     Written beside and renamed, so that a file that exists is whole. Raises SBNetError where that fails.
     """
-    path = Path(path)
     header = {
         "format": FORMAT,
         "name": model.name,
@@ -31,8 +32,19 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
         "normalization": dataclasses.asdict(model.normalization),
         "meta": meta,
     }
+    _write(Path(path), model, header)
+
+
+def save_backbone(backbone: models.Backbone, path: Path | str, *, name: str, meta: dict[str, Any]) -> None:
+    """Write a backbone alone, for weights=file:PATH; otherwise as `save_model`."""
+    normalization = dataclasses.asdict(backbone.normalization)
+    header = {"format": FORMAT, "backbone": name, "normalization": normalization, "meta": meta}
+    _write(Path(path), backbone, header)
+
+
+def _write(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
     # safetensors takes no channels-last tensors.
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     try:
         with atomic_write(path, durable=True) as temporary:
             temporary.touch()
@@ -43,6 +55,15 @@ def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any])
         raise SBNetError(
             f"{path}: cannot be written ({error}); free some space or choose another folder"
         ) from error
+
+
+def is_model(path: Path | str) -> bool:
+    """Whether `path` is a whole file that `save_model` wrote, or looks like one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "classes" in json.loads((file.metadata() or {})["sbnet"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return False
 
 
 def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
@@ -59,7 +80,13 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["sbnet"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if "backbone" in header:
+            raise SBNetError(
+                f"{path}: the backbone {header['backbone']} alone, no network; give it as weights=file:{path}"
+            )
         name, classes, options = header["name"], int(header["classes"]), dict(header["options"])
+        if not 0 < classes <= MOST_CLASSES:
+            raise ValueError(f"{classes} classes")
         kept = header["normalization"]
         normalization = models.Normalization(
             tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"]
@@ -68,13 +95,16 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise SBNetError(
             f"{path}: not a model written by sbnet, or a damaged one ({type(error).__name__}: {error}); "
-            "train it again, or give weights of other origin as weights=file:PATH"
+            "train it again; weights of other origin: sbnet convert-weights, or weights=file:PATH"
         ) from error
     if header.get("format") != FORMAT:
         raise SBNetError(
             f"{path}: format {header.get('format')} is not {FORMAT}; use the sbnet that wrote it"
         )
-    model = models.build(name, classes, weights="none", **options)
+    try:
+        model = models.build(name, classes, weights="none", **options)
+    except (TypeError, ValueError, RuntimeError) as error:  # options that no sbnet writes
+        raise SBNetError(f"{path}: its header describes no network ({error}); train it again") from error
     expected = {key: value.shape for key, value in model.state_dict().items()}
     if expected != {key: value.shape for key, value in state.items()}:
         raise SBNetError(f"{path}: its tensors are not those of {name}; use the sbnet version that wrote it")

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import SBNetError
+from .mxnet_file import is_mxnet_file, read_mxnet
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, or of a .pth of plain tensors, by name, on the CPU.
+    """The tensors of a .safetensors file, a .pth of plain tensors, or MXNet's .params, by name, on the CPU.
 
     A 'state_dict' or 'model' entry is unwrapped and DataParallel's 'module.' dropped. Raises SBNetError for a
     missing or broken file, one without tensors, and a pickle with anything but tensors in it: that one is not
@@ -23,7 +24,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise SBNetError(f"{path}: no such weights file; check the path")
-    state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state = _read(path)
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -34,6 +35,16 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     return {
         str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)
     }
+
+
+def _read(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        listed = is_mxnet_file(path)
+    except OSError as error:
+        raise SBNetError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    return read_mxnet(path) if listed else _read_pickle(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

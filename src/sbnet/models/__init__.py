@@ -6,9 +6,10 @@ from .deeplab import DeepLab, SegmenterOutput
 from .irn_network import IrnNetwork, IrnOutput
 from .network import Backbone, Network
 from .normalization import Normalization
-from .registry import build, model_names
+from .registry import BACKBONES, build, build_backbone, model_names
 
 __all__ = [
+    "BACKBONES",
     "AffinityNetwork",
     "AffinityOutput",
     "Backbone",
@@ -21,5 +22,6 @@ __all__ = [
     "Normalization",
     "SegmenterOutput",
     "build",
+    "build_backbone",
     "model_names",
 ]

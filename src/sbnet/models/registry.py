@@ -26,6 +26,7 @@ FAMILIES: dict[str, Callable[..., Network]] = {
     "deeplabv2": DeepLab,
 }
 REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
+OF_BACKBONE = ("stride", "freeze", "dilate")  # options
 BACKBONES = (*REFERENCE, *LITES)
 # Where no reference binds us: a lighter boundary head, trained as the new layers that it is; affinities that start in
 # the middle of their range; one scale.
@@ -44,8 +45,9 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
     BACKBONE: 'resnet38', 'resnet101' (the reference's, output stride 8), 'lite0', 'lite2' (the
     EfficientNet-Lites), 'timm:NAME'.
     `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else
-    none), 'none', 'file:PATH' (.safetensors, or .pth of tensors alone), or 'timm:NAME' (downloaded by timm).
-    `options`: `stride` (8 or 16) and `freeze` of the backbone, and the keywords of the network's class.
+    none), 'none', 'file:PATH' (.safetensors, .pth of tensors alone, or MXNet's .params), or 'timm:NAME' (downloaded by
+    timm).
+    `options`: `stride` (8 or 16), `freeze` and `dilate` of the backbone, and the keywords of the network's class.
     Reference backbones default to the reference's values, the others to `OUR_DEFAULTS`.
     Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
     """
@@ -54,9 +56,9 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
         near = did_you_mean(name, model_names())
         raise SBNetError(f"no network '{name}'{near}; known are {', '.join(model_names())}, FAMILY-timm:NAME")
     _check_options(name, FAMILIES[family], options)
-    own: dict[str, Any] = {key: options[key] for key in ("stride", "freeze") if key in options}
+    own: dict[str, Any] = {key: options[key] for key in OF_BACKBONE if key in options}
     rest = {key: value for key, value in options.items() if key not in own}
-    backbone = _backbone(chosen, weights, dict(own))
+    backbone = build_backbone(chosen, weights=weights, **own)
     head = rest if chosen in REFERENCE else {**OUR_DEFAULTS[family], **rest}
     network = FAMILIES[family](backbone, classes, **head)
     network.name = name
@@ -71,14 +73,18 @@ def model_names() -> list[str]:
 
 def _check_options(name: str, family: Callable[..., Network], options: dict[str, Any]) -> None:
     parameters = inspect.signature(family).parameters.values()
-    known = ["stride", "freeze", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
+    known = [*OF_BACKBONE, *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
     for option in options:
         if option not in known:
             near = did_you_mean(option, known)
             raise SBNetError(f"{name} has no option '{option}'{near}; it has {', '.join(known)}")
 
 
-def _backbone(chosen: str, weights: str, options: dict[str, Any]) -> Backbone:
+def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Backbone:
+    """A backbone by name, with weights and options as in `build`, and errors as there."""
+    if not (chosen in BACKBONES or chosen.startswith("timm:")):
+        near = did_you_mean(chosen, BACKBONES)
+        raise SBNetError(f"no backbone '{chosen}'{near}; known are {', '.join(BACKBONES)}, timm:NAME")
     path = Path(weights.removeprefix("file:")) if weights.startswith("file:") else None
     hub = weights.removeprefix("timm:") if weights.startswith("timm:") else None
     if path is None and hub is None and weights not in ("auto", "none"):
@@ -89,7 +95,7 @@ def _backbone(chosen: str, weights: str, options: dict[str, Any]) -> Backbone:
             raise SBNetError(
                 f"{chosen} is no model of timm's: no weights '{weights}'; give none or file:PATH"
             )
-        empty = _backbone(chosen, "none", options)
+        empty = build_backbone(chosen, weights="none", **options)
         assert isinstance(empty, TimmBackbone)
         fit_backbone(empty.net, pretrained_state(hub), Path(weights))
         return empty
@@ -102,6 +108,8 @@ def _backbone(chosen: str, weights: str, options: dict[str, Any]) -> Backbone:
     if chosen in REFERENCE:
         if options.pop("stride", 8) != 8:
             raise SBNetError(f"{chosen} has output stride 8; leave out `stride`, or set it to 8")
+        if not options.pop("dilate", True):
+            raise SBNetError(f"{chosen} is dilated; leave out `dilate`, or take timm:resnet50")
         backbone = REFERENCE[chosen](**options)
         if path:
             fit_backbone(backbone, read_state(path), path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import SBNetError, did_you_mean
 from .network import Backbone, freeze_batch_norm
@@ -22,6 +22,8 @@ class TimmBackbone(Backbone):
     the EfficientNets): pretrained too, and rectified, which suits a linear classifier better.
 
     `freeze`: how many stages get no gradient, the stem counting to the first; no graph is kept for them.
+    `dilate`: spread the kernels of the stages whose stride was taken away, so that they see as much as before. IRN's
+    ResNet-50 does not.
     Raises SBNetError for an unknown name, an impossible `stride` or `freeze`, a failed download.
     """
 
@@ -31,10 +33,13 @@ class TimmBackbone(Backbone):
         *,
         stride: int = 16,
         freeze: int = 1,
+        dilate: bool = True,
         pretrained: bool = False,
     ) -> None:
         super().__init__()
         self.net = _create(name, stride, pretrained)
+        if not dilate:
+            _undilate(self.net)
         freeze_batch_norm(self.net.eval())
         with torch.enable_grad():
             stages, final = self._stages(torch.zeros(1, 3, PROBE, PROBE))
@@ -77,6 +82,17 @@ class TimmBackbone(Backbone):
         for parameter, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
                 parameter.requires_grad_(False)
+
+
+def _undilate(net: nn.Module) -> None:
+    """Every convolution's kernel as close as it was before its stage's stride was taken away."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d) and module.dilation != (1, 1):
+            if isinstance(module.padding, tuple):
+                module.padding = tuple(
+                    pad // spread for pad, spread in zip(module.padding, module.dilation, strict=True)
+                )
+            module.dilation = (1, 1)
 
 
 def pretrained_state(name: str) -> dict[str, Tensor]:

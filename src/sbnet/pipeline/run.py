@@ -19,6 +19,7 @@ from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
 from sbnet.pipeline.state import RunState, Status, not_done
 from sbnet.pipeline.steps import Step, choose, recipe_steps
+from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 from sbnet.report.page import duration
 from sbnet.stages import report
@@ -46,7 +47,7 @@ def run(
     steps = recipe_steps(recipe)
     chosen, before = choose(steps, start, stop, only)
     recipe.runtime.torch_device()
-    _check_weights(recipe)
+    _check_weights(recipe, chosen)
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder))
         _head(state, console)
@@ -59,17 +60,19 @@ def run(
         return metrics
 
 
-def _check_weights(recipe: Recipe) -> None:
+def _check_weights(recipe: Recipe, steps: list[Step]) -> None:
     """A backbone that comes without weights must not be trained from random ones by oversight."""
-    segmenter, model = recipe.train_segmenter, recipe.model
-    used = [("train_segmenter.weights", segmenter.backbone or model.backbone, segmenter.weights)]
-    if segmenter.labels == "pseudo":
-        used.insert(0, ("model.weights", model.backbone, model.weights))
-    for key, backbone, weights in used:
+    for step in steps:
+        if not step.trains or step.settings.network:
+            continue
+        key, backbone, weights = "model.weights", recipe.model.backbone, recipe.model.weights
+        if step.name == "train_segmenter":
+            key, weights = "train_segmenter.weights", recipe.train_segmenter.weights
+            backbone = recipe.train_segmenter.backbone or backbone
         if backbone in REFERENCE and weights == "auto":
             raise SBNetError(
                 f"{key}: {backbone} comes without weights; give {key}=file:PATH of a state dict under the reference's "
-                f"names (.pth or .safetensors), or {key}=none to begin with random ones"
+                f"names (.pth or .safetensors) or of MXNet's .params, or {key}=none to begin with random ones"
             )
 
 
@@ -114,6 +117,7 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
         model=state.recipe.model,
         runtime=state.recipe.runtime,
         predict=asdict(state.recipe.predict),
+        recipe=plain(state.recipe),
     )
     begun = time.perf_counter()
     try:

@@ -19,6 +19,7 @@ from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
+FOLDERS = {"boundaries": "train_cam", "scores": "infer_cam"}  # setting that names a folder -> its stage
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
 UNREAD = {
     "infer_cam": ("boundaries",),
@@ -86,9 +87,10 @@ class RunState:
                 key: value for key, value in settings.items() if not key.startswith(("boundar", "smooth"))
             }
         parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
-        if step.trains:
-            parts["files"] = self._files(recipe.model.weights, settings)
+        if step.trains or settings.get("scores"):
+            parts["files"] = self._files(recipe.model.weights if step.trains else "", settings)
             parts["settings"] = _without_places(settings)
+        if step.trains:
             parts["model"], parts["seed"] = _without_places(plain(recipe.model)), runtime.seed
         if step.network:
             parts["precision"] = runtime.precision
@@ -110,9 +112,9 @@ class RunState:
 
     def _files(self, weights: str, settings: Mapping[str, Any]) -> str:
         """Fingerprint of the files and folders outside the run that settings name; they are read once."""
-        named = (weights, str(settings.get("weights", "")), str(settings.get("boundaries", "")))
+        named = (weights, *(str(settings.get(key, "")) for key in ("weights", *FOLDERS, "network")))
         if named not in self._read_files:
-            self._read_files[named] = files_fingerprint(_outside(named[:2], named[2]))
+            self._read_files[named] = files_fingerprint(_outside(weights, settings))
         return self._read_files[named]
 
     def step(self, name: str) -> Step:
@@ -180,15 +182,19 @@ def device_name(recipe: Recipe) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
-def _outside(weights: Sequence[str], boundaries: str) -> list[Path]:
-    paths = [Path(value[5:]) for value in weights if value.startswith("file:")]
-    if boundaries:
-        folder = Path(boundaries)
+def _outside(weights: str, settings: Mapping[str, Any]) -> list[Path]:
+    """The files that settings name, and those in the folders that they name."""
+    given = (weights, str(settings.get("weights", "")))
+    paths = [Path(value[5:]) for value in given if value.startswith("file:")]
+    if settings.get("network"):
+        paths.append(Path(settings["network"]))
+    for key, stage in FOLDERS.items():
+        if not isinstance(settings.get(key), str) or not settings[key]:  # infer_cam has a switch of this name
+            continue
+        folder = Path(settings[key])
         if not folder.is_dir():
-            raise SBNetError(
-                f"train_cam.boundaries: there is no folder {folder}; leave it empty to have them made"
-            )
-        paths += sorted(folder.glob("*.png"))
+            raise SBNetError(f"{stage}.{key}: there is no folder {folder}; leave it empty to have them made")
+        paths += sorted(path for path in folder.iterdir() if path.suffix in (".png", ".npz", ".npy"))
     return paths
 
 
@@ -197,8 +203,11 @@ def _without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
     kept = dict(settings)
     if str(kept.get("weights", "")).startswith("file:"):
         kept["weights"] = "file"
-    if kept.get("boundaries"):
-        kept["boundaries"] = "folder"
+    if kept.get("network"):
+        kept["network"] = "file"
+    for key in FOLDERS:
+        if isinstance(kept.get(key), str) and kept[key]:
+            kept[key] = "folder"
     return kept
 
 

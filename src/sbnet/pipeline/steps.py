@@ -42,13 +42,15 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     """The steps of a recipe in order, `evaluate` and `report` left out.
 
     The bootstrap steps make boundary labels, so only the `sbnet` method without a folder of its own has them.
+    CAMs or networks that were made elsewhere need no step before them.
     A segmenter trained on the true masks (the ceiling) needs no step before it. Without a val list `predict` is left
     the report's training photos.
     """
     chain: list[Step] = []
     if recipe.train_segmenter.labels == "pseudo":
         boundaries = {}
-        if recipe.train_cam.method == "sbnet" and not recipe.train_cam.boundaries:
+        train, brought = recipe.train_cam, recipe.train_cam.network or recipe.infer_cam.scores
+        if train.method == "sbnet" and not train.boundaries and not brought:
             chain += _cam_steps(recipe, recipe.bootstrap, {}, prefix="bootstrap_")
             boundaries = {"boundaries": "bootstrap_refine"}
         chain += _cam_steps(recipe, recipe.train_cam, boundaries, prefix="")
@@ -56,10 +58,10 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     chain.append(
         Step(
             "train_segmenter",
-            "train the segmenter on the pseudo masks" if chain else "train the segmenter on the true masks",
+            _segmenter_does(recipe),
             train_segmenter,
             recipe.train_segmenter,
-            {"labels": "random_walk"} if chain else {},
+            {"labels": "random_walk"} if chain and not recipe.train_segmenter.network else {},
             trains=True,
         )
     )
@@ -72,31 +74,46 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     return chain
 
 
+def _segmenter_does(recipe: Recipe) -> str:
+    if recipe.train_segmenter.network:
+        return "segmenter made elsewhere"
+    masks = "pseudo masks" if recipe.train_segmenter.labels == "pseudo" else "true masks"
+    return f"train the segmenter on the {masks}"
+
+
 def _cam_steps(
     recipe: Recipe, settings: train_cam.Settings, boundaries: Mapping[str, str], *, prefix: str
 ) -> list[Step]:
     what = {"cam": "plain CAM", "seam": "SEAM", "sbnet": "SBNet"}[settings.method]
     why = " (for boundaries)" if prefix else ""
     train, infer, crf = (prefix + name for name in ("train_cam", "infer_cam", "refine"))
+    refined = Step(
+        crf, f"dense CRF, confident labels{why}", refine, recipe.refine, {"scores": infer}, network=False
+    )
+    if recipe.infer_cam.scores:
+        return [Step(infer, "CAMs made elsewhere", infer_cam, recipe.infer_cam, network=False), refined]
+    does = "CAM network made elsewhere" if settings.network else f"train the {what} network{why}"
     return [
-        Step(train, f"train the {what} network{why}", train_cam, settings, boundaries, trains=True),
+        Step(train, does, train_cam, settings, boundaries, trains=True),
         Step(infer, f"class activation maps{why}", infer_cam, recipe.infer_cam, {"network": train}),
-        Step(
-            crf, f"dense CRF, confident labels{why}", refine, recipe.refine, {"scores": infer}, network=False
-        ),
+        refined,
     ]
 
 
 def _pseudo_mask_steps(recipe: Recipe) -> list[Step]:
     walk = {"scores": "infer_cam", "network": "train_affinity"}
-    start = {"cam": "train_cam"} if recipe.train_affinity.start == "cam" else {}
+    inputs = {"labels": "refine"}
+    if recipe.train_affinity.start == "cam":
+        inputs["cam"] = "train_cam"
+    brought = recipe.train_affinity.network
+    what = train_affinity.METHODS[recipe.train_affinity.method]
     return [
         Step(
             "train_affinity",
-            f"train {train_affinity.METHODS[recipe.train_affinity.method]}",
+            f"{what} made elsewhere" if brought else f"train {what}",
             train_affinity,
             recipe.train_affinity,
-            {"labels": "refine", **start},
+            {} if brought else inputs,
             trains=True,
         ),
         Step("random_walk", "random walk: the pseudo masks", random_walk, recipe.random_walk, walk),

@@ -71,6 +71,11 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
             raise SBNetError(
                 f"{where(key)}{key} is {low}, {high}; expected the smaller one first, both above 0"
             )
+    if recipe.infer_cam.scores and recipe.train_affinity.start == "cam" and not recipe.train_affinity.network:
+        key = "train_affinity.start"
+        raise SBNetError(
+            f"{where(key)}{key} is 'cam', and with infer_cam.scores there is no CAM network; set {key}=imagenet"
+        )
     if recipe.data.source == "voc" and not recipe.data.root:
         raise SBNetError(
             f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of the VOC "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,12 @@ from torch.nn import functional
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_grey, write_scores
+from sbnet.data.image import read_photo
 from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
+from sbnet.engine.parallel import map_unordered
+from sbnet.engine.progress import photo_progress
 from sbnet.errors import check_choice
+from sbnet.interop.cam_files import find_cam, read_any_cam
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import CamOutput
 from sbnet.models.pixel_correlation import resize
@@ -25,7 +30,7 @@ from sbnet.stages.workspace import Workspace
 
 MAPS = ("auto", "refined", "raw")
 
-READS = ("network",)
+READS = ("network",)  # where `scores` names no folder
 WRITES = ("scores",)
 
 
@@ -35,12 +40,14 @@ class Settings:
     map: `refined` (after the pixel correlation module), `raw`, or `auto`: raw where that module was never trained.
     boundaries: keep the boundaries that an SBNet network predicts at scale 1, as grey PNGs to look at, of every photo
     and not only of those that the report shows. It costs a pass more, with the boundary head.
+    scores: a folder of CAMs made elsewhere, NAME.npz of ours or NAME.npy of SEAM, SBNet, PSA or IRN, taken instead.
     """
 
     scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
     mirror: bool = True
     map: str = "auto"
     boundaries: bool = False
+    scores: str = ""
 
     def __post_init__(self) -> None:
         check_choice("map", self.map, MAPS)
@@ -48,6 +55,8 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the scores of every training photo that has none yet; raw CAMs of the report's photos besides."""
+    if settings.scores:
+        return _take_over(Path(settings.scores), workspace)
     model, meta = load_model(workspace.inputs["network"] / "model.safetensors")
     fabric, network = inference_network(model, workspace.runtime)
     refine = settings.map == "refined" or (settings.map == "auto" and meta["method"] != "cam")
@@ -105,6 +114,23 @@ def _enlarge(cam: Tensor, view: tuple[int, int], pixels: np.ndarray) -> Tensor:
     """(B, K, h, w) to the view's size, as inside the network, then to the photo's, as float32."""
     enlarged = resize(cam.float(), view)
     return functional.interpolate(enlarged, pixels.shape[:2], mode="bilinear", align_corners=False)
+
+
+def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
+    """Scores from `folder`, checked against photos and image labels; SBNetError at once where a file is missing."""
+    files = {photo.name: find_cam(folder, photo.name) for photo in workspace.train}
+    target = workspace.folder / "scores"
+
+    def take(photo: Photo) -> None:
+        height, width = read_photo(photo.path).shape[:2]
+        found = read_any_cam(files[photo.name], size=(height, width), classes=photo.classes)
+        write_scores(target / f"{photo.name}.npz", found.scores, found.classes)
+
+    todo = [photo for photo in workspace.train.photos if not (target / f"{photo.name}.npz").exists()]
+    done = map_unordered(take, todo, workers=workspace.runtime.worker_count)
+    for _ in photo_progress("take over CAMs", done, len(todo)):
+        pass
+    return {"photos": len(workspace.train.photos)}
 
 
 def _boundaries(network: nn.Module, pixels: np.ndarray, present: Tensor, device: torch.device) -> np.ndarray:

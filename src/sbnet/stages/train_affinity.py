@@ -15,6 +15,7 @@ from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import Losses, fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import SBNetError, check_choice
+from sbnet.interop.bring import bring_network
 from sbnet.interop.checkpoint import load_model, save_model
 from sbnet.models import AffinityNetwork, IrnNetwork, build
 from sbnet.ops.label_grid import label_grid
@@ -35,6 +36,7 @@ class Settings:
     displacements to objects' centres; the backbone stays as it is).
     start: the backbone's first weights: `imagenet` (model.weights, as PSA), or `cam`, those of the trained CAM network,
     which knows the classes already: for short trainings.
+    network: one trained elsewhere, taken instead, as in train_cam.
     """
 
     method: str = "affinitynet"
@@ -48,6 +50,7 @@ class Settings:
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
     augmentation: str = "fast"
+    network: str = ""
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
@@ -58,10 +61,15 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the trained network and its log. Raises SBNetError for photos, labels or weights that cannot be used."""
+    target = workspace.folder / "model.safetensors"
+    meta = workspace.meta()
+    name = f"{settings.method}-{workspace.model.backbone}"
+    if settings.network:
+        return bring_network(settings.network, target, name=name, classes=workspace.train.classes, meta=meta)
     workspace.runtime.seed_torch()  # new layers are random
     classes = len(workspace.train.classes)
     model = build(
-        f"{settings.method}-{workspace.model.backbone}",
+        name,
         classes=classes,
         weights=workspace.model.weights,
         stride=workspace.model.stride,
@@ -93,7 +101,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         title=f"train {METHODS[settings.method]}",
         checkpoint_every=settings.checkpoint_every,
     )
-    save_model(model, workspace.folder / "model.safetensors", meta={"classes": list(workspace.train.classes)})
+    save_model(model, target, meta=meta)
     return facts
 
 

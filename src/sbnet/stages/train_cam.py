@@ -18,6 +18,7 @@ from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import check_choice
+from sbnet.interop.bring import bring_network
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
 from sbnet.stages.workspace import Workspace
@@ -49,6 +50,7 @@ class Settings:
     boundary_labels: which of the bootstrap's labels the boundaries are taken from: `confident` (no boundary next to
     what they leave open), or `crf`, the CRF's masks, which leave nothing open: more boundaries, more of them wrong.
     boundaries: a folder of label PNGs made elsewhere, read instead of the bootstrap network's.
+    network: a CAM network trained elsewhere, taken instead: a model file of sbnet's, or weights of the reference's.
     """
 
     method: str = "sbnet"
@@ -69,6 +71,7 @@ class Settings:
     boundary_maker: str = "change"
     boundary_labels: str = "confident"
     boundaries: str = ""
+    network: str = ""
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
@@ -80,6 +83,11 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the trained network and its log. Raises SBNetError for photos, labels or weights that cannot be used."""
+    target = workspace.folder / "model.safetensors"
+    meta = workspace.meta(method=settings.method)
+    if settings.network:
+        name = f"sbnet-{workspace.model.backbone}"
+        return bring_network(settings.network, target, name=name, classes=workspace.train.classes, meta=meta)
     workspace.runtime.seed_torch()  # new layers are random
     model = build(
         f"sbnet-{workspace.model.backbone}",
@@ -108,8 +116,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         title=f"train CAM network ({settings.method})",
         checkpoint_every=settings.checkpoint_every,
     )
-    meta = {"classes": list(workspace.train.classes), "method": settings.method}
-    save_model(model, workspace.folder / "model.safetensors", meta=meta)
+    save_model(model, target, meta=meta)
     return facts
 
 

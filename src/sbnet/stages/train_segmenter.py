@@ -15,6 +15,7 @@ from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import check_choice
+from sbnet.interop.bring import bring_network
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
 from sbnet.stages.workspace import Workspace
@@ -30,6 +31,7 @@ class Settings:
     """Names as in train_cam. backbone, freeze: '' and -1 for the run's own.
     labels: `pseudo`, or `truth` for the ceiling.
     scales: input sizes whose logits are maxed and each trained (DeepLab v2, section 3.1).
+    network: a segmenter trained elsewhere, taken instead, as in train_cam.
     """
 
     backbone: str = ""
@@ -46,6 +48,7 @@ class Settings:
     crop: int = 321
     scale: tuple[float, float] = (0.5, 1.5)
     augmentation: str = "fast"
+    network: str = ""
     checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
@@ -55,6 +58,11 @@ class Settings:
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the trained segmenter and its log. Raises SBNetError for photos, masks or weights that cannot be used."""
+    target = workspace.folder / "model.safetensors"
+    meta = workspace.meta(predict=dict(workspace.predict))
+    if settings.network:
+        name = f"deeplabv2-{settings.backbone or workspace.model.backbone}"
+        return bring_network(settings.network, target, name=name, classes=workspace.train.classes, meta=meta)
     workspace.runtime.seed_torch()  # new layers are random
     model = build(
         f"deeplabv2-{settings.backbone or workspace.model.backbone}",
@@ -89,6 +97,5 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         title="train segmenter",
         checkpoint_every=settings.checkpoint_every,
     )
-    meta = {"classes": list(workspace.train.classes), "predict": dict(workspace.predict)}
-    save_model(model, workspace.folder / "model.safetensors", meta=meta)
+    save_model(model, target, meta=meta)
     return facts

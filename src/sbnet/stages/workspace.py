@@ -35,6 +35,7 @@ class Workspace:
     folder: where it writes. inputs: input name -> folder of the step that made it.
     train, val: the photos; `val` is None where the data has no such list.
     predict: the recipe's settings of that stage, which a segmenter's file carries.
+    recipe: the whole recipe as plain values, which every model file carries.
     """
 
     folder: Path
@@ -44,3 +45,8 @@ class Workspace:
     model: ModelSettings
     runtime: Runtime
     predict: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def meta(self, **more: Any) -> dict[str, Any]:
+        """What a model file says of itself: class names, recipe, and `more`."""
+        return {"classes": list(self.train.classes), "recipe": dict(self.recipe), **more}

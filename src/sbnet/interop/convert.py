@@ -1,0 +1,149 @@
+"""Weights of other origin into model files of ours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import models
+from ..data.labels import VOC_CLASSES
+from ..errors import SBNetError
+from .backbone_weights import LITES, fit_backbone, lite_state
+from .checkpoint import is_model, save_backbone, save_model
+from .reference import BOUNDARY, CORRELATION, load_reference
+from .reference_names import IRN_MARK, rename
+from .state_file import read_state
+
+IRN_OPTIONS = {"stride": 16, "dilate": False}
+
+
+class Conversion(NamedTuple):
+    """path: what was written. what: the network or backbone, in words. used: tensors taken over. notes: of each thing
+    that is not as in the other file, a line.
+    """
+
+    path: Path
+    what: str
+    used: int
+    notes: list[str]
+
+
+def convert_weights(
+    source: Path | str, name: str, out: Path | str, *, classes: Sequence[str] | None = None
+) -> Conversion:
+    """Write the weights in `source` as a model file of ours, strictly: no name of the file goes unmentioned.
+
+    `name`: a network, such as 'sbnet-resnet38', or a backbone alone, such as 'resnet38', whose file serves as
+    weights=file:PATH. `classes`: names by id, background first; by default VOC's, where the count fits.
+    Raises SBNetError for a file that cannot be read, does not fit, or holds values that are not finite.
+    """
+    source, out = Path(source), Path(out)
+    if is_model(source):
+        raise SBNetError(
+            f"{source}: a model file of sbnet's already; use it as it is, or give --to reference"
+        )
+    state = read_state(source)
+    origin = {"converted_from": source.name, "sha256": _digest(source)}
+    if name in models.BACKBONES or name.startswith("timm:"):
+        _check_finite(source, state)
+        backbone = models.build_backbone(name, weights="none")
+        unused = fit_backbone(backbone, lite_state(name, source) if name in LITES else state, source)
+        save_backbone(backbone, out, name=name, meta=origin)
+        notes = [f"left out, as no part of the backbone: {', '.join(sorted(unused))}"] if unused else []
+        return Conversion(out, f"backbone {name}", len(backbone.state_dict()), notes)
+    model, meta, notes = network_from(source, name, state, classes)
+    save_model(model, out, meta={**meta, **origin})
+    method = f", method {meta['method']}" if "method" in meta else ""
+    return Conversion(out, f"{name}, {model.classes} classes{method}", len(model.state_dict()), notes)
+
+
+def network_from(
+    source: Path, name: str, state: Mapping[str, Tensor], classes: Sequence[str] | None
+) -> tuple[models.Network, dict[str, Any], list[str]]:
+    """The network `name` with the weights in `state`, which were read from `source`; its `meta`; notes for the user."""
+    _check_finite(source, state)
+    names = _class_names(source, _count_classes(state), classes)
+    options = IRN_OPTIONS if IRN_MARK in state else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # parts that the file lacks: the same in every conversion
+        model = models.build(name, len(names), weights="none", **options)
+    optional = (*CORRELATION, *BOUNDARY) if isinstance(model, models.CamNetwork) else ()
+    try:
+        loaded = load_reference(model, state, optional=optional)
+    except SBNetError as error:
+        bare = name.partition("-")[2]
+        raise SBNetError(f"{source}: {error}, or take its backbone alone (--model {bare})") from error
+    meta: dict[str, Any] = {"classes": list(names)}
+    notes = [f"added: {added}" for added in loaded.added]
+    if isinstance(model, models.CamNetwork):
+        _check_parts(source, loaded.absent)
+        meta["method"] = _method(loaded.absent)
+        if loaded.absent:
+            notes.append(f"not in the file, left untrained and unused: {', '.join(loaded.absent)}")
+    notes += [f"left out, {why}: {listed}" for why, listed in _by_reason(loaded.left_out).items()]
+    return model, meta, notes
+
+
+def _check_finite(source: Path, state: Mapping[str, Tensor]) -> None:
+    bad = [
+        name
+        for name, value in state.items()
+        if value.is_floating_point() and not bool(value.isfinite().all())
+    ]
+    if bad:
+        raise SBNetError(f"{source}: values that are not finite in {', '.join(bad)}; fetch the file again")
+
+
+def _count_classes(state: Mapping[str, Tensor]) -> int | None:
+    """Classes with background that the file's classifier tells apart; None where it has none (AffinityNet)."""
+    tensors = rename(state).tensors
+    if "fc8.weight" in tensors:
+        plain = not any(name.partition(".")[0] in (*CORRELATION, *BOUNDARY) for name in tensors)
+        return len(tensors["fc8.weight"]) + plain  # PSA's and IRN's have no background channel
+    return len(tensors["aspp.c0.bias"]) if "aspp.c0.bias" in tensors else None
+
+
+def _class_names(source: Path, count: int | None, classes: Sequence[str] | None) -> Sequence[str]:
+    names = VOC_CLASSES if classes is None else classes
+    if count is not None and len(names) != count:
+        whose = "PASCAL VOC has" if classes is None else "the list of classes has"
+        raise SBNetError(
+            f"{source}: a classifier of {count} classes with background, and {whose} {len(names)}; give a file "
+            "of the class names, one a line (--classes FILE)"
+        )
+    return names
+
+
+def _check_parts(source: Path, absent: Sequence[str]) -> None:
+    """Correlation and boundary head are there whole or not at all, and the latter not without the former."""
+    missing = set(absent)
+    for part in (CORRELATION, BOUNDARY):
+        if missing & set(part) and not set(part) <= missing:
+            raise SBNetError(
+                f"{source}: without {', '.join(sorted(missing & set(part)))}; fetch the file again"
+            )
+    if set(CORRELATION) <= missing and not set(BOUNDARY) <= missing:
+        raise SBNetError(f"{source}: a boundary head without {', '.join(CORRELATION)}; fetch the file again")
+
+
+def _method(absent: Sequence[str]) -> str:
+    if set(CORRELATION) <= set(absent):
+        return "cam"
+    return "seam" if set(BOUNDARY) <= set(absent) else "sbnet"
+
+
+def _by_reason(left_out: Mapping[str, str]) -> dict[str, str]:
+    reasons: dict[str, list[str]] = {}
+    for name, why in left_out.items():
+        reasons.setdefault(why, []).append(name)
+    return {why: ", ".join(names) for why, names in reasons.items()}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

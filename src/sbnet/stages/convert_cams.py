@@ -1,0 +1,85 @@
+"""Folders of CAM files, ours and the reference implementations': from one form to the other.
+
+Shapes: K classes in a photo, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from sbnet.data.files import read_scores, write_label, write_scores
+from sbnet.data.image import read_photo
+from sbnet.engine.parallel import map_unordered
+from sbnet.engine.progress import photo_progress
+from sbnet.engine.runtime import cpu_count
+from sbnet.errors import SBNetError
+from sbnet.interop.cam_files import read_cam, read_marginals, write_cam, write_marginals
+from sbnet.ops import DenseCRF, confident_labels, with_background_score
+
+
+def cams_to_scores(folder: Path, out: Path) -> int:
+    """NAME.npy of SEAM, SBNet, PSA or IRN -> `out`/NAME.npz; returns how many. Raises SBNetError for a foreign file."""
+
+    def convert(path: Path) -> None:
+        found = read_cam(path)
+        write_scores(out / f"{path.stem}.npz", found.scores, found.classes)
+
+    return _each(folder, ".npy", convert)
+
+
+def scores_to_cams(
+    folder: Path, out: Path, *, photos: Sequence[Path] = (), alphas: Sequence[float] = ()
+) -> int:
+    """NAME.npz of ours -> `out`/NAME.npy as SEAM, SBNet and PSA read them; returns how many.
+
+    For each of `alphas` also the CRF's marginals at that background power, which their AffinityNet learns from, into
+    `out`_ALPHA, named as SEAM's --out_crf names them; `photos`: the photos' files, needed for these.
+    """
+    if alphas and not photos:
+        raise SBNetError("the CRF works on the photos: give their folder (--photos)")
+    by_name = {path.stem: path for path in photos}
+
+    def convert(path: Path) -> None:
+        scores, classes = read_scores(path)
+        for alpha in alphas:
+            if path.stem not in by_name:
+                raise SBNetError(f"{path}: its photo '{path.stem}' is not among the photos given; add it")
+            probabilities = with_background_score(torch.from_numpy(scores), alpha=alpha).numpy()
+            marginals = DenseCRF(read_photo(by_name[path.stem])).marginals(probabilities, iterations=10)
+            write_marginals(out.with_name(f"{out.name}_{alpha:.1f}") / f"{path.stem}.npy", marginals, classes)
+        write_cam(out / f"{path.stem}.npy", scores, classes)
+
+    return _each(folder, ".npz", convert)
+
+
+def marginals_to_labels(low: Path, high: Path, out: Path) -> int:
+    """Pairs of CRF marginals at a low and a high background power -> confident labels `out`/NAME.png; how many."""
+
+    def convert(path: Path) -> None:
+        first, second = read_marginals(path), read_marginals(high / path.name)
+        if (
+            first.classes.tolist() != second.classes.tolist()
+            or first.marginals.shape != second.marginals.shape
+        ):
+            raise SBNetError(
+                f"{path} and {high / path.name}: of other classes or sizes; make both from the same CAMs"
+            )
+        write_label(
+            out / f"{path.stem}.png", confident_labels(first.marginals, second.marginals, first.classes)
+        )
+
+    return _each(low, ".npy", convert)
+
+
+def _each(folder: Path, suffix: str, convert: Callable[[Path], None]) -> int:
+    if not folder.is_dir():
+        raise SBNetError(f"{folder}: there is no such folder; check the path")
+    files = sorted(folder.glob(f"*{suffix}"))
+    if not files:
+        raise SBNetError(f"{folder}: there is no NAME{suffix} in it; check the folder and --to")
+    for _ in photo_progress("convert", map_unordered(convert, files, workers=cpu_count()), len(files)):
+        pass
+    return len(files)

@@ -1,0 +1,213 @@
+"""Files of other implementations, as a user types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sbnet import models
+from sbnet.cli import execute
+from sbnet.data.files import read_json, read_label, read_scores, write_scores
+from sbnet.data.image import read_photo
+from sbnet.data.voc import read_voc
+from sbnet.interop import cam_files, load_model
+from sbnet.interop.reference_names import our_name
+from sbnet.ops import DenseCRF, confident_labels, with_background_score
+
+
+def test_convert_weights_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = models.build("deeplabv2-resnet101", weights="none")
+    state = {f"base.{our_name(name)}": value for name, value in network.state_dict().items()}
+    theirs, ours, back = (str(tmp_path / name) for name in ("msc.pth", "msc.safetensors", "back.pth"))
+    torch.save(state, theirs)
+    assert execute(["convert-weights", theirs, "--model", "deeplabv2-resnet101", "--out", ours]) == 0
+    assert f"{ours}: deeplabv2-resnet101, 21 classes, 632 tensors" in capsys.readouterr().out
+    assert load_model(ours)[0].scales == (1.0, 0.5, 0.75)
+    assert execute(["convert-weights", ours, "--to", "reference", "--out", back]) == 0
+    assert f"{back}: deeplabv2-resnet101 as deeplab's, 632 tensors" in capsys.readouterr().out
+    again = torch.load(back, weights_only=True)
+    assert again.keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in again.items())
+
+
+def test_convert_weights_tells_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "a.pth", str(tmp_path / "a.safetensors")
+    torch.save({"a": torch.zeros(1)}, path)
+    for words, message in (
+        ([str(path), "--out", out], "give either --model NAME"),
+        ([str(path), "--out", out, "--model", "resnet39"], "no network 'resnet39' (did you mean"),
+        ([str(path), "--out", out, "--model", "sbnet-resnet39"], "no network 'sbnet-resnet39' (did you mean"),
+        ([str(path), "--out", out, "--model", "lite0"], "not the weights of this backbone"),
+        ([str(path), "--out", out, "--to", "reference"], "not a model written by sbnet"),
+        ([str(tmp_path / "b.pth"), "--out", out, "--model", "lite0"], "no such weights file"),
+    ):
+        assert execute(["convert-weights", *words]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not Path(out).exists()
+
+
+@pytest.fixture
+def scored(shared_data: Path, tmp_path: Path) -> Path:
+    """CAMs of every training photo, made from the true masks, as a run has them."""
+    folder = tmp_path / "scores"
+    for photo in read_voc(shared_data, "train"):
+        truth = read_label(photo.mask)
+        scores = np.stack([(truth == index) * 0.75 for index in photo.classes])
+        write_scores(folder / f"{photo.name}.npz", scores, np.array(photo.classes))
+    return folder
+
+
+def run(*words: object) -> int:
+    return execute([str(word) for word in words])
+
+
+def test_convert_cams_there_and_back(
+    scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = len(list(scored.iterdir()))
+    assert run("convert-cams", scored, "--to", "reference", "--out", tmp_path / "out_cam") == 0
+    assert f"{count} files written to {tmp_path / 'out_cam'}" in capsys.readouterr().out
+    assert run("convert-cams", tmp_path / "out_cam", "--out", tmp_path / "again") == 0
+    for path in scored.iterdir():
+        before, after = read_scores(path), read_scores(tmp_path / "again" / path.name)
+        assert np.array_equal(before.scores, after.scores)
+        assert np.array_equal(before.classes, after.classes)
+        theirs = np.load(tmp_path / "out_cam" / f"{path.stem}.npy", allow_pickle=True).item()
+        assert [key + 1 for key in theirs] == before.classes.tolist()
+
+
+def test_someones_affinitynet_gets_crf_marginals(scored: Path, shared_data: Path, tmp_path: Path) -> None:
+    for path in sorted(scored.iterdir())[2:]:
+        path.unlink()
+    photos = ["--photos", shared_data / "JPEGImages", "--crf-alphas", "4,24"]
+    assert run("convert-cams", scored, "--to", "reference", "--out", tmp_path / "crf", *photos) == 0
+    low, high = tmp_path / "crf_4.0", tmp_path / "crf_24.0"
+    assert run("convert-cams", low, "--high", high, "--to", "labels", "--out", tmp_path / "labels") == 0
+    for path in scored.iterdir():
+        scores, classes = read_scores(path)
+        crf = DenseCRF(read_photo(shared_data / "JPEGImages" / f"{path.stem}.jpg"))
+        expected = {}
+        for folder, alpha in ((low, 4), (high, 24)):
+            theirs = np.load(folder / f"{path.stem}.npy", allow_pickle=True).item()
+            assert list(theirs) == [0, *classes.tolist()]
+            probabilities = with_background_score(torch.from_numpy(scores), alpha=alpha).numpy()
+            expected[alpha] = crf.marginals(probabilities, iterations=10)
+            assert np.array_equal(np.stack(list(theirs.values())), expected[alpha])
+        label = read_label(tmp_path / "labels" / f"{path.stem}.png")
+        assert np.array_equal(label, confident_labels(expected[4], expected[24], classes))
+
+
+def test_convert_cams_tells_what_is_wrong(
+    scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", tmp_path / "out"]
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    (hostile / "a.npy").write_bytes(b"\x93NUMPY\x01\x00cos\nsystem\n.")
+    for words, message in (
+        ([scored, *out], "there is no NAME.npy in it"),
+        ([tmp_path / "none", *out], "there is no such folder"),
+        ([hostile, *out], "a.npy: refused"),
+        ([scored, "--to", "labels", *out], "needs two folders"),
+        ([scored, "--to", "reference", "--crf-alphas", "4", *out], "give their folder (--photos)"),
+        ([scored, "--to", "reference", "--crf-alphas", "4,x", *out], "no list of numbers"),
+        ([scored, "--crf-alphas", "4", *out], "goes with --to reference"),
+    ):
+        assert run("convert-cams", *words) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_starts_from_someones_cams(
+    scored: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The real stages, up to the labels that AffinityNet learns from."""
+    cams, out = tmp_path / "out_cam", tmp_path / "run"
+    assert run("convert-cams", scored, "--to", "reference", "--out", cams) == 0
+    words = f"run voc12-lite --data {shared_data} --out {out} --to refine refine.iterations=1"
+    begin = [*words.split(), "train_affinity.start=imagenet"]
+    assert run(*begin, f"infer_cam.scores={cams}") == 0
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["infer_cam", "refine"]
+    for path in scored.iterdir():
+        assert (out / "infer_cam" / "scores" / path.name).read_bytes() == path.read_bytes()
+        assert (out / "refine" / "labels" / f"{path.stem}.png").exists()
+    assert read_json(out / "metrics.json")["cam"]["miou"] == 1
+    assert "CAMs made elsewhere" in capsys.readouterr().out
+    moved = cams.rename(tmp_path / "moved")
+    assert run(*begin, f"infer_cam.scores={moved}") == 0
+    assert "infer_cam           CAMs made elsewhere: done before" in capsys.readouterr().out
+    cam_files.write_cam(
+        moved / f"{path.stem}.npy", *(read_scores(path).scores / 2, read_scores(path).classes)
+    )
+    assert run(*begin, f"infer_cam.scores={moved}") == 0
+    assert "is redone (the files changed)" in capsys.readouterr().out
+    (moved / f"{path.stem}.npy").unlink()
+    assert run(*begin, f"infer_cam.scores={moved}") == 2
+    assert f"no CAMs of photo '{path.stem}'" in capsys.readouterr().err
+    assert run(*begin, f"infer_cam.scores={tmp_path / 'nowhere'}") == 2
+    assert "infer_cam.scores: there is no folder" in capsys.readouterr().err
+    assert run(*begin, f"infer_cam.scores={moved}", "train_affinity.start=cam") == 2
+    assert "there is no CAM network; set train_affinity.start=imagenet" in capsys.readouterr().err
+
+
+def test_a_run_takes_networks_made_elsewhere(
+    scored: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From weights under the reference's names to pseudo masks, the real stages, without any training."""
+    classes, names = 8, read_voc(shared_data, "train").classes
+    weights = {}
+    for family in ("sbnet", "affinitynet", "deeplabv2"):
+        state = models.build(f"{family}-lite0", classes, weights="none").state_dict()
+        state = {our_name(name): value for name, value in state.items()}
+        weights[family] = tmp_path / f"{family}.pth"
+        parts = ("edge_layer", "fuse_canny_edge")  # as SEAM's
+        torch.save(
+            {name: value for name, value in state.items() if name.split(".")[0] not in parts}, weights[family]
+        )
+    out = tmp_path / "run"
+    begin = [
+        "run",
+        "voc12-lite",
+        "--data",
+        shared_data,
+        "--out",
+        out,
+        "refine.iterations=1",
+        "predict.crf=no",
+    ]
+    settings = [
+        f"train_cam.network={weights['sbnet']}",
+        f"train_affinity.network={weights['affinitynet']}",
+        f"train_segmenter.network={weights['deeplabv2']}",
+        "infer_cam.scales=0.5",
+    ]
+    assert run(*begin, *settings) == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    for what in ("CAM network made elsewhere", "AffinityNet made elsewhere", "segmenter made elsewhere"):
+        assert what in printed
+    folders = [
+        "infer_cam",
+        "predict",
+        "random_walk",
+        "refine",
+        "train_affinity",
+        "train_cam",
+        "train_segmenter",
+    ]
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == folders
+    _, meta = load_model(out / "train_cam" / "model.safetensors")
+    assert (meta["method"], tuple(meta["classes"])) == ("seam", names)
+    assert meta["recipe"]["train_cam"]["network"] == str(weights["sbnet"])
+    assert len(list((out / "random_walk" / "masks").iterdir())) == len(list(scored.iterdir()))
+    assert run(*begin, *settings) == 0
+    assert "is redone" not in capsys.readouterr().out
+    wrong = [f"train_cam.network={weights['affinitynet']}", *settings[1:]]
+    assert run(*begin, *wrong) == 2
+    assert "does not fit sbnet-lite0" in capsys.readouterr().err
