@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sbnet.errors import SBNetError, did_you_mean
 
-NAMES = ("crf", "random_walk", "evaluation", "boundaries", "loader", "affinity")
+NAMES = ("crf", "random_walk", "evaluation", "boundaries", "loader", "affinity", "device")
 
 
 def run_benchmarks(names: Sequence[str] = ()) -> Iterator[str]:
