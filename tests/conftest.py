@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import fake_stages
+import ways
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -36,6 +37,12 @@ class Golden:
         shapes = self.load(f"{name}_state", seed)
         values = {key: self.fill(key.removeprefix("base."), shape, seed) for key, shape in shapes.items()}
         return {key: torch.from_numpy(value) for key, value in values.items()}
+
+
+@pytest.fixture(scope="session", params=ways.WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """The test runs in each of the ways that an op has."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,26 @@ def test_benchmarks_have_files_and_names() -> None:
         assert (FOLDER / f"{name}.py").is_file()
     with pytest.raises(SBNetError, match=r"no benchmark 'cfr' \(did you mean 'crf'\?\)"):
         next(run_benchmarks(["cfr"]))
+
+
+def test_without_a_gpu_the_ops_on_it_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert list(run_benchmarks(["device"])) == [
+        "No GPU: PyTorch sees none on this machine, so the ops' GPU paths are not measured.\n"
+    ]
+
+
+def test_ops_of_the_device_benchmark_run(harness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU, on a corner of the benchmark's inputs; CRF and walk have no such corner, and tests enough."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    device = runpy.run_path(str(FOLDER / "device.py"))
+    ran = {"crf", "random_walk"}
+    for _, op, inputs, options in device["cases"]():
+        if op not in ("crf", "random_walk"):
+            corner = {name: array[..., :24, :32].copy() for name, array in inputs.items()}
+            assert np.isfinite(device["on_cpu"](corner, op=op, **options)()).all()
+            ran.add(op)
+    assert ran == set(device["OPS"])
 
 
 def test_one_that_fails_keeps_none_of_the_others(

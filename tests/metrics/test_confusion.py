@@ -11,6 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from sbnet import metrics
 from sbnet.errors import SBNetError
+from sbnet.metrics.confusion import count_torch
+from ways import NO_CUDA
 
 labels = arrays(np.uint8, (4, 5), elements=st.sampled_from([0, 1, 2, 255]))
 
@@ -25,6 +27,9 @@ def test_confusion_is_a_double_loop(prediction, target):
     np.testing.assert_array_equal(metrics.confusion(prediction, target, classes=3), expected)
     tensors = torch.from_numpy(prediction), torch.from_numpy(target)
     np.testing.assert_array_equal(metrics.confusion(*tensors, classes=3), expected)
+    counted = count_torch(*tensors, classes=3, ignore=255)  # what a GPU does
+    np.testing.assert_array_equal(counted, expected)
+    np.testing.assert_array_equal(metrics.iou(counted), metrics.iou(expected))
     for c, value in enumerate(metrics.iou(expected)):
         known = target != 255
         union = (((prediction == c) | (target == c)) & known).sum()
@@ -75,3 +80,22 @@ def test_summary_is_json():
 def test_wrong_input_is_named(prediction, target, message):
     with pytest.raises(SBNetError, match=message):
         metrics.confusion(prediction, target, classes=3)
+    tensors = torch.from_numpy(prediction), torch.from_numpy(target)
+    with pytest.raises(SBNetError, match=message.replace("float64", r"torch\.float64")):
+        metrics.confusion(*tensors, classes=3)
+    if "has class" in message:
+        with pytest.raises(SBNetError, match=message):
+            count_torch(*tensors, classes=3, ignore=255)
+
+
+@pytest.mark.gpu
+@NO_CUDA
+def test_counted_on_the_gpu():
+    target = torch.tensor([[0, 1, 255, 2]], dtype=torch.uint8)
+    prediction = torch.tensor([[0, 2, 1, 2]], dtype=torch.uint8)
+    counted = metrics.confusion(prediction.cuda(), target.cuda(), classes=3)
+    assert counted.is_cuda
+    assert torch.equal(counted.cpu(), metrics.confusion(prediction, target, classes=3))
+    assert metrics.summary(counted, ["a", "b", "c"])["pixel_accuracy"] == pytest.approx(2 / 3)
+    with pytest.raises(SBNetError, match="prediction has class 9"):
+        metrics.confusion(prediction.cuda() * 0 + 9, target.cuda(), classes=3)

@@ -1,7 +1,8 @@
-"""The sweep against an argmax at every threshold."""
+"""The sweep against an argmax at every threshold, compiled and in PyTorch."""
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +10,23 @@ from sbnet import metrics
 from sbnet.errors import SBNetError
 
 CLASSES = 5
+
+
+class TorchSweep(metrics.ThresholdSweep):
+    """The sweep of tensors on other devices, of numpy arrays."""
+
+    def _count(self, scores, class_ids, target):
+        return self._count_torch(torch.tensor(scores), class_ids, torch.tensor(target))
+
+
+class CudaSweep(metrics.ThresholdSweep):
+    def add(self, scores, class_ids, target):
+        super().add(torch.tensor(scores, device="cuda"), class_ids, torch.tensor(target, device="cuda"))
+
+
+@pytest.fixture(scope="module")
+def sweep_of(way):
+    return {"compiled": metrics.ThresholdSweep, "torch": TorchSweep, "cuda": CudaSweep}[way]
 
 
 @st.composite
@@ -21,10 +39,10 @@ def photos(draw):
     return scores, ids, generator.choice(np.array([0, 1, 2, 3, 4, 255], np.uint8), (4, 5))
 
 
-@given(st.lists(photos(), min_size=1, max_size=3))
+@given(collection=st.lists(photos(), min_size=1, max_size=3))
 @settings(max_examples=30, deadline=None)
-def test_sweep_is_an_argmax_at_every_threshold(collection):
-    sweep = metrics.ThresholdSweep(CLASSES)
+def test_sweep_is_an_argmax_at_every_threshold(sweep_of, collection):
+    sweep = sweep_of(CLASSES)
     for photo in collection:
         sweep.add(*photo)
     matrices = sweep.confusions()
@@ -41,8 +59,8 @@ def test_sweep_is_an_argmax_at_every_threshold(collection):
     assert best == curve.max() == curve[round(threshold * 100)]
 
 
-def test_own_thresholds_and_mistakes():
-    sweep = metrics.ThresholdSweep(2, np.array([0.1, 0.5]))
+def test_own_thresholds_and_mistakes(sweep_of):
+    sweep = sweep_of(2, np.array([0.1, 0.5]))
     scores, target = np.full((1, 2, 2), 0.3), np.ones((2, 2), np.uint8)
     sweep.add(scores, np.array([1]), target)
     assert sweep.best() == (pytest.approx(0.1), 1.0)
@@ -67,14 +85,17 @@ def test_own_thresholds_and_mistakes():
         sweep.add(scores, np.array([1]), target)
 
 
-@given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=40, unique=True), st.integers(0, 10_000))
+@given(
+    values=st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=40, unique=True),
+    seed=st.integers(0, 10_000),
+)
 @settings(max_examples=50, deadline=None)
-def test_any_thresholds_and_values(values, seed):
+def test_any_thresholds_and_values(sweep_of, values, seed):
     """Uneven thresholds, and values on them, between and beyond, infinity too: how many lie below each."""
     generator = np.random.default_rng(seed)
     thresholds = np.sort(np.array(values, np.float32))
     scores = np.concatenate([thresholds, generator.normal(0, 2, 50), [np.inf, -np.inf]]).astype(np.float32)
-    sweep = metrics.ThresholdSweep(2, thresholds)
+    sweep = sweep_of(2, thresholds)
     sweep.add(scores[None, None], np.array([1]), np.ones((1, len(scores)), np.uint8))
     above = [(scores > threshold).sum() for threshold in thresholds]
     np.testing.assert_array_equal(sweep.confusions()[:, 1, 1], above)

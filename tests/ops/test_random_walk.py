@@ -1,4 +1,6 @@
-"""The sparse walk against golden numbers, the dense formula and its own properties."""
+"""The sparse walk against golden numbers, the dense formula and its own properties, in each way that it runs."""
+
+import sys
 
 import numpy as np
 import pytest
@@ -8,26 +10,27 @@ from hypothesis import strategies as st
 
 from sbnet import _kernels
 from sbnet.ops import grid_radius, pair_affinity, pair_offsets, random_walk
-from sbnet.ops.random_walk import random_walk_reference, random_walk_stencil
+from sbnet.ops.random_walk import random_walk_reference, random_walk_torch
+from ways import walk
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("power", [6, 8])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-6)])
-def test_reference_numbers(golden, seed, power, dtype, tolerance):
+def test_reference_numbers(way, golden, seed, power, dtype, tolerance):
     numbers = golden.load("random_walk", seed)
     scores, affinity = (torch.from_numpy(numbers[name]) for name in ("cams", "affinity"))
-    walked = random_walk(scores.to(dtype), affinity, steps=2**power)
+    walked = walk(way, scores.to(dtype), affinity, steps=2**power)
     assert walked.dtype == dtype
     np.testing.assert_allclose(walked, numbers[f"walk_{power}"], rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("power", [0, 4, 6, 8])
-def test_reference_network_numbers(golden, seed, power):
+def test_reference_network_numbers(way, golden, seed, power):
     numbers = golden.load("affinitynet", seed)
     affinity = torch.from_numpy(numbers["affinity_small"][0])
-    walked = random_walk(torch.from_numpy(numbers["cams"]), affinity, radius=4, steps=2**power)
+    walked = walk(way, torch.from_numpy(numbers["cams"]), affinity, radius=4, steps=2**power)
     np.testing.assert_allclose(walked, numbers[f"walk_{power}"], rtol=0, atol=1e-5)
 
 
@@ -40,31 +43,103 @@ def walks(draw):
     return scores, affinity, draw(st.integers(0, 9)), draw(st.sampled_from([1, 2.5, 8]))
 
 
-@given(walks())
+@given(case=walks())
 @settings(max_examples=40, deadline=None)
-def test_walk_is_the_dense_formula(walk):
-    scores, affinity, steps, sharpness = walk
+def test_walk_is_the_dense_formula(way, case):
+    scores, affinity, steps, sharpness = case
     before = scores.clone()
-    walked = random_walk(scores, affinity, steps=steps, sharpness=sharpness)
+    walked = walk(way, scores, affinity, steps=steps, sharpness=sharpness)
     reference = random_walk_reference(scores.double(), affinity.double(), steps=steps, sharpness=sharpness)
     torch.testing.assert_close(walked.double(), reference, rtol=0, atol=1e-6)
     torch.testing.assert_close(scores, before, rtol=0, atol=0)
 
 
-@given(walks(), st.floats(-3, 3))
+@given(case=walks(), value=st.floats(-3, 3))
 @settings(max_examples=40, deadline=None)
-def test_each_pixel_becomes_a_weighted_mean(walk, value):
-    """Columns sum to 1, so constants stay and nothing leaves the range; sums of maps walk as their parts."""
-    scores, affinity, steps, sharpness = walk
-    walked = random_walk(scores.double(), affinity, steps=steps, sharpness=sharpness)
-    assert (walked.amin((1, 2)) >= scores.amin((1, 2)) - 1e-9).all()
-    assert (walked.amax((1, 2)) <= scores.amax((1, 2)) + 1e-9).all()
-    constant = torch.full_like(scores, value, dtype=torch.float64)
-    torch.testing.assert_close(random_walk(constant, affinity, steps=steps, sharpness=sharpness), constant)
-    both = (scores[:1] + value * scores[1:]).double()
-    combined = walked[:1] + value * walked[1:]
-    torch.testing.assert_close(random_walk(both, affinity, steps=steps, sharpness=sharpness), combined)
-    torch.testing.assert_close(random_walk(scores, affinity, steps=0), scores, rtol=0, atol=0)
+def test_a_constant_map_stays(way, case, value):
+    scores, affinity, steps, sharpness = case
+    constant = torch.full_like(scores, value)
+    assert torch.equal(walk(way, constant, affinity, steps=steps, sharpness=sharpness), constant)
+    constant = constant.double()
+    walked = walk(way, constant, affinity, steps=steps, sharpness=sharpness)
+    torch.testing.assert_close(walked, constant, rtol=1e-13, atol=0)
+
+
+@given(case=walks(), low=st.floats(-100, 100), size=st.floats(0, 100))
+@settings(max_examples=40, deadline=None)
+def test_each_pixel_becomes_a_weighted_mean(way, case, low, size):
+    """So nothing leaves the range of the map's values, but for the last bit of single precision."""
+    scores, affinity, steps, sharpness = case
+    scores = low + size * scores
+    walked = walk(way, scores, affinity, steps=steps, sharpness=sharpness)
+    slack = 1e-6 * scores.abs().max()
+    assert (walked.amin((1, 2)) >= scores.amin((1, 2)) - slack).all()
+    assert (walked.amax((1, 2)) <= scores.amax((1, 2)) + slack).all()
+
+
+@given(case=walks(), factor=st.floats(-3, 3), dtype=st.sampled_from([torch.float32, torch.float64]))
+@settings(max_examples=40, deadline=None)
+def test_no_steps_change_nothing(way, case, factor, dtype):
+    scores, affinity, _, sharpness = case
+    scores = factor * scores.to(dtype)
+    assert torch.equal(walk(way, scores, affinity, sharpness=sharpness, steps=0), scores)
+
+
+@given(case=walks(), factors=st.tuples(st.floats(-3, 3), st.floats(-3, 3)))
+@settings(max_examples=40, deadline=None)
+def test_sums_of_maps_walk_as_their_parts(way, case, factors):
+    scores, affinity, steps, sharpness = case
+    one, other = scores.double().unbind()
+    mixed = factors[0] * one + factors[1] * other
+    walked = walk(way, torch.stack([one, other, mixed]), affinity, steps=steps, sharpness=sharpness)
+    torch.testing.assert_close(walked[2], factors[0] * walked[0] + factors[1] * walked[1], rtol=0, atol=1e-12)
+
+
+@given(
+    cases=st.integers(1, 4), size=st.tuples(st.integers(1, 12), st.integers(1, 12)), seed=st.integers(0, 999)
+)
+@settings(max_examples=30, deadline=None)
+def test_a_batch_is_its_photos(way, cases, size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    affinity = pair_affinity(torch.randn(cases, 3, *size, generator=generator))
+    scores = torch.rand(cases, 2, *size, generator=generator)
+    walked = walk(way, scores, affinity, steps=9)
+    assert walked.shape == scores.shape
+    for result, photo, pairs in zip(walked, scores, affinity, strict=True):
+        torch.testing.assert_close(result, walk("compiled", photo, pairs, steps=9), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("labels", "h", "w"), [(3, 47, 63), (21, 24, 31), (1, 5, 40), (1, 1, 1), (0, 6, 7)])
+def test_both_paths_agree_over_the_whole_walk(labels, h, w):
+    """64 steps on photos' grids, within 1e-5; on the narrow grid the radius is 2, on the single pixel 1."""
+    torch.manual_seed(0)
+    affinity = pair_affinity(0.7 * torch.nn.functional.avg_pool2d(torch.randn(1, 16, h, w), 3, 1, 1))[0]
+    scores = torch.rand(labels, h, w)
+    compiled, in_torch = (walk(way, scores, affinity) for way in ("compiled", "torch"))
+    torch.testing.assert_close(in_torch, compiled, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pixels_that_nothing_joins_stay(way, dtype):
+    scores = torch.rand(2, 12, 15, dtype=dtype)
+    assert torch.equal(walk(way, scores, torch.zeros(34, 56)), scores)
+    assert torch.equal(walk(way, scores, torch.full((34, 56), 0.5), sharpness=400), scores)
+
+
+def test_maps_that_would_take_much_memory_walk_in_parts(monkeypatch):
+    affinity, scores = pair_affinity(torch.randn(2, 4, 12, 15)), torch.rand(2, 5, 12, 15)
+    expected = random_walk_torch(scores, affinity, steps=5)
+    monkeypatch.setattr(sys.modules["sbnet.ops.random_walk"], "_PRODUCT", 8 * 2 * 12 * 15 * 81 * 2)
+    torch.testing.assert_close(random_walk_torch(scores, affinity, steps=5), expected, rtol=0, atol=0)
+
+
+def test_memory_grows_with_the_pixels():
+    """Nothing of the torch path is as large as the dense matrix, (h w) squared, would be."""
+    affinity, scores = pair_affinity(torch.rand(1, 2, 60, 80)), torch.rand(1, 1, 60, 80)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        random_walk_torch(scores, affinity, steps=2)
+    largest = max(event.cpu_memory_usage for event in profile.events())
+    assert 0 < largest < 3 * 8 * 81 * 60 * 80
 
 
 def test_brute_force_step():
@@ -88,10 +163,10 @@ def test_brute_force_step():
 
 @pytest.mark.parametrize("implementation", range(len(_kernels.implementations())))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@given(walk=walks(), maps=st.integers(1, 9))
+@given(case=walks(), maps=st.integers(1, 9))
 @settings(max_examples=15, deadline=None)
-def test_every_instruction_set_is_the_stencil(implementation, dtype, walk, maps):
-    scores, affinity, steps, sharpness = walk
+def test_every_instruction_set_is_the_torch_path(implementation, dtype, case, maps):
+    scores, affinity, steps, sharpness = case
     scores, affinity = scores.to(dtype).repeat(5, 1, 1)[:maps].contiguous(), affinity.to(dtype)
     h, w = scores.shape[1:]
     radius = grid_radius(h, w)
@@ -99,14 +174,14 @@ def test_every_instruction_set_is_the_stencil(implementation, dtype, walk, maps)
     weights = (affinity**sharpness).reshape(-1, h - margin, w - 2 * margin).numpy()
     offset_y, offset_x = ([pair[axis] for pair in pair_offsets(radius)] for axis in (0, 1))
     walked = _kernels.random_walk(scores.numpy(), weights, offset_y, offset_x, margin, steps, implementation)
-    expected = random_walk_stencil(scores, affinity, radius=radius, sharpness=sharpness, steps=steps)
+    expected = walk("torch", scores, affinity, sharpness=sharpness, steps=steps)
     np.testing.assert_allclose(walked, expected, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12)
 
 
-def test_constants_stay_to_the_last_bit():
+def test_constants_stay_to_the_last_bit(way):
     affinity = pair_affinity(torch.randn(1, 4, 20, 30))[0]
     scores = torch.full((2, 20, 30), 0.3)
-    assert torch.equal(random_walk(scores, affinity, steps=256), scores)
+    assert torch.equal(walk(way, scores, affinity, steps=256), scores)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -122,22 +197,13 @@ def test_arrays_of_any_layout(dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_comes_back_as_it_came(dtype):
+def test_half_precision_comes_back_as_it_came(way, dtype):
     affinity, scores = pair_affinity(torch.randn(1, 4, 12, 15))[0], torch.rand(2, 12, 15).to(dtype)
-    walked = random_walk(scores, affinity, steps=8)
+    walked = walk(way, scores, affinity, steps=8)
     assert walked.dtype == dtype
     torch.testing.assert_close(
         walked.float(), random_walk(scores.float(), affinity, steps=8), rtol=0, atol=4e-3
     )
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_the_gpu():
-    scores, affinity = torch.rand(3, 20, 30), pair_affinity(torch.randn(1, 4, 20, 30))[0]
-    walked = random_walk(scores.cuda(), affinity.cuda())
-    assert walked.is_cuda
-    torch.testing.assert_close(walked.cpu(), random_walk(scores, affinity), rtol=0, atol=1e-5)
 
 
 def test_what_cannot_be_walked_is_refused():
@@ -148,14 +214,24 @@ def test_what_cannot_be_walked_is_refused():
         random_walk(scores, affinity[:33])
     with pytest.raises(ValueError, match="does not fit"):
         random_walk(scores[:, :0], affinity)
+    with pytest.raises(ValueError, match=r"shape \(12, 12\) is not \(K, h, w\)"):
+        random_walk(scores[0], affinity)
+    with pytest.raises(ValueError, match="does not fit"):
+        random_walk(scores[None], affinity)
+    with pytest.raises(ValueError, match=r"scores: torch\.int64 is not a floating-point type"):
+        random_walk(scores.long(), affinity)
+    for sharpness in (-1, torch.nan, torch.inf):
+        with pytest.raises(ValueError, match=f"sharpness: {sharpness} is not a finite number"):
+            random_walk(scores, affinity, sharpness=sharpness)
     for steps in (-1, 2.5):
         with pytest.raises(ValueError, match=f"steps: {steps} is not a whole number"):
             random_walk(scores, affinity, steps=steps)
     for value in (torch.nan, -0.1, 1.5):
         wrong = affinity.clone()
         wrong[3, 4] = value
-        with pytest.raises(ValueError, match=r"affinity: not all are in \[0, 1\]"):
+        with pytest.raises(ValueError, match=rf"affinity: {value} at index \(3, 4\) is not in \[0, 1\]"):
             random_walk(scores, wrong)
-    scores[0, 3, 4] = torch.nan
-    with pytest.raises(ValueError, match="scores: not all are finite"):
-        random_walk(scores, affinity)
+    for value in (torch.nan, -torch.inf):
+        scores[0, 3, 4] = value
+        with pytest.raises(ValueError, match=rf"scores: {value} at index \(0, 3, 4\) is not finite"):
+            random_walk(scores, affinity)

@@ -8,24 +8,24 @@ own figures need neither: each of its sets has every class.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import SBNetError
 from ..ops.compiled import kernels
 
 Absent = Literal["nan", "zero"]
+Array = TypeVar("Array", np.ndarray, Tensor)
 
 
-def confusion(
-    prediction: np.ndarray | Tensor, target: np.ndarray | Tensor, *, classes: int, ignore: int = 255
-) -> np.ndarray:
+def confusion(prediction: Array, target: Array, *, classes: int, ignore: int = 255) -> Array:
     """(C, C) int64 counts, rows target, columns prediction, over the pixels whose target is not `ignore`.
 
-    prediction, target: class ids of one shape. Raises SBNetError for another shape and for ids beyond the
-    classes.
+    prediction, target: class ids of one shape. The counts are of their kind, numpy or a tensor on their device, where
+    they are counted. Raises SBNetError for another shape and for ids beyond the classes.
     """
     if prediction.shape != target.shape:
         raise SBNetError(
@@ -33,30 +33,61 @@ def confusion(
             "predictions are compared at the photo's size"
         )
     for name, given in (("prediction", prediction), ("ground truth", target)):
-        if not np.issubdtype(_numpy(given).dtype, np.integer):
-            raise SBNetError(f"{name}: {_numpy(given).dtype} holds no class ids; give whole numbers")
-    found, wanted = (np.ascontiguousarray(_numpy(ids)).reshape(-1) for ids in (prediction, target))
+        check_ids(name, given)
+    if isinstance(prediction, Tensor) and isinstance(target, Tensor):
+        if prediction.is_cpu and target.is_cpu:
+            return torch.from_numpy(_count(prediction.numpy(), target.numpy(), classes, ignore))
+        return count_torch(prediction, target.to(prediction.device), classes, ignore)
+    return _count(_numpy(prediction), _numpy(target), classes, ignore)
+
+
+def check_ids(name: str, ids: np.ndarray | Tensor) -> None:
+    """Raise SBNetError for anything but whole numbers."""
+    if isinstance(ids, Tensor):
+        whole = not (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool)
+    else:
+        whole = np.issubdtype(ids.dtype, np.integer)
+    if not whole:
+        raise SBNetError(f"{name}: {ids.dtype} holds no class ids; give whole numbers")
+
+
+def count_torch(prediction: Tensor, target: Tensor, classes: int, ignore: int) -> Tensor:
+    """The counts in PyTorch, on the ids' device: a histogram of (target, prediction) as one number."""
+    found, wanted = prediction.flatten().long(), target.flatten().long()
+    known = wanted != ignore
+    bad = known & ((wanted < 0) | (wanted >= classes) | (found < 0) | (found >= classes))
+    if bad.any():
+        first = int(bad.nonzero()[0])
+        raise _beyond(int(found[first]), int(wanted[first]), classes)
+    cell = torch.where(known, wanted * classes + found, classes * classes)
+    return torch.bincount(cell, minlength=classes * classes + 1)[:-1].view(classes, classes)
+
+
+def _count(prediction: np.ndarray, target: np.ndarray, classes: int, ignore: int) -> np.ndarray:
+    found, wanted = (np.ascontiguousarray(ids).reshape(-1) for ids in (prediction, target))
     if not found.dtype == wanted.dtype == np.uint8:
         found, wanted = found.astype(np.int64), wanted.astype(np.int64)
     counts = np.zeros(classes * classes, np.int64)
     bad = kernels().confusion(found, wanted, classes, ignore, counts)
     if bad >= 0:
-        in_target = not 0 <= wanted[bad] < classes
-        name, wrong = ("ground truth", wanted[bad]) if in_target else ("prediction", found[bad])
-        raise SBNetError(
-            f"{name} has class {wrong}, but the classes are 0..{classes - 1}; check the class list"
-        )
+        raise _beyond(int(found[bad]), int(wanted[bad]), classes)
     return counts.reshape(classes, classes)
 
 
-def iou(confusion: np.ndarray, *, absent: Absent = "nan") -> np.ndarray:
+def _beyond(found: int, wanted: int, classes: int) -> SBNetError:
+    name, wrong = ("prediction", found) if 0 <= wanted < classes else ("ground truth", wanted)
+    return SBNetError(f"{name} has class {wrong}, but the classes are 0..{classes - 1}; check the class list")
+
+
+def iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray:
     """Intersection over union per class: (..., C, C) -> (..., C) float64; `absent` as the module says."""
+    confusion = _numpy(confusion)
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     union = confusion.sum(-1) + confusion.sum(-2) - hit
     return np.where(union > 0, hit / np.maximum(union, 1), np.nan if absent == "nan" else 0.0)
 
 
-def mean_iou(confusion: np.ndarray, *, absent: Absent = "nan") -> np.ndarray:
+def mean_iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray:
     """Mean over classes of `iou`: (..., C, C) -> (...); NaN for a set without any pixel under "nan"."""
     values = iou(confusion, absent=absent)
     counted = ~np.isnan(values)
@@ -64,13 +95,16 @@ def mean_iou(confusion: np.ndarray, *, absent: Absent = "nan") -> np.ndarray:
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
 
-def summary(confusion: np.ndarray, class_names: Sequence[str], *, absent: Absent = "nan") -> dict[str, Any]:
+def summary(
+    confusion: np.ndarray | Tensor, class_names: Sequence[str], *, absent: Absent = "nan"
+) -> dict[str, Any]:
     """Figures for JSON as fractions, None where undefined: `miou`, `per_class` {name: IoU}, `pixel_accuracy`,
     `foreground_precision` and `foreground_recall` (foreground against background, whatever the class),
     `absent`.
 
     class_names: C names, background first.
     """
+    confusion = _numpy(confusion)
     per_class = iou(confusion, absent=absent)
     hit_foreground = confusion[1:, 1:].sum()
     return {
@@ -83,8 +117,8 @@ def summary(confusion: np.ndarray, class_names: Sequence[str], *, absent: Absent
     }
 
 
-def _numpy(ids: np.ndarray | Tensor) -> np.ndarray:
-    return ids.cpu().numpy() if isinstance(ids, Tensor) else ids
+def _numpy(values: np.ndarray | Tensor) -> np.ndarray:
+    return values.cpu().numpy() if isinstance(values, Tensor) else values
 
 
 def _share(part: np.integer, whole: np.integer) -> float | None:
