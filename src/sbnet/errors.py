@@ -13,9 +13,11 @@ class SBNetError(Exception):
     """
 
 
-def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`" (did you mean 'cat'?)"` for the choice nearest to `word`, or `""` where none is near."""
-    near = difflib.get_close_matches(str(word), [str(choice) for choice in choices], n=1)
+def did_you_mean(word: str, choices: Iterable[str], *, nearness: float = 0.6) -> str:
+    """`" (did you mean 'cat'?)"` for the choice nearest to `word`, or `""` where none is near: `nearness` is the share
+    of letters that both have in common. Names that differ in numbers alone need a high one.
+    """
+    near = difflib.get_close_matches(str(word), [str(choice) for choice in choices], n=1, cutoff=nearness)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 

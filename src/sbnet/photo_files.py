@@ -19,7 +19,8 @@ def find_photos(paths: Sequence[str | Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES)
             if not inside:
-                raise SBNetError(f"{path}: no photos in this folder ({', '.join(PHOTO_SUFFIXES)})")
+                near = f"; did you mean {path / 'JPEGImages'}?" if (path / "JPEGImages").is_dir() else ""
+                raise SBNetError(f"{path}: no photos in this folder ({', '.join(PHOTO_SUFFIXES)}){near}")
             found += inside
         elif path.exists():
             found.append(path)

@@ -81,7 +81,7 @@ def test_mistypings(refused: Any, tmp_path: Path) -> None:
     assert "--data FOLDER" in refused("run", "voc12-lite")
     assert "there is no such folder" in refused("run", "voc12-lite", "--data", tmp_path / "none")
     assert "is no run folder" in refused("refine", tmp_path)
-    assert "requires an argument" in refused("run")
+    assert "requires an argument; see sbnet run --help" in refused("run")
 
 
 def test_run_and_the_stage_verbs(
@@ -182,6 +182,8 @@ def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused:
     other = tmp_path / "more"
     other.mkdir()
     assert "no photos in this folder" in predict(other)
+    (tmp_path / "voc" / "JPEGImages").mkdir(parents=True)
+    assert f"did you mean {tmp_path / 'voc' / 'JPEGImages'}?" in predict(tmp_path / "voc")
     (other / "a.png").write_bytes((photos / "b.png").read_bytes())
     assert "would both be written as a.png; name it once, rename one" in predict(photos, other)
     assert "is named twice" in predict(photos / "a.jpg", photos)
@@ -224,7 +226,8 @@ def test_eval(masks: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFi
     assert (facts["photos"], facts["without_truth"], facts["without_prediction"]) == (2, 1, 1)
     printed = capsys.readouterr().out
     assert "77.5" in printed
-    assert "2 photos; absent classes are left out" in printed
+    assert "2 photos; classes of " in printed
+    assert "absent classes are left out" in printed
     assert execute([*command, "--absent", "zero"]) == 0
     assert json.loads(file.read_text())["miou"] == pytest.approx(1.55 / 3)
     names = tmp_path / "names.txt"

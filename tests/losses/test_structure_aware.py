@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from sbnet.losses import TERMS, structure_aware
-from sbnet.losses.boundary import smoothness
+from sbnet.losses.boundary import boundary, smoothness
 from sbnet.losses.present import Present
-from sbnet.losses.seam import enlarged_mean, min_pool
+from sbnet.losses.seam import classification, common_frame, enlarged_mean, min_pool, resized
+from sbnet.ops.cam import max_only, with_background
 
 RAW = ("cam1", "cam_rv1", "edge1", "cam2", "cam_rv2", "edge2")
 
@@ -41,6 +42,34 @@ def test_reference_values_and_gradients(golden, seed):
     for name, tensor in zip(RAW, raw, strict=True):
         gradient = numbers[f"grad_{name}"]
         np.testing.assert_allclose(tensor.grad, gradient, rtol=0, atol=1e-4 * np.abs(gradient).max())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_reference_values_of_each_view(golden, seed):
+    numbers = golden.load("sb_losses", seed)
+    labels, boundaries = torch.from_numpy(numbers["label"]), torch.from_numpy(numbers["boundary"]).float()
+    present = Present.of(labels)
+    framed = []
+    for view in ("1", "2"):
+        cam, refined, edge = (torch.from_numpy(numbers[name + view]) for name in ("cam", "cam_rv", "edge"))
+        size = cam.shape[-2:]
+        maps, refined_maps = present.select(cam), present.select(refined)
+        targets = resized(present.select(boundaries), size)
+        found = {
+            "loss_cls": classification(cam, labels, size),
+            "loss_rvmin": min_pool(refined_maps, present),
+            "loss_ct_": boundary(edge, targets, present),
+            "smoothness_loss_": smoothness(maps, targets, present),
+        }
+        for name, value in found.items():
+            assert value.item() == pytest.approx(float(numbers[f"value_{name}{view}"]), rel=1e-5), name + view
+        frame = numbers["cam2"].shape[-2:]
+        framed.append([common_frame(each, frame, present) for each in (maps, refined_maps)])
+    targets = [max_only(with_background(cam)) for cam, _ in framed]
+    for view, target, (_, refined) in (("1", targets[1], framed[0]), ("2", targets[0], framed[1])):
+        hardest = (target - refined).abs().flatten(1)
+        mean = hardest.topk(int(hardest.shape[1] * 0.2)).values.mean().item()
+        assert mean == pytest.approx(float(numbers[f"value_loss_ecr{view}"]), rel=1e-5), view
 
 
 def example(classes=4, dtype=torch.float64):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sbnet.ops import grid_radius, pair_affinity, pair_labels, pair_offsets
+from sbnet.ops.affinity import pair_views
 
 
 @pytest.mark.parametrize(("radius", "count"), [(1, 0), (2, 4), (3, 12), (4, 22), (5, 34)])
@@ -77,3 +78,15 @@ def test_labels_of_a_batch():
     label = torch.randint(0, 3, (2, 12, 13), dtype=torch.uint8)
     for batched, single in zip(pair_labels(label), pair_labels(label[1]), strict=True):
         torch.testing.assert_close(batched[1], single)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pairs_make_the_reference_s_dense_matrix(golden, seed):
+    numbers = golden.load("affinitynet", seed)
+    dense = torch.eye(9 * 11)
+    index = torch.arange(9 * 11).reshape(9, 11)
+    for (start, end), row in zip(
+        pair_views(index, 4), torch.from_numpy(numbers["affinity_small"][0]), strict=True
+    ):
+        dense[start.flatten(), end.flatten()] = dense[end.flatten(), start.flatten()] = row
+    np.testing.assert_allclose(dense, numbers["affinity_small_dense"], rtol=0, atol=1e-6)

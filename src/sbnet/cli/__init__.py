@@ -61,7 +61,8 @@ def execute(arguments: list[str]) -> int:
             raise
         message = str(error)
         if isinstance(error, CycloptsError):
-            message = message.partition(" Available commands")[0].rstrip(". ") + "; see sbnet --help"
+            verb = f" {arguments[0]}" if arguments and arguments[0] in build_app() else ""
+            message = message.partition(" Available commands")[0].rstrip(". ") + f"; see sbnet{verb} --help"
         print(f"sbnet: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -87,8 +87,8 @@ def evaluate(
     ground_truth
         A folder of true masks of the same names.
     classes
-        A file with a class name a line, background first; by default classes.txt beside the true masks, else
-        VOC's.
+        A file with a class name a line (background may be left out); by default classes.txt beside the true masks,
+        else VOC's.
     names
         A file with a NAME a line; each must be in both folders. By default all names that are.
     absent
@@ -105,7 +105,7 @@ def evaluate(
     console = Console()
     console.print(_table(facts))
     console.print(
-        f"{facts['photos']} photos; absent classes are {facts['absent']}; "
+        f"{facts['photos']} photos; classes of {facts['class_list']}; absent classes are {facts['absent']}; "
         f"without a true mask {facts['without_truth']}, without a prediction {facts['without_prediction']}",
         highlight=False,
         soft_wrap=True,

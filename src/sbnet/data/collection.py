@@ -68,7 +68,7 @@ class Collection:
         """The named photos, in this collection's order. Raises `SBNetError` for a name that is not here."""
         wanted = dict.fromkeys(names)
         for name in wanted.keys() - {photo.name for photo in self.photos}:
-            near = did_you_mean(name, (photo.name for photo in self.photos))
+            near = did_you_mean(name, (photo.name for photo in self.photos), nearness=0.9)
             raise SBNetError(f"{self.name}: there is no photo '{name}'{near}")
         return replace(self, photos=tuple(photo for photo in self.photos if photo.name in wanted))
 

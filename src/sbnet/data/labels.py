@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +92,9 @@ def class_ids(words: Iterable[str], names: tuple[str, ...], *, where: str) -> tu
     for word in words:
         if word not in names:
             remedy = "mend it or add the class to the list"
-            if names == VOC_CLASSES:
+            if set(re.split("[,;]", word)) <= set(names):
+                remedy = f"part classes by blanks: {' '.join(re.split('[,;]', word))}"
+            elif names == VOC_CLASSES:
                 remedy = "mend it; classes other than PASCAL VOC's go, one a line, into classes.txt beside JPEGImages"
             raise SBNetError(
                 f"{where}: class '{word}' is not in the list of classes{did_you_mean(word, names)}: {remedy}"

@@ -62,7 +62,7 @@ def read_voc(
                 if bare in photo_files
                 else "add it or remove the line"
             )
-            near = "" if bare in photo_files else did_you_mean(name, photo_files)
+            near = "" if bare in photo_files else did_you_mean(name, photo_files, nearness=0.9)
             raise SBNetError(f"{where}: there is no photo '{name}' in {root / 'JPEGImages'}{near}: {remedy}")
         mask = mask_files.get(name)
         if image_labels is not None:
@@ -119,7 +119,9 @@ def _check_layout(root: Path) -> None:
     if (root / "JPEGImages").is_dir():
         return
     if not root.is_dir():
-        raise SBNetError(f"{root}: there is no such folder: give the folder that holds JPEGImages")
+        beside = root.absolute().parent
+        near = did_you_mean(root.name, [path.name for path in beside.iterdir()]) if beside.is_dir() else ""
+        raise SBNetError(f"{root}: there is no such folder{near}: give the folder that holds JPEGImages")
     inner = next(
         (found for depth in ("*", "*/*") for found in sorted(root.glob(f"{depth}/JPEGImages"))), None
     )

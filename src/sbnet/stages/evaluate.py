@@ -94,7 +94,11 @@ def evaluate_folders(
             f"{predictions} and {truth} have no mask of the same name; masks are paired by file name"
         )
     facts = evaluate_pairs([(files[0][name], files[1][name]) for name in common], class_names, absent=absent)
-    return facts | {"without_truth": left_out[0], "without_prediction": left_out[1]}
+    return facts | {
+        "without_truth": left_out[0],
+        "without_prediction": left_out[1],
+        "class_list": str(class_file) if class_file else "PASCAL VOC (no classes.txt beside the true masks)",
+    }
 
 
 def _masks(folder: Path) -> dict[str, Path]:
