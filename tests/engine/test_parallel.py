@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from sbnet.engine.parallel import map_unordered
+from sbnet.engine.parallel import MemoryBudget, available_memory, map_unordered
 
 
 def test_every_item_is_worked_once():
@@ -38,3 +38,24 @@ def test_an_error_comes_out_and_the_others_finish():
     with pytest.raises(ValueError, match="three"):
         list(map_unordered(work, range(6), workers=1))
     assert {0, 1, 2} <= set(finished)
+
+
+def test_a_budget_is_never_exceeded():
+    budget, under_way, most, lock = MemoryBudget(10), [], [], threading.Lock()
+
+    def work(needed):
+        with budget.reserve(needed):
+            with lock:
+                under_way.append(needed)
+                most.append(sum(under_way))
+            with lock:
+                under_way.remove(needed)
+
+    list(map_unordered(work, [3, 7, 10, 1, 9, 4] * 20, workers=6))
+    assert max(most) <= 10
+    with pytest.raises(ValueError, match="11 bytes do not fit into 10"):
+        work(11)
+
+
+def test_memory_that_can_be_had_is_some():
+    assert 2**20 < available_memory() < 2**50

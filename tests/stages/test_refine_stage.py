@@ -1,39 +1,96 @@
-"""The CRF step: what a sweep tries is what the stage would make."""
+"""The stage refine: its files, one photo after another or side by side, and its bound on memory."""
+
+from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
+from PIL import Image
 
+from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import read_label, write_scores
-from sbnet.data.voc import read_voc
+from sbnet.data.scenes import scene
 from sbnet.engine.runtime import Runtime
-from sbnet.stages.refine import Settings, run, variants
+from sbnet.errors import SBNetError
+from sbnet.ops import DenseCRF, confident_labels, with_background_score
+from sbnet.stages import refine
 from sbnet.stages.workspace import ModelSettings, Workspace
 
+NAMES = ("background", "cat", "dog", "hen")
 
-def test_variants_are_the_stage_s_masks(shared_data: Path, tmp_path: Path) -> None:
-    everything = read_voc(shared_data, "train")
-    photos = dataclasses.replace(everything, photos=everything.photos[:3])
-    random = np.random.default_rng(0)
-    for photo in photos:
-        scores = random.random((len(photo.classes), 48, 64))
-        write_scores(tmp_path / "cam/scores" / f"{photo.name}.npz", scores, np.array(photo.classes))
-    workspace = Workspace(
-        tmp_path / "crf", {"scores": tmp_path / "cam"}, photos, None, ModelSettings(), Runtime(workers=1)
+
+def workspace(tmp_path: Path, workers: int, photos: int = 3) -> Workspace:
+    listed = []
+    for number in range(photos):
+        path = tmp_path / f"photo{number}.png"
+        Image.fromarray(scene(number, 2, size=(48, 64))[0]).save(path)
+        scores = np.random.default_rng(number).random((2, 48, 64), np.float32) ** 3
+        write_scores(tmp_path / "scores" / f"{path.stem}.npz", scores, np.array([1, 3]))
+        listed.append(Photo(path.stem, path, (1, 3)))
+    collection = Collection(NAMES, tuple(listed), "test")
+    out = tmp_path / f"out{workers}"
+    return Workspace(out, {"scores": tmp_path}, collection, None, ModelSettings(), Runtime(workers=workers))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_files_are_the_formula_step_by_step(tmp_path: Path, workers: int) -> None:
+    at, settings, threads = (
+        workspace(tmp_path, workers),
+        refine.Settings(score_power=2),
+        torch.get_num_threads(),
     )
+    assert refine.run(settings, at) == {"photos": 3}
+    assert torch.get_num_threads() == threads
+    for photo in at.train:
+        with np.load(tmp_path / "scores" / f"{photo.name}.npz") as stored:
+            scores = torch.from_numpy(stored["scores"].astype(np.float32))
+        crf = DenseCRF(np.asarray(Image.open(photo.path)))
+        low, high, middle = (
+            crf.marginals(with_background_score(scores, alpha=alpha, power=2).numpy()) for alpha in (4, 24, 8)
+        )
+        classes = np.array([1, 3])
+        mask = np.array([0, 1, 3])[middle.argmax(0)]
+        assert (read_label(at.folder / "masks" / f"{photo.name}.png") == mask).mean() > 0.999
+        label = confident_labels(low, high, classes)
+        assert (read_label(at.folder / "labels" / f"{photo.name}.png") == label).mean() > 0.999
+
+
+def test_photo_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = workspace(tmp_path, 2)
+    monkeypatch.setattr(refine, "available_memory", lambda: 1 << 19)
+    with pytest.raises(
+        SBNetError, match=r"photo0.png: the CRF of 3072 pixels and 2 classes .* save the photo smaller"
+    ):
+        refine.run(refine.Settings(), at)
+    assert not list(at.folder.rglob("*.png"))
+
+
+def test_photos_wait_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for one photo at a time: three workers finish all the same."""
+    at = workspace(tmp_path, 3)
+    one = DenseCRF.memory_needed(48 * 64, labels=3, sets=3)
+    monkeypatch.setattr(refine, "available_memory", lambda: int(1.5 * one / refine.MEMORY_SHARE))
+    refine.run(refine.Settings(), at)
+    assert len(list((at.folder / "labels").iterdir())) == 3
+
+
+def test_variants_are_the_stage_s_masks(tmp_path: Path) -> None:
+    at = workspace(tmp_path, 1)
     tried = [
-        Settings(mask_alpha=2),
-        Settings(mask_alpha=1, score_power=2),
-        Settings(mask_alpha=2, bilateral=(40.0, 5.0, 3.0)),
-        Settings(mask_alpha=2, iterations=0),
+        refine.Settings(mask_alpha=2),
+        refine.Settings(mask_alpha=1, score_power=2),
+        refine.Settings(mask_alpha=2, bilateral=(40.0, 5.0, 3.0)),
+        refine.Settings(mask_alpha=2, iterations=0),
     ]
-    masks = variants(tried, workspace)
-    found = {photo.name: masks(photo) for photo in photos}
-    assert len({each.tobytes() for each in found[photos.photos[0].name]}) == len(tried)
+    masks = refine.variants(tried, at)
+    found = {photo.name: masks(photo) for photo in at.train}
+    assert len({each.tobytes() for each in found[at.train.photos[0].name]}) == len(tried)
     for number, one in enumerate(tried):
-        place = dataclasses.replace(workspace, folder=tmp_path / f"variant{number}")
-        run(one, place)
+        place = dataclasses.replace(at, folder=tmp_path / f"variant{number}")
+        refine.run(one, place)
         for name, each in found.items():
             made = read_label(place.folder / "masks" / f"{name}.png")
             assert (

@@ -55,6 +55,17 @@ class DenseCRF:
         else:
             self._mean_field = _CompiledMeanField(np.asarray(photos), gaussian=gaussian, bilateral=bilateral)
 
+    @staticmethod
+    def memory_needed(pixels: int, *, labels: int, sets: int = 1) -> int:
+        """Bytes that a photo takes at most on the CPU, results included, where its lattice has no more vertices than it
+        has pixels, as is usual.
+        """
+        lanes = -(-sets * labels // 8) * 8
+        lattices = (
+            9 * 8 + 2 * (16 + 48) + 64
+        )  # corners and weights; keys, slots and neighbours; the blur of ones
+        return pixels * (lattices + 2 * 4 * lanes + 3 * 4 * sets * labels)
+
     def marginals(self, probabilities: Array, *, iterations: int = 10, negligible: float = 0.01) -> Array:
         """Marginals after `iterations` steps of mean field: float32, the input's shape and kind, sum 1 over K.
 

@@ -11,14 +11,16 @@ import torch
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import Scores, read_scores, write_label
-from sbnet.data.image import read_photo
-from sbnet.engine.parallel import map_unordered
+from sbnet.data.image import photo_size, read_photo
+from sbnet.engine.parallel import MemoryBudget, available_memory, map_unordered, one_torch_thread
 from sbnet.engine.progress import photo_progress
+from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
 WRITES = ("labels", "masks")
+MEMORY_SHARE = 0.7  # of the memory available when the stage begins
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,11 @@ class Settings:
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    """Write the confident label and the CRF mask of every training photo that has none yet."""
+    """Write the confident label and the CRF mask of every training photo that has none yet.
+
+    Photos are worked on side by side as far as cores and memory go; SBNetError for one that alone needs more memory.
+    """
+    budget = MemoryBudget(int(MEMORY_SHARE * available_memory()))
     labels, masks = workspace.folder / "labels", workspace.folder / "masks"
     backgrounds = [
         (alpha, settings.score_power)
@@ -48,16 +54,31 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     ]
 
     def refine(photo: Photo) -> None:
-        stored = _stored(photo, workspace)
-        low, high, middle = _marginals(read_photo(photo.path), stored.scores, backgrounds, settings)
-        write_label(masks / f"{photo.name}.png", _mask(middle, stored.classes))
-        write_label(labels / f"{photo.name}.png", confident_labels(low, high, stored.classes))
+        with budget.reserve(_bytes_needed(photo, budget)):
+            stored = _stored(photo, workspace)
+            low, high, middle = marginals(read_photo(photo.path), stored.scores, backgrounds, settings)
+            write_label(masks / f"{photo.name}.png", _mask(middle, stored.classes))
+            write_label(labels / f"{photo.name}.png", confident_labels(low, high, stored.classes))
 
     todo = [photo for photo in workspace.train.photos if not (labels / f"{photo.name}.png").exists()]
-    done = map_unordered(refine, todo, workers=workspace.runtime.worker_count)
-    for _ in photo_progress("refine with the CRF", done, len(todo)):
-        pass
+    with one_torch_thread():
+        done = map_unordered(refine, todo, workers=workspace.runtime.worker_count)
+        for _ in photo_progress("refine with the CRF", done, len(todo)):
+            pass
     return {"photos": len(workspace.train.photos)}
+
+
+def _bytes_needed(photo: Photo, budget: MemoryBudget) -> int:
+    """Of the photo's CRF, asked of the header, before anything is read."""
+    height, width = photo_size(photo.path)
+    needed = DenseCRF.memory_needed(height * width, labels=len(photo.classes) + 1, sets=3)
+    if needed > budget.size:
+        raise SBNetError(
+            f"{photo.path}: the CRF of {height * width} pixels and {len(photo.classes)} classes takes up to "
+            f"{needed / 2**30:.1f} GiB of memory, of which {budget.size / 2**30:.1f} are at hand: "
+            "save the photo smaller, or use a machine with more memory"
+        )
+    return needed
 
 
 def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Photo], list[np.ndarray]]:
@@ -72,7 +93,7 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
         found: dict[int, np.ndarray] = {}
         for alike, members in groups.items():
             backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
-            sets = _marginals(pixels, stored.scores, backgrounds, alike)
+            sets = marginals(pixels, stored.scores, backgrounds, alike)
             found |= {index: _mask(one, stored.classes) for index, one in zip(members, sets, strict=True)}
         return [found[index] for index in range(len(settings))]
 
@@ -83,7 +104,7 @@ def _stored(photo: Photo, workspace: Workspace) -> Scores:
     return read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
 
 
-def _marginals(
+def marginals(
     pixels: np.ndarray, scores: np.ndarray, backgrounds: Sequence[tuple[float, float]], settings: Settings
 ) -> np.ndarray:
     """scores (K, H, W) -> (A, K + 1, H, W), background first, for A pairs of its alpha and the scores' power."""

@@ -1,0 +1,120 @@
+"""The stage `refine` on photos of 500 x 375, by workers, beside the CRF alone: python benchmarks/refine.py [PHOTOS]
+
+What is asked: does the stage's rate grow with the cores, or do Python, decoding and writing hold it back? The CRF of
+one photo, on one thread and from memory, is the rate that cores could reach; the stage reads and writes files besides.
+--curve FILE.svg draws the rates.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from crf import blobs, photo
+from harness import machine
+from PIL import Image
+
+ROUNDS = 5
+CLASSES = 2
+
+
+def make_workspace(folder: Path, photos: int, workers: int):  # type: ignore[no-untyped-def]
+    """A stage's, of photos and scores made once."""
+    from sbnet.data.collection import Collection, Photo
+    from sbnet.data.files import write_scores
+    from sbnet.data.labels import VOC_CLASSES
+    from sbnet.data.scenes import scene
+    from sbnet.engine.runtime import Runtime
+    from sbnet.stages.workspace import ModelSettings, Workspace
+
+    listed = []
+    for number in range(photos):
+        path = folder / f"photo{number:04}.jpg"
+        if not path.exists():
+            Image.fromarray(scene(number, 3, size=(375, 500))[0]).save(path, quality=92)
+            write_scores(folder / "scores" / f"{path.stem}.npz", blobs(CLASSES, number), np.array([3, 7]))
+        listed.append(Photo(path.stem, path, (3, 7)))
+    collection = Collection(VOC_CLASSES, tuple(listed), "benchmark")
+    out = Path(tempfile.mkdtemp(dir=folder))
+    return Workspace(out, {"scores": folder}, collection, None, ModelSettings(), Runtime(workers=workers))
+
+
+def rate(photos: int, work: Callable[[], object]) -> float:
+    """Photos a second."""
+    begun = time.perf_counter()
+    work()
+    return photos / (time.perf_counter() - begun)
+
+
+def rates(folder: Path, photos: int) -> tuple[float, dict[int, float]]:
+    """Of the CRF alone, and of the stage by workers; medians, measured in turn."""
+    from sbnet.engine.runtime import cpu_count
+    from sbnet.stages import refine
+
+    settings, image, scores = refine.Settings(), photo(None), blobs(CLASSES, 0)
+    backgrounds = [(alpha, 1.0) for alpha in (settings.low_alpha, settings.high_alpha, settings.mask_alpha)]
+
+    def crf_alone() -> None:
+        for _ in range(8):
+            refine.marginals(image, scores, backgrounds, settings)
+
+    cores = cpu_count()
+    counts = sorted({1, *(2**i for i in range(10) if 2**i < cores), cores})
+    alone: list[float] = []
+    seen: dict[int, list[float]] = {count: [] for count in counts}
+    for round_ in range(ROUNDS + 1):
+        first = rate(8, crf_alone)
+        found = {}
+        for count in counts:
+            workspace = make_workspace(folder, photos, count)
+            found[count] = rate(photos, lambda at=workspace: refine.run(settings, at))  # type: ignore[misc]
+        if round_ > 0:  # the first one warms up
+            alone.append(first)
+            for count in counts:
+                seen[count].append(found[count])
+    return statistics.median(alone), {count: statistics.median(some) for count, some in seen.items()}
+
+
+def draw(path: str, alone: float, by_workers: dict[int, float]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    counts = list(by_workers)
+    axes.plot(counts, [by_workers[count] for count in counts], "o-", label="stage refine")
+    axes.plot(counts, [alone * count for count in counts], "--", color="grey", label="workers x CRF alone")
+    axes.set(xlabel="workers", ylabel="photos a second", xticks=counts, ylim=(0, None))
+    axes.legend()
+    figure.savefig(path)
+
+
+def main(arguments: list[str]) -> str:
+    import torch
+
+    torch.set_num_threads(1)  # as the stage does
+    curve = arguments.pop(arguments.index("--curve") + 1) if "--curve" in arguments else None
+    photos = int(([one for one in arguments if one != "--curve"] or ["48"])[0])
+    with tempfile.TemporaryDirectory() as folder:
+        alone, by_workers = rates(Path(folder), photos)
+    if curve:
+        draw(curve, alone, by_workers)
+    lines = [
+        f"**Stage refine, {photos} photos of 500 x 375, {CLASSES} classes, three alphas** ({machine()})",
+        "",
+        "| | photos a second | of workers x CRF alone |",
+        "| --- | --- | --- |",
+        f"| CRF alone, one thread, from memory | {alone:.1f} | |",
+    ]
+    for count, found in by_workers.items():
+        what = f"the stage, {count} worker{'s' * (count > 1)}"
+        lines.append(f"| {what} | {found:.1f} | {found / (count * alone):.2f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1:]))
