@@ -26,21 +26,21 @@ def ours(inputs: dict[str, np.ndarray], *, gaussian: Any, bilateral: Any) -> Cal
     return lambda: DenseCRF(image, gaussian=tuple(gaussian), bilateral=tuple(bilateral)).marginals(sets)
 
 
-def photo(path: str | None) -> np.ndarray:
-    """(375, 500, 3) uint8."""
+def photo(path: str | None, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(H, W, 3) uint8 of this (H, W)."""
     from PIL import Image
 
     from sbnet.data.scenes import scene
 
     if path is None:
-        return scene(0, 3, size=SIZE)[0]
-    return np.asarray(Image.open(path).convert("RGB").resize(SIZE[::-1]))
+        return scene(0, 3, size=size)[0]
+    return np.asarray(Image.open(path).convert("RGB").resize(size[::-1]))
 
 
-def blobs(labels: int, seed: int) -> np.ndarray:
-    """(labels, 375, 500) in [0, 1]: smooth random maps."""
-    noise = np.random.default_rng(seed).standard_normal((labels, *SIZE))
-    smooth = ndimage.gaussian_filter(noise, (0, 25, 25))
+def blobs(labels: int, seed: int, size: tuple[int, int] = SIZE) -> np.ndarray:
+    """(labels, H, W) in [0, 1]: smooth random maps, of this (H, W)."""
+    noise = np.random.default_rng(seed).standard_normal((labels, *size))
+    smooth = ndimage.gaussian_filter(noise, (0, size[0] / 15, size[0] / 15))
     low, high = smooth.min((1, 2), keepdims=True), smooth.max((1, 2), keepdims=True)
     return ((smooth - low) / (high - low)).astype(np.float32)
 

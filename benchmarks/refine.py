@@ -2,7 +2,6 @@
 
 What is asked: does the stage's rate grow with the cores, or do Python, decoding and writing hold it back? The CRF of
 one photo, on one thread and from memory, is the rate that cores could reach; the stage reads and writes files besides.
---curve FILE.svg draws the rates.
 """
 
 from __future__ import annotations
@@ -80,29 +79,13 @@ def rates(folder: Path, photos: int) -> tuple[float, dict[int, float]]:
     return statistics.median(alone), {count: statistics.median(some) for count, some in seen.items()}
 
 
-def draw(path: str, alone: float, by_workers: dict[int, float]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    axes = figure.subplots()
-    counts = list(by_workers)
-    axes.plot(counts, [by_workers[count] for count in counts], "o-", label="stage refine")
-    axes.plot(counts, [alone * count for count in counts], "--", color="grey", label="workers x CRF alone")
-    axes.set(xlabel="workers", ylabel="photos a second", xticks=counts, ylim=(0, None))
-    axes.legend()
-    figure.savefig(path)
-
-
 def main(arguments: list[str]) -> str:
     import torch
 
     torch.set_num_threads(1)  # as the stage does
-    curve = arguments.pop(arguments.index("--curve") + 1) if "--curve" in arguments else None
-    photos = int(([one for one in arguments if one != "--curve"] or ["48"])[0])
+    photos = int(arguments[0]) if arguments else 48
     with tempfile.TemporaryDirectory() as folder:
         alone, by_workers = rates(Path(folder), photos)
-    if curve:
-        draw(curve, alone, by_workers)
     lines = [
         f"**Stage refine, {photos} photos of 500 x 375, {CLASSES} classes, three alphas** ({machine()})",
         "",
