@@ -81,7 +81,19 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     for shown in ("raw", "boundaries"):
         assert len(list((whole / "infer_cam" / shown).iterdir())) == 12
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
-    assert "<table" in (whole / "report.html").read_text()
+    page = (whole / "report.html").read_text()
+    assert "<table" in page
+    for title in (
+        "Raw CAM",
+        "Boundary map",
+        "Boundary, predicted",
+        "Segmenter",
+        "Ground truth",
+        "IoU of each class",
+    ):
+        assert title in page, title
+    assert page.count("<img src=") == 12 * 11 + 3 * 4
+    assert 'class="none"' not in page
 
 
 def test_half_done_photo_stages_go_on_photo_by_photo(whole, tmp_path):
