@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sbnet.errors import SBNetError
 from sbnet.recipes import names
+from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe, load_recipe
 from sbnet.stages.evaluate import equal_score
 
@@ -37,14 +38,102 @@ def test_packaged_recipes_load_and_come_back_from_their_file(name: str, tmp_path
     assert load_recipe(tmp_path) == recipe
 
 
-def test_the_paper() -> None:
-    recipe = load_recipe("voc12-resnet38", [DATA])
-    assert (recipe.model.backbone, recipe.train_segmenter.backbone) == ("resnet38", "resnet101")
-    assert (recipe.refine.low_alpha, recipe.refine.high_alpha) == (4, 32)
-    assert (recipe.random_walk.background_alpha, recipe.random_walk.sharpness) == (16, 8)
-    assert recipe.train_cam.momentum == recipe.train_affinity.momentum == 0.9
-    assert (recipe.bootstrap.method, recipe.train_cam.method) == ("seam", "sbnet")
-    assert recipe.infer_cam.scales == (0.5, 1, 1.5, 2)
+# Every number that the papers and their code give; a recipe may add to them, and a base may not change them unseen.
+PAPER: dict[str, dict[str, object]] = {
+    "voc12-resnet38": {
+        "data": {"source": "voc", "train": "train", "val": "val"},
+        "model": {"backbone": "resnet38", "stride": 8, "freeze": 1},
+        "bootstrap": {"method": "seam", "epochs": 8, "batch": 8, "learning_rate": 0.01, "momentum": 0.9},
+        "train_cam": {
+            **{"method": "sbnet", "epochs": 8, "batch": 8, "accumulate": 1, "learning_rate": 0.01},
+            **{"momentum": 0.9, "weight_decay": 5e-4, "crop": 448, "long_side": (448, 768), "shrink": 0.3},
+            **{"boundary_weight": 0.01, "smoothness_weight": 1, "warmup": 0, "boundaries": ""},
+        },
+        "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True, "map": "auto"},
+        "refine": {
+            **{"low_alpha": 4, "high_alpha": 32, "score_power": 1},
+            **{"iterations": 10, "gaussian": (3, 3), "bilateral": (80, 13, 10)},
+        },
+        "train_affinity": {
+            **{"method": "affinitynet", "start": "imagenet", "epochs": 8, "batch": 8, "learning_rate": 0.01},
+            **{"momentum": 0.9, "weight_decay": 5e-4, "crop": 448, "long_side": (500, 500)},
+        },
+        "random_walk": {
+            **{"background_alpha": 16, "score_power": 1, "sharpness": 8, "steps": 2**6},
+            **{"scale": 1, "crf": False},
+        },
+        "train_segmenter": {
+            **{"backbone": "resnet101", "freeze": 0, "labels": "pseudo", "scales": (1, 0.75, 0.5)},
+            **{"batch": 5, "accumulate": 2, "learning_rate": 2.5e-4, "momentum": 0.9, "weight_decay": 5e-4},
+            **{"crop": 321, "scale": (0.5, 1.5)},
+        },
+        "predict": {
+            **{"crf": True, "scales": (1,), "mirror": False},
+            **{"iterations": 10, "gaussian": (1, 3), "bilateral": (67, 3, 4)},
+        },
+    },
+    "voc12-resnet38-seam": {
+        "model": {"backbone": "resnet38", "stride": 8, "freeze": 1},
+        "train_cam": {
+            **{"method": "seam", "epochs": 8, "batch": 8, "learning_rate": 0.01, "momentum": 0.9},
+            **{"weight_decay": 5e-4, "crop": 448, "long_side": (448, 768), "shrink": 0.3, "warmup": 0},
+        },
+        "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
+        "refine": {"low_alpha": 4, "high_alpha": 24, "iterations": 10, "bilateral": (80, 13, 10)},
+        "train_affinity": {
+            "epochs": 8,
+            "batch": 8,
+            "learning_rate": 0.01,
+            "crop": 448,
+            "long_side": (500, 500),
+        },
+        "random_walk": {"background_alpha": 6, "sharpness": 8, "steps": 2**6},
+        "train_segmenter": {
+            **{"backbone": "resnet38", "freeze": 0, "scales": (1,), "batch": 10, "accumulate": 1},
+            **{"learning_rate": 1e-3, "weight_decay": 5e-4, "crop": 448, "scale": (0.5, 1.5)},
+        },
+        "predict": {
+            **{"crf": True, "scales": (0.5, 0.75, 1, 1.25, 1.5, 1.75), "mirror": True},
+            **{"iterations": 1, "gaussian": (3, 3), "bilateral": (80, 13, 10)},
+        },
+    },
+    "voc12-resnet38-psa": {
+        "model": {"backbone": "resnet38", "stride": 8, "freeze": 1},
+        "train_cam": {
+            **{"method": "cam", "epochs": 15, "batch": 16, "learning_rate": 0.1, "momentum": 0},
+            **{"weight_decay": 5e-4, "crop": 448, "long_side": (256, 512)},
+        },
+        "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
+        "refine": {"low_alpha": 4, "high_alpha": 32, "iterations": 10},
+        "train_affinity": {
+            **{"epochs": 8, "batch": 8, "learning_rate": 0.1, "momentum": 0},
+            **{"weight_decay": 5e-4, "crop": 256, "long_side": (500, 500)},
+        },
+        "random_walk": {"background_alpha": 16, "sharpness": 8, "steps": 2**8},
+    },
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_numbers(name: str) -> None:
+    recipe = plain(load_recipe(name, [DATA]))
+    for section, expected in PAPER[name].items():
+        assert isinstance(expected, dict)
+        there = {key: recipe[section][key] for key in expected}
+        assert there == plain_of(expected), section
+
+
+@pytest.mark.parametrize("name", ["voc12-resnet38", "voc12-resnet38-seam"])
+def test_the_segmenter_takes_20_000_steps_of_10_photos_on_train_aug(name: str) -> None:
+    settings = load_recipe(name, [DATA]).train_segmenter
+    steps = settings.epochs * (10_582 // settings.batch) // settings.accumulate
+    assert settings.batch * settings.accumulate == 10
+    assert steps == pytest.approx(20_000, rel=0.01)
+
+
+def plain_of(values: dict[str, object]) -> dict[str, object]:
+    """As `plain` has them: tuples are lists."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def test_irn_s_paper() -> None:
