@@ -14,11 +14,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.data.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
 from sbnet.data.files import write_label
 from sbnet.data.transforms import TrainTransform
 from sbnet.data.voc import read_voc
 from sbnet.errors import SBNetError
+from sbnet.models.normalization import IMAGENET
+from sbnet.ops.canny import canny_reference
 
 
 def normalization(photo: Tensor) -> Tensor:
@@ -45,7 +47,7 @@ def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_item(folder: Path) -> None:
-    item = _photos(folder, truth=True, canny=True)[0, 2]
+    item = _photos(folder, truth=True, canny="photo")[0, 2]
     shapes = {
         key: (tuple(value.shape), value.dtype) for key, value in item.items() if isinstance(value, Tensor)
     }
@@ -169,13 +171,31 @@ def test_edges_are_those_of_the_photo_not_of_its_frame(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
     pets = read_voc(folder, "train", labels=folder / "labels.txt")
     transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
-    photos = TrainingSet(pets, transform, normalization=normalization, canny=True)
+    photos = TrainingSet(pets, transform, normalization=normalization, canny="photo")
     for epoch in range(5):
         assert not any(photos[epoch, 0][key].any() for key in ("canny", "canny_small"))
         split = photos[epoch, 1]
         for key in ("canny", "canny_small"):
             columns = split[key].any(dim=(0, 1)).nonzero().flatten()
             assert 1 <= len(columns) <= 3, key
+
+
+def test_the_reference_takes_the_edges_of_the_normalized_canvas(folder: Path) -> None:
+    pets = read_voc(folder, "train", labels="masks")
+    transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
+    one, other = (
+        TrainingSet(pets, transform, normalization=IMAGENET, canny=canny)[0, 0]
+        for canny in ("normalized", "photo")
+    )
+    image = images(one["photo"][None], one["box"][None], IMAGENET)
+    small = torch.nn.functional.interpolate(image, (18, 18), mode="bilinear", align_corners=True)
+    for key, view in (("canny", image), ("canny_small", small)):
+        wrapped = np.array(
+            [[[int(value) % 256 for value in line] for line in rows] for rows in view[0].tolist()]
+        )
+        expected = canny_reference(wrapped.astype(np.uint8).transpose(1, 2, 0))
+        np.testing.assert_array_equal(one[key][0], expected)
+        assert not torch.equal(one[key], other[key])
 
 
 @settings(max_examples=50, deadline=None)

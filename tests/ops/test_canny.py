@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbnet.ops import canny
-from sbnet.ops.canny import canny_reference
+from sbnet.ops.canny import canny_reference, wrapped_bytes
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
@@ -16,8 +16,13 @@ def test_reference_edges(golden, seed):
     """The reference's quirk: the normalised image, cast to uint8 with its negative values wrapped."""
     numbers = golden.load("sbnet_forward", seed)
     image = numbers["image"][0].transpose(1, 2, 0)
-    wrapped = ((image.astype(np.float32) / 255 - MEAN) / STD).astype(np.int32).astype(np.uint8)
-    np.testing.assert_array_equal(canny(wrapped), numbers["canny"][0, 0])
+    normalized = (image.astype(np.float32) / 255 - MEAN) / STD
+    np.testing.assert_array_equal(canny(wrapped_bytes(normalized)), numbers["canny"][0, 0])
+
+
+def test_wrapped_bytes():
+    values = np.array([-2.1, -1.0, -0.9, 0.0, 0.9, 1.0, 2.6], np.float32)
+    assert wrapped_bytes(values).tolist() == [254, 255, 0, 0, 0, 1, 2]
 
 
 @settings(deadline=None, max_examples=150)

@@ -546,3 +546,36 @@ def test_photos_too_large_for_the_scales_are_refused(
     message = refusal(small_recipe(shared_data, "infer_cam.scales=1,2.5", "infer_cam.mirror=yes"), out)
     assert "64 x 48 pixels exceed the bound of 2211" in message
     assert "lower the scales" in message
+
+
+def test_the_reference_s_quirks_are_settings_of_its_trainings_alone(
+    done: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    run(small_recipe(shared_data, "reference=true"), done)
+    assert stages.take() == STEPS
+    for name in ("bootstrap_train_cam", "train_cam", "train_affinity"):
+        assert read_json(done / name / "state.json")["settings"]["momentum"] == 5e-4, name
+    assert read_json(done / "train_cam" / "state.json")["settings"]["canny"] == "normalized"
+    assert read_json(done / "train_segmenter" / "state.json")["settings"]["momentum"] == 0.9
+    assert load_recipe(done).train_cam.momentum == 0.9  # so that reference=false takes them back
+    run(small_recipe(shared_data, "reference=false"), done)
+    assert read_json(done / "train_cam" / "state.json")["settings"]["momentum"] == 0.9
+
+
+def test_the_reference_counts_absent_classes_as_0(out: Path, tmp_path: Path, stages: FakeStages) -> None:
+    data = make_data(tmp_path / "data")
+    for photo in (data / "SegmentationClass").glob("*.png"):  # class 7 in no photo of either list
+        mask = read_label(photo)
+        write_label(photo, np.where(mask == 7, 0, mask).astype(np.uint8))
+    settings = ("train_segmenter.labels=truth",)
+    left_out = run(small_recipe(data, *settings), out)["segmenter"]
+    counted = run(small_recipe(data, *settings, "reference=true"), out)["segmenter"]
+    assert (left_out["miou"], left_out["absent"]) == (1.0, "left out")
+    assert (counted["absent"], counted["per_class"]) == (
+        "counted as 0",
+        {name: 1.0 if iou is not None else 0.0 for name, iou in left_out["per_class"].items()},
+    )
+    absent = [iou for iou in left_out["per_class"].values() if iou is None]
+    assert absent
+    assert counted["miou"] == pytest.approx(1 - len(absent) / 8)
+    assert stages.take() == ["train_segmenter", "predict"]  # measured anew, not made anew

@@ -136,6 +136,25 @@ def plain_of(values: dict[str, object]) -> dict[str, object]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
+@pytest.mark.parametrize("name", [*PAPER, "voc12-resnet50-irn"])
+def test_reference_is_off_and_changes_momentum_canny_and_absent_classes_alone(name: str) -> None:
+    plainly, recipe = load_recipe(name, [DATA]), load_recipe(name, [DATA, "reference=true"])
+    assert (plainly.reference, plainly.absent, recipe.absent) == (False, "nan", "zero")
+    assert plainly.with_quirks() == plainly
+    quirky = recipe.with_quirks()
+    for section in ("bootstrap", "train_cam", "train_affinity"):
+        before, after = getattr(recipe, section), getattr(quirky, section)
+        assert (
+            after.momentum
+            == before.weight_decay
+            == (1e-4 if "irn" in name and section != "bootstrap" else 5e-4)
+        )
+        canny = {"canny": "normalized"} if section != "train_affinity" else {}
+        assert after == dataclasses.replace(before, momentum=before.weight_decay, **canny)
+    sections = {key: getattr(recipe, key) for key in ("bootstrap", "train_cam", "train_affinity")}
+    assert dataclasses.replace(quirky, **sections) == recipe
+
+
 def test_irn_s_paper() -> None:
     recipe = load_recipe("voc12-resnet50-irn", [DATA])
     walk, refine = recipe.random_walk, recipe.refine

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 
 from sbnet.data.collection import Collection, Photo
-from sbnet.data.edges import edge_maps
+from sbnet.data.edges import edge_maps, normalized_edge_maps
 from sbnet.data.image import photo_size, read_mask, read_photo
 from sbnet.data.transforms import TrainTransform
 from sbnet.errors import SBNetError
@@ -30,7 +30,8 @@ class TrainingSet(Dataset[Item]):
 
     normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
     label_folder: NAME.png label of every photo; or truth: the photos' true masks, instead. canny: add edge
-    maps of both views, the second `shrink` times as large. Raises `SBNetError` for a photo without its label.
+    maps of both views, the second `shrink` times as large: of the `photo`, or of the `normalized` image as the
+    reference's code does; "" for none. Raises `SBNetError` for a photo without its label.
 
     An item: `name`; `photo` (crop, crop, 3) uint8, empty outside `box` (4,) int64, a `Box`; `labels` (C-1,) float32
     0/1; with label_folder or truth: `label` (crop, crop) uint8;
@@ -47,7 +48,7 @@ class TrainingSet(Dataset[Item]):
         seed: int = 0,
         label_folder: str | Path | None = None,
         truth: bool = False,
-        canny: bool = False,
+        canny: str = "",
         shrink: float = 0.3,
     ) -> None:
         self.collection, self.transform, self.seed = collection, transform, seed
@@ -85,8 +86,13 @@ class TrainingSet(Dataset[Item]):
         }
         if sample.label is not None:
             item["label"] = sample.label
-        if self._canny:
+        if self._canny == "photo":
             item |= edge_maps(sample, shrink=self._shrink)
+        elif self._canny:
+            canvas = images(
+                torch.from_numpy(sample.photo)[None], torch.tensor(sample.box)[None], self._normalization
+            )
+            item |= normalized_edge_maps(canvas, shrink=self._shrink)
         return item
 
     def on_device(self, batch: Mapping[str, Tensor | list[str]], device: torch.device) -> dict[str, Any]:

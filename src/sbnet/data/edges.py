@@ -12,13 +12,29 @@ import torch
 from torch import Tensor
 
 from sbnet.data.transforms import Box, Sample
-from sbnet.ops.canny import canny
+from sbnet.ops.canny import canny, wrapped_bytes
+
+EDGES = ("photo", "normalized")
+
+
+def normalized_edge_maps(image: Tensor, *, shrink: float) -> dict[str, Tensor]:
+    """The same of the normalised canvas (1, 3, crop, crop), as the reference's code has it: cast to bytes that wrap,
+    with an edge where the photo ends and the empty canvas begins.
+    """
+    side = max(1, int(shrink * image.shape[-1]))
+    small = torch.nn.functional.interpolate(image, size=(side, side), mode="bilinear", align_corners=True)
+    return {"canny": normalized_edges(image), "canny_small": normalized_edges(small)}
+
+
+def normalized_edges(image: Tensor) -> Tensor:
+    """Normalised image (1, 3, H, W), on the CPU -> (1, H, W) uint8 0/255."""
+    return torch.from_numpy(canny(wrapped_bytes(image[0].permute(1, 2, 0).numpy())))[None]
 
 
 def edge_maps(sample: Sample, *, shrink: float) -> dict[str, Tensor]:
     """`canny` (1, crop, crop) and `canny_small` (1, s, s), uint8 0/255, of the photo as the network sees it.
 
-    The reference takes the edges of the normalised image cast to uint8, where the values wrap.
+    The reference takes those of the normalised image (`normalized_edge_maps`).
     """
     crop = sample.photo.shape[0]
     side = max(1, int(shrink * crop))

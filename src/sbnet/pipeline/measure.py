@@ -62,6 +62,7 @@ def update_metrics(state: RunState, *, anew: bool = False) -> dict[str, Any]:
             continue
         truth = state.data.fingerprints["truth" if step.photos == "train" else "val_truth"]
         of = f"{status.done['id']} {status.done['fingerprint'][:12]} {truth[:12]} {measure.setting}"
+        of += " absent classes 0" if state.recipe.absent == "zero" else ""
         facts = before.get(measure.name)
         if not isinstance(facts, dict) or facts.get("of") != of:
             facts = _measure(measure, state, step.photos)
@@ -77,8 +78,8 @@ def _measure(measure: Measure, state: RunState, photos: str) -> dict[str, Any] |
     assert collection is not None
     folder = state.folder / measure.step / measure.folder
     if measure.setting is not None:
-        return evaluate.evaluate_scores(folder, collection, cut=measure.setting)
-    return evaluate.evaluate_masks(folder, collection)
+        return evaluate.evaluate_scores(folder, collection, cut=measure.setting, absent=state.recipe.absent)
+    return evaluate.evaluate_masks(folder, collection, absent=state.recipe.absent)
 
 
 def miou_note(metrics: dict[str, Any], step: str, state: RunState) -> str:

@@ -84,7 +84,9 @@ class RunState:
         settings = {key: value for key, value in plain(step.settings).items() if key not in WITHOUT_EFFECT}
         if settings.get("method", "sbnet") != "sbnet":
             settings = {
-                key: value for key, value in settings.items() if not key.startswith(("boundar", "smooth"))
+                key: value
+                for key, value in settings.items()
+                if not key.startswith(("boundar", "smooth", "canny"))
             }
         parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
         if step.trains or settings.get("scores"):

@@ -43,9 +43,11 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
 
     The bootstrap steps make boundary labels, so only the `sbnet` method without a folder of its own has them.
     CAMs or networks that were made elsewhere need no step before them.
+    Under `reference` the settings are those with the reference code's quirks, which the fingerprints so see.
     A segmenter trained on the true masks (the ceiling) needs no step before it. Without a val list `predict` is left
     the report's training photos.
     """
+    recipe = recipe.with_quirks()
     chain: list[Step] = []
     if recipe.train_segmenter.labels == "pseudo":
         boundaries = {}

@@ -98,7 +98,7 @@ def sweep(
         data = open_data(recipe, folder)
         workspace, step = _workspace(recipe, folder, data, name)
         chosen, others = _split(data, photos, choose_on)
-        scores = _measure(step, settings, workspace, chosen, others)
+        scores = _measure(step, settings, workspace, (chosen, others), absent=recipe.absent)
         trials = [Trial(*facts) for facts in zip(tried, *scores, strict=True)]
         ranked = sorted(trials, key=lambda trial: -1.0 if trial.miou is None else trial.miou, reverse=True)
         place = Path(out) if out is not None else folder / "sweeps" / name
@@ -186,9 +186,14 @@ def _split(data: RunData, photos: int, choose_on: str | Path | None) -> tuple[li
 
 
 def _measure(
-    step: Step, settings: Sequence[Any], workspace: Workspace, chosen: list[Photo], others: list[Photo]
+    step: Step,
+    settings: Sequence[Any],
+    workspace: Workspace,
+    parts: tuple[list[Photo], list[Photo]],
+    *,
+    absent: metrics.Absent,
 ) -> tuple[list[float | None], list[float | None]]:
-    """mIoU of each of the settings, on the chosen photos and on the others."""
+    """mIoU of each of the settings, on both parts of the photos: those chosen and the others."""
     count = len(workspace.train.classes)
     confusions = np.zeros((2, len(settings), count, count), np.int64)
     masks = step.module.variants(settings, workspace)
@@ -199,13 +204,14 @@ def _measure(
         truth = read_mask(photo.mask, classes=count)
         return part, [metrics.confusion(mask, truth, classes=count) for mask in masks(photo)]
 
-    items = [(part, photo) for part, photos in enumerate((chosen, others)) for photo in photos]
+    items = [(part, photo) for part, photos in enumerate(parts) for photo in photos]
     workers = 1 if step.network else workspace.runtime.worker_count  # a network takes all cores itself
     done = map_unordered(measure, items, workers=workers)
     for part, matrices in photo_progress(f"sweep {step.name}", done, len(items)):
         confusions[part] += matrices
     means = [
-        [None if np.isnan(miou) else float(miou) for miou in metrics.mean_iou(part)] for part in confusions
+        [None if np.isnan(miou) else float(miou) for miou in metrics.mean_iou(part, absent=absent)]
+        for part in confusions
     ]
     return means[0], means[1]
 

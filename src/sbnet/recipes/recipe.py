@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from sbnet.data.files import write_bytes
 from sbnet.engine.runtime import Runtime
+from sbnet.metrics import Absent
 from sbnet.recipes import source
 from sbnet.recipes.checks import check_values
 from sbnet.recipes.convert import build, plain
@@ -24,6 +25,8 @@ from sbnet.stages import (
     train_segmenter,
 )
 from sbnet.stages.workspace import ModelSettings
+
+Training = TypeVar("Training", train_cam.Settings, train_affinity.Settings)
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,13 @@ class DataSettings:
 @dataclass(frozen=True)
 class Recipe:
     """about: the evidence (command, hardware, time, measured mIoU), or 'not yet measured'.
+    reference: with the quirks of the reference code that change numbers (see `with_quirks`), to compare with it.
     bootstrap: training of the network that makes the boundary labels, used where train_cam.method is `sbnet`.
     """
 
     name: str
     about: str = ""
+    reference: bool = False
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     runtime: Runtime = field(default_factory=Runtime)
@@ -72,12 +77,33 @@ class Recipe:
     train_segmenter: train_segmenter.Settings = field(default_factory=train_segmenter.Settings)
     predict: predict.Settings = field(default_factory=predict.Settings)
 
+    @property
+    def absent(self) -> Absent:
+        """How the mean takes a class that is in neither prediction nor truth: the reference counts it as IoU 0."""
+        return "zero" if self.reference else "nan"
+
+    def with_quirks(self) -> Recipe:
+        """The settings that the stages get: under `reference`, those that its code amounts to."""
+        if not self.reference:
+            return self
+        return replace(
+            self,
+            bootstrap=replace(_own_momentum(self.bootstrap), canny="normalized"),
+            train_cam=replace(_own_momentum(self.train_cam), canny="normalized"),
+            train_affinity=_own_momentum(self.train_affinity),
+        )
+
     def to_yaml(self) -> str:
         """Every value, in the order above; `load_recipe` gives the same recipe back."""
         return yaml.safe_dump(plain(self), sort_keys=False, width=100)
 
     def write(self, path: Path) -> None:
         write_bytes(path, self.to_yaml().encode())
+
+
+def _own_momentum(settings: Training) -> Training:
+    """As in the reference's optimiser, where the weight decay stands in momentum's place: 0.0005 instead of 0.9."""
+    return replace(settings, momentum=settings.weight_decay)
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:

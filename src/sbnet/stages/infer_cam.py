@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbnet.data.collection import Photo
+from sbnet.data.edges import normalized_edges
 from sbnet.data.files import write_grey, write_scores
 from sbnet.data.image import read_photo
 from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
@@ -71,7 +72,9 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         total, last = summed_cams(
             network, pixels, present, settings=settings, refine=refine, device=fabric.device
         )
-        edges = _boundaries(network, pixels, present, fabric.device) if photo.name in drawn else None
+        edges = None
+        if photo.name in drawn:
+            edges = _boundaries(network, pixels, present, fabric.device, meta.get("canny", "photo"))
         unrefined = (
             unmirror(_enlarge(last.cam[:, present], last.size, pixels)) if photo.name in shown else None
         )
@@ -133,9 +136,14 @@ def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
     return {"photos": len(workspace.train.photos)}
 
 
-def _boundaries(network: nn.Module, pixels: np.ndarray, present: Tensor, device: torch.device) -> np.ndarray:
-    """(H, W) uint8: the strongest boundary of the classes in the photo, probability times 255."""
+def _boundaries(
+    network: nn.Module, pixels: np.ndarray, present: Tensor, device: torch.device, canny_of: str
+) -> np.ndarray:
+    """(H, W) uint8: the strongest boundary of the classes in the photo, probability times 255.
+
+    canny_of: the edges that the network was trained with, of the `photo` or of the `normalized` image.
+    """
     (image,) = views(pixels, network, scales=(1.0,), mirror=False, device=device)
-    edges = torch.from_numpy(canny(pixels))[None, None].to(device)
-    logits = network(image, edges, refine=False).boundary_fused[0, present]
+    edges = torch.from_numpy(canny(pixels))[None] if canny_of == "photo" else normalized_edges(image.cpu())
+    logits = network(image, edges[None].to(device), refine=False).boundary_fused[0, present]
     return (logits.float().sigmoid().amax(0) * 255).round().byte().cpu().numpy()

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
+from sbnet.data.edges import EDGES
 from sbnet.data.files import LABEL_FOLDERS
 from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
@@ -45,6 +46,8 @@ class Settings:
     boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
     warmup: share of the steps over which every term but the class loss grows from 0 to its weight, for trainings of
     some hundred steps: there the smoothness term flattens maps that know no class yet, for good. 0 as in the paper.
+    canny: edges that the boundary head is given: of the `photo`, or of the `normalized` image cast to bytes that wrap,
+    as the reference's code has it: noise. The recipe's `reference: true` sets it.
     boundary_width: pixels on both sides of a label change that count as boundary.
     boundary_maker: `change` (label changes) or `window` (class shares in a 13 x 13 window, as BES).
     boundary_labels: which of the bootstrap's labels the boundaries are taken from: `confident` (no boundary next to
@@ -67,6 +70,7 @@ class Settings:
     boundary_weight: float = 0.01
     smoothness_weight: float = 1.0
     warmup: float = 0.0
+    canny: str = "photo"
     boundary_width: int = 3
     boundary_maker: str = "change"
     boundary_labels: str = "confident"
@@ -77,6 +81,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         check_choice("method", self.method, METHODS)
+        check_choice("canny", self.canny, EDGES)
         check_choice("boundary_maker", self.boundary_maker, BOUNDARY_MAKERS)
         check_choice("boundary_labels", self.boundary_labels, LABEL_FOLDERS)
 
@@ -84,7 +89,7 @@ class Settings:
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the trained network and its log. Raises SBNetError for photos, labels or weights that cannot be used."""
     target = workspace.folder / "model.safetensors"
-    meta = workspace.meta(method=settings.method)
+    meta = workspace.meta(method=settings.method, canny=settings.canny)
     if settings.network:
         name = f"sbnet-{workspace.model.backbone}"
         return bring_network(settings.network, target, name=name, classes=workspace.train.classes, meta=meta)
@@ -103,7 +108,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         normalization=model.normalization,
         seed=workspace.runtime.seed,
         label_folder=_boundary_labels(settings, workspace) if with_boundaries else None,
-        canny=with_boundaries,
+        canny=settings.canny if with_boundaries else "",
         shrink=settings.shrink,
     )
     facts = fit(
