@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sbnet.errors import SBNetError
+from sbnet.interop.checkpoint import load_model, save_model
 from sbnet.models import CamNetwork, DeepLab, Network, build
+from sbnet.models.deeplab import LargeFieldOfView
 from sbnet.models.normalization import CAFFE, IMAGENET
 from sbnet.models.pixel_correlation import resize
+from sbnet.models.resnet38 import ResNet38
 
 SIZE = (70, 102)
 
@@ -130,6 +136,40 @@ def test_deeplab_scales(images: torch.Tensor) -> None:
 def test_deeplab_dilations_follow_the_stride() -> None:
     rates = {stride: _rates(build("deeplabv2-lite0", weights="none", stride=stride)) for stride in (8, 16)}
     assert rates == {8: [6, 12, 18, 24], 16: [3, 6, 9, 12]}
+
+
+@torch.no_grad()
+def test_large_field_of_view(images: torch.Tensor, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build("deeplabv2-lite0", 5, weights="none", stride=8, head="large_fov").eval()
+    assert isinstance(network, DeepLab)
+    first, second, last = (layer for layer in network.fov if isinstance(layer, nn.Conv2d))
+    assert (first.dilation, first.padding, first.weight.shape[0]) == ((12, 12), (12, 12), 512)
+    feature = network.backbone(images)[-1]
+    hidden = F.relu(F.group_norm(F.conv2d(feature, first.weight, padding=12, dilation=12), 64))
+    hidden = F.relu(F.group_norm(F.conv2d(hidden, second.weight), 64))
+    torch.testing.assert_close(network(images).logits, F.conv2d(hidden, last.weight, last.bias))
+    pretrained, _, new, biases = ([name for name, _ in group] for group in network.parameter_groups())
+    assert all(name.startswith("fov.") for name in (*new, *biases))
+    assert not any(name.startswith("fov.") for name in pretrained)
+    assert len(new) + len(biases) == len(list(network.fov.parameters()))
+    save_model(network, tmp_path / "model.safetensors", meta={})
+    again, _ = load_model(tmp_path / "model.safetensors")
+    torch.testing.assert_close(again.eval()(images).logits, network(images).logits)
+    halved = build("deeplabv2-lite0", weights="none", stride=16, head="large_fov")
+    assert halved.fov[0].dilation == (6, 6)
+
+
+def test_large_field_of_view_over_resnet38_has_seams_shapes() -> None:
+    with torch.device("meta"):
+        head = LargeFieldOfView(ResNet38.channels[-1], 21)
+    convolutions = [tuple(layer.weight.shape) for layer in head if isinstance(layer, nn.Conv2d)]
+    assert convolutions == [(512, 4096, 3, 3), (512, 512, 1, 1), (21, 512, 1, 1)]
+
+
+def test_a_head_that_is_none() -> None:
+    with pytest.raises(SBNetError, match="head: 'larg_fov' is not one of pyramid, large_fov"):
+        build("deeplabv2-lite0", weights="none", head="larg_fov")
 
 
 def _rates(network: Network) -> list[int]:

@@ -63,7 +63,8 @@ PAPER: dict[str, dict[str, object]] = {
             **{"scale": 1, "crf": False},
         },
         "train_segmenter": {
-            **{"backbone": "resnet101", "freeze": 0, "labels": "pseudo", "scales": (1, 0.75, 0.5)},
+            **{"backbone": "resnet101", "head": "pyramid", "freeze": 0, "labels": "pseudo"},
+            **{"scales": (1, 0.75, 0.5)},
             **{"batch": 5, "accumulate": 2, "learning_rate": 2.5e-4, "momentum": 0.9, "weight_decay": 5e-4},
             **{"crop": 321, "scale": (0.5, 1.5)},
         },
@@ -89,7 +90,8 @@ PAPER: dict[str, dict[str, object]] = {
         },
         "random_walk": {"background_alpha": 6, "sharpness": 8, "steps": 2**6},
         "train_segmenter": {
-            **{"backbone": "resnet38", "freeze": 0, "scales": (1,), "batch": 10, "accumulate": 1},
+            **{"backbone": "resnet38", "head": "large_fov", "freeze": 0, "scales": (1,)},
+            **{"batch": 10, "accumulate": 1},
             **{"learning_rate": 1e-3, "weight_decay": 5e-4, "crop": 448, "scale": (0.5, 1.5)},
         },
         "predict": {

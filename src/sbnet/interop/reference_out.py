@@ -82,7 +82,9 @@ def _style(source: Path, model: models.Network, meta: Mapping[str, Any]) -> str:
         return "irn"
     if (family, backbone) == ("affinitynet", "resnet38"):
         return "affinity"
-    if (family, backbone) == ("deeplabv2", "resnet101") and not options.get("project"):
+    if (family, backbone) == ("deeplabv2", "resnet101") and not (
+        options.get("project") or options.get("head") == "large_fov"
+    ):
         return "deeplab"
     raise SBNetError(
         f"{source}: the reference implementations have no network like this {model.name}; theirs are sbnet-resnet38, "

@@ -1,5 +1,7 @@
 """DeepLab v2 (Chen et al., TPAMI 2018): an atrous spatial pyramid over a backbone, at several scales.
 
+Or, as SEAM retrains on ResNet-38, the head of DeepLab v1 (LargeFOV) in the pyramid's place.
+
 Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
 """
 
@@ -11,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import check_choice
 from .network import Backbone, Network
 
 RATES = (6, 12, 18, 24)  # dilations at output stride 8
+FOV_RATE, FOV_CHANNELS = 12, 512  # of the large field of view, also at output stride 8
+HEADS = ("pyramid", "large_fov")
 
 
 class SegmenterOutput(NamedTuple):
@@ -44,8 +49,32 @@ class AtrousPyramid(nn.Module):
         return torch.stack(maps).sum(0)
 
 
+class LargeFieldOfView(nn.Sequential):
+    """3x3 dilated to 512 channels, 1x1 to 512, both normalised and rectified; dropout; 1x1 to the classes.
+
+    SEAM normalises by batch; batches are small, so group norm takes its place here as in `_projection`.
+    """
+
+    def __init__(self, channels: int, classes: int, *, rate: int = FOV_RATE) -> None:
+        super().__init__(
+            nn.Conv2d(channels, FOV_CHANNELS, 3, padding=rate, dilation=rate, bias=False),
+            nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(FOV_CHANNELS, FOV_CHANNELS, 1, bias=False),
+            nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Conv2d(FOV_CHANNELS, classes, 1),
+        )
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self[-1].bias)  # type: ignore[arg-type]
+
+
 class DeepLab(Network):
-    """`scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
+    """`head`: `pyramid`, or `large_fov`, which knows neither `rates` nor `project`.
+    `scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
     and as many pixels of the photo at any other. `project`: channels of a normalised 1x1 projection between
     backbone and pyramid, 0 for none (the paper). Rectified features share a large mean, which lets short trainings
     with high learning rates diverge; group norm takes it away.
@@ -56,12 +85,18 @@ class DeepLab(Network):
         backbone: Backbone,
         classes: int = 21,
         *,
+        head: str = "pyramid",
         scales: tuple[float, ...] = (1.0, 0.5, 0.75),
         rates: tuple[int, ...] | None = None,
         project: int = 0,
     ) -> None:
-        super().__init__(backbone, classes, {"aspp", "projection"})
-        self.scales = tuple(scales)
+        super().__init__(backbone, classes, {"aspp", "projection", "fov"})
+        check_choice("head", head, HEADS)
+        self.scales, self.head = tuple(scales), head
+        if head == "large_fov":
+            rate = max(1, FOV_RATE * 8 // self.output_stride)
+            self.fov = LargeFieldOfView(backbone.channels[-1], classes, rate=rate)
+            return
         rates = tuple(rates or (max(1, rate * 8 // self.output_stride) for rate in RATES))
         channels = backbone.channels[-1]
         self.projection = _projection(channels, project) if project else nn.Identity()
@@ -78,7 +113,8 @@ class DeepLab(Network):
     def _logits(self, images: Tensor, scale: float) -> Tensor:
         if scale != 1:
             images = F.interpolate(images, scale_factor=scale, mode="bilinear", recompute_scale_factor=False)
-        return self.aspp(self.projection(self.backbone(images)[-1]))
+        feature = self.backbone(images)[-1]
+        return self.fov(feature) if self.head == "large_fov" else self.aspp(self.projection(feature))
 
 
 def _projection(channels: int, projected: int) -> nn.Module:

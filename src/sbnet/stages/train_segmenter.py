@@ -18,6 +18,7 @@ from sbnet.errors import check_choice
 from sbnet.interop.bring import bring_network
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
+from sbnet.models.deeplab import HEADS
 from sbnet.stages.workspace import Workspace
 
 LABELS = ("pseudo", "truth")
@@ -29,6 +30,7 @@ WRITES = ("model.safetensors", "log.csv")
 @dataclass(frozen=True)
 class Settings:
     """Names as in train_cam. backbone, freeze: '' and -1 for the run's own.
+    head: `pyramid` (DeepLab v2), or `large_fov` (DeepLab v1, as SEAM has it over ResNet-38).
     labels: `pseudo`, or `truth` for the ceiling.
     scales: input sizes whose logits are maxed and each trained (DeepLab v2, section 3.1).
     network: a segmenter trained elsewhere, taken instead, as in train_cam.
@@ -37,6 +39,7 @@ class Settings:
     backbone: str = ""
     weights: str = "auto"
     freeze: int = -1
+    head: str = "pyramid"
     labels: str = "pseudo"
     scales: tuple[float, ...] = (1.0, 0.75, 0.5)
     epochs: int = 20
@@ -53,6 +56,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("head", self.head, HEADS)
         check_choice("labels", self.labels, LABELS)
 
 
@@ -70,6 +74,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         weights=settings.weights,
         stride=workspace.model.stride,
         freeze=workspace.model.freeze if settings.freeze < 0 else settings.freeze,
+        head=settings.head,
         scales=settings.scales,
     )
     photos = TrainingSet(
