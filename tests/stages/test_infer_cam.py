@@ -13,6 +13,7 @@ from PIL import Image
 from torch.nn import functional
 
 from sbnet.data.collection import Collection
+from sbnet.data.edges import normalized_edges
 from sbnet.data.files import read_scores
 from sbnet.data.image import read_photo
 from sbnet.data.voc import read_voc
@@ -92,3 +93,25 @@ def test_edges_and_boundaries_only_where_they_are_looked_at(
     assert drawn == sorted(names if every else names[:1])
     assert len(edges) == len(heads) == len(drawn)
     assert len(list((workspace.folder / "raw").iterdir())) == 1
+
+
+def test_boundaries_are_drawn_from_the_edges_of_the_training(workspace: Workspace) -> None:
+    file = workspace.inputs["network"] / "model.safetensors"
+    network, meta = load_model(file)
+    with torch.no_grad():
+        network.fuse_canny_edge.weight[:, network.classes :] = 1.0  # so that the edges are seen
+    found = {}
+    for canny in ("photo", "normalized"):
+        save_model(network, file, meta={**meta, "canny": canny})
+        place = dataclasses.replace(workspace, folder=workspace.folder / canny)
+        infer_cam.run(infer_cam.Settings(scales=SCALES), place)
+        (found[canny],) = (np.asarray(Image.open(path)) for path in (place.folder / "boundaries").iterdir())
+    pixels = read_photo(workspace.train.photos[0].path)
+    image = network.normalization(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+    edges = {"photo": torch.from_numpy(infer_cam.canny(pixels))[None], "normalized": normalized_edges(image)}
+    assert not torch.equal(edges["photo"], edges["normalized"])
+    present = torch.tensor(workspace.train.photos[0].classes)
+    for canny, one in edges.items():
+        with torch.no_grad():
+            logits = network.eval()(image, one[None], refine=False).boundary_fused[0, present]
+        np.testing.assert_allclose(found[canny], logits.sigmoid().amax(0) * 255, atol=2)
