@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: what is on disk of PASCAL VOC, its lists, its test server's archive."""
+"""The verbs `sbnet data ...`: PASCAL VOC fetched, what of it is on disk, its lists, its test server's archive."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 def add_commands(app: App) -> None:
     verbs = App(
         name="data",
-        help="PASCAL VOC on disk: check it, make its lists, pack masks for its test server.",
+        help="PASCAL VOC on disk: fetch it, check it, make its lists, pack masks for its test server.",
         help_format="plaintext",
         group=Group("Data sets", sort_key=3),
     )
     verbs.command(check)
     verbs.command(make_lists)
     verbs.command(package)
+    verbs.command(fetch)
     app.command(verbs)
 
 
@@ -130,6 +131,40 @@ def package(
     if done.masks != WHOLE_LISTS["test"]:
         print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} photos")
     print(f"  to be handed in at {TEST_SERVER}")
+
+
+def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None) -> None:
+    """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), check it and unpack it. No other verb downloads data.
+
+    Stopped or broken off, the same command goes on. Their terms of use are on their pages.
+
+      sbnet data fetch voc12 --out data
+
+    Parameters
+    ----------
+    name
+        voc12 or sbd.
+    out
+        The folder to unpack into: VOCdevkit/VOC2012, or benchmark_RELEASE.
+    url
+        A mirror; what it gives must have the same checksum.
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from sbnet.data.fetch import fetch as download
+    from sbnet.data.voc_sources import ARCHIVES
+
+    archive = ARCHIVES[name]
+    print(f"{archive.title}: {url or archive.url}")
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None)
+        found = download(
+            archive, out, url=url, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if name == "voc12":
+        print(f"next: sbnet data check {found / 'VOC2012'}")
+    else:
+        print(f"next: sbnet data make-lists VOC2012 --sbd {found}")
 
 
 def _lines(facts: VocFacts, shown: int | None) -> list[str]:

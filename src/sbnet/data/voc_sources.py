@@ -65,7 +65,7 @@ def origin(name: str) -> str:
     if name == "test":
         return f"VOC 2012's test photos and list: {TEST_SERVER}, after registration"
     if name == "train_aug":
-        return f"made of VOC's lists and SBD: sbnet data make-lists ROOT; SBD: {SBD_PAGE}"
+        return f"made of VOC's lists and SBD: sbnet data make-lists ROOT; SBD: {SBD_PAGE}, or sbnet data fetch sbd"
     if name in ("SBD", "SegmentationClassAug"):
-        return SBD_PAGE
-    return VOC_PAGE
+        return f"{SBD_PAGE}, or sbnet data fetch sbd"
+    return f"{VOC_PAGE}, or sbnet data fetch voc12"
