@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: PASCAL VOC fetched, what of it is on disk, its lists, its test server's archive."""
+"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists and its test server's archive; COCO in VOC's layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_commands(app: App) -> None:
     verbs = App(
         name="data",
-        help="PASCAL VOC on disk: fetch it, check it, make its lists, pack masks for its test server.",
+        help="PASCAL VOC: fetch it, check it, make its lists, pack masks for its test server. COCO in VOC's layout.",
         help_format="plaintext",
         group=Group("Data sets", sort_key=3),
     )
@@ -25,6 +25,7 @@ def add_commands(app: App) -> None:
     verbs.command(make_lists)
     verbs.command(package)
     verbs.command(fetch)
+    verbs.command(from_coco)
     app.command(verbs)
 
 
@@ -165,6 +166,34 @@ def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None
         print(f"next: sbnet data check {found / 'VOC2012'}")
     else:
         print(f"next: sbnet data make-lists VOC2012 --sbd {found}")
+
+
+def from_coco(
+    instances: Path, /, *, photos: Path, out: Path, names: Annotated[str, Parameter(name="--list")] = "train"
+) -> None:
+    """Make a folder that runs take from COCO's instances: links to the photos, a list, classes and image labels.
+
+    Photos without any instance are left out; masks are not made.
+
+      sbnet data from-coco annotations/instances_train2014.json --photos train2014 --out coco
+
+    Parameters
+    ----------
+    instances
+        COCO's file, such as instances_train2014.json.
+    photos
+        The folder of its photos.
+    out
+        The folder to make, or to add a list to.
+    names
+        The name of the list.
+    """
+    from sbnet.data.coco import read_coco, write_voc_layout
+
+    found = read_coco(instances, photos)
+    labels = write_voc_layout(found, out, names)
+    print(f"{out}: {len(found)} photos of {len(found.classes) - 1} classes, list {names}")
+    print(f"next: sbnet run voc12-lite --data {out} data.train={names} data.labels={labels} data.val=")
 
 
 def _lines(facts: VocFacts, shown: int | None) -> list[str]:
