@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists and its test server's archive; COCO in VOC's layout."""
+"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists, its test server's archive; COCO's labels."""
 
 from __future__ import annotations
 
