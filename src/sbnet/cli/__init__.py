@@ -13,7 +13,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from sbnet import __version__
-from sbnet.cli import about, files, photos, runs
+from sbnet.cli import about, data, files, photos, runs
 from sbnet.errors import SBNetError
 
 HELP = """From image-level labels to segmentation masks.
@@ -38,7 +38,7 @@ def build_app() -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,  # `execute` says what it means for the work
     )
-    for module in (runs, photos, files, about):
+    for module in (runs, photos, data, files, about):
         module.add_commands(app)
     app.register_install_completion_command()
     return app

@@ -103,6 +103,11 @@ def read_scores(path: str | Path) -> Scores:
 
 def write_label(path: str | Path, label: np.ndarray) -> None:
     """Label or mask (H, W) uint8 as a PNG with VOC's palette."""
+    write_bytes(path, encode_label(label))
+
+
+def encode_label(label: np.ndarray) -> bytes:
+    """The PNG that `write_label` writes."""
     label = np.asarray(label)
     if label.ndim != 2 or label.dtype != np.uint8:
         raise ValueError(f"a label is (H, W) uint8, not {label.shape} {label.dtype}")
@@ -110,7 +115,7 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
     image.putpalette(PALETTE.tobytes())
     buffer = io.BytesIO()
     image.save(buffer, "png")
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def read_label(path: str | Path) -> np.ndarray:

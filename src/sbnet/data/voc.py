@@ -36,7 +36,7 @@ def read_voc(
     VOC's 20. Raises `SBNetError` with file, line, value and remedy for whatever does not fit.
     """
     root = Path(root)
-    _check_layout(root)
+    check_layout(root)
     if classes is None and (root / "classes.txt").is_file():
         classes = root / "classes.txt"
     names = VOC_CLASSES if classes is None else read_class_names(classes)
@@ -50,7 +50,7 @@ def read_voc(
             )
         image_labels = read_label_file(labels, names)
     list_file = _list_file(root, split)
-    photo_files = _photos_by_name(root / "JPEGImages")
+    photo_files = photos_by_name(root / "JPEGImages")
     mask_files = {path.stem: path for path in (root / "SegmentationClass").glob("*.png")}
     photos = []
     for line, name in read_list(list_file):
@@ -115,7 +115,8 @@ def _from_folder(
     )
 
 
-def _check_layout(root: Path) -> None:
+def check_layout(root: Path) -> None:
+    """Raises `SBNetError`, naming a folder nearby that fits, where there is no JPEGImages in `root`."""
     if (root / "JPEGImages").is_dir():
         return
     if not root.is_dir():
@@ -159,7 +160,7 @@ def read_list(path: Path) -> list[tuple[int, str]]:
     return [(number, name) for name, number in first.items()]
 
 
-def _photos_by_name(folder: Path) -> dict[str, Path]:
+def photos_by_name(folder: Path) -> dict[str, Path]:
     """Name without suffix -> file. Of files that differ in suffix only, the first of PHOTO_SUFFIXES."""
     found: dict[str, Path] = {}
     rank = {suffix: position for position, suffix in enumerate(PHOTO_SUFFIXES)}

@@ -1,0 +1,244 @@
+"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists, its test server's archive; COCO's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, Group, Parameter
+
+from sbnet.errors import SBNetError
+
+if TYPE_CHECKING:
+    from sbnet.data.voc_check import Difference, VocFacts
+
+
+def add_commands(app: App) -> None:
+    verbs = App(
+        name="data",
+        help="PASCAL VOC: fetch it, check it, make its lists, pack masks for its test server. COCO in VOC's layout.",
+        help_format="plaintext",
+        group=Group("Data sets", sort_key=3),
+    )
+    verbs.command(check)
+    verbs.command(make_lists)
+    verbs.command(package)
+    verbs.command(fetch)
+    verbs.command(from_coco)
+    app.command(verbs)
+
+
+def check(
+    root: Path, /, *, sbd: Path | None = None, show_all: Annotated[bool, Parameter(name="--all")] = False
+) -> int:
+    """Tell what of PASCAL VOC is in a folder, what is missing and where it is to be had; changes nothing.
+
+    Every mask is read, and image labels from annotations and from masks are compared. Ends with status 2 where there
+    are problems: photos of a list that are not there, masks that cannot be used, a train list that overlaps val.
+
+      sbnet data check VOC2012
+
+    Parameters
+    ----------
+    root
+        The folder that holds JPEGImages.
+    sbd
+        The folder of SBD; by default it is looked for in and beside ROOT.
+    show_all
+        Show every difference and problem, not the first five.
+    """
+    from sbnet.data.voc_check import check_voc
+
+    facts = check_voc(root, sbd=sbd)
+    print("\n".join(_lines(facts, None if show_all else 5)))
+    return 2 if facts.problems else 0
+
+
+def make_lists(
+    root: Path,
+    /,
+    *,
+    sbd: Path | None = None,
+    masks: bool = False,
+    source: Annotated[Path | None, Parameter(name="--from")] = None,
+) -> None:
+    """Write the lists trainval and train_aug from VOC's train and val and SBD's (or SegmentationClassAug's) photos.
+
+    train_aug is VOC's train and all of SBD without VOC's val: 10,582 photos. A list that is there is left as it is.
+
+      sbnet data make-lists VOC2012 --sbd benchmark_RELEASE
+      sbnet data make-lists VOC2012 --from voc12/train_aug.txt
+
+    Parameters
+    ----------
+    root
+        The folder that holds JPEGImages.
+    sbd
+        The folder of SBD, with its NAME.mat; by default it is looked for in and beside ROOT.
+    masks
+        Write the masks of train_aug into SegmentationClassAug, too.
+    source
+        Instead, take over this list of another implementation, under its own file name.
+    """
+    from sbnet.data import voc_lists
+
+    if source and (sbd or masks):
+        raise SBNetError("--from takes over one list; --sbd and --masks go with the lists that are made")
+    made = [voc_lists.take_list(root, source)] if source else voc_lists.make_lists(root, sbd=sbd)
+    for one in made:
+        done = "written" if one.written else "there already, left as it is"
+        lost = f"; {one.without_photo} names without a photo left out" if one.without_photo else ""
+        print(f"{one.path}: {one.photos} photos, {done}{lost}")
+    if masks:
+        count = voc_lists.write_sbd_masks(root, sbd=sbd)
+        print(f"{root / 'SegmentationClassAug'}: {count} masks written")
+
+
+def package(
+    masks: Path,
+    /,
+    *,
+    out: Path,
+    names: Annotated[Path | None, Parameter(name="--list")] = None,
+    photos: Path | None = None,
+    competition: Literal["comp5", "comp6"] = "comp6",
+) -> None:
+    """Pack masks for VOC 2012's test server: results/VOC2012/Segmentation/comp6_test_cls/NAME.png in a tar.
+
+    Mode, class ids, colours, and with --photos sizes are checked first.
+
+      sbnet data package masks --out results.tar.gz --list VOC2012/ImageSets/Segmentation/test.txt \\
+          --photos VOC2012/JPEGImages
+
+    Parameters
+    ----------
+    masks
+        The folder of NAME.png.
+    out
+        The archive: .tar.gz, .tgz or .tar.
+    names
+        A file with a NAME a line, each of which must have its mask; by default all masks are packed.
+    photos
+        The folder of the photos, whose sizes the masks must have.
+    competition
+        comp6: anything may have been learnt from, ImageNet's weights too; comp5: VOC's own data alone.
+    """
+    from sbnet.data.voc_package import package_masks
+    from sbnet.data.voc_sources import TEST_SERVER, WHOLE_LISTS
+
+    done = package_masks(masks, out, names=names, photos=photos, competition=competition)
+    print(f"{done.path}: {done.masks} masks; {done.left_out} others in {masks} left out")
+    if done.masks != WHOLE_LISTS["test"]:
+        print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} photos")
+    print(f"  to be handed in at {TEST_SERVER}")
+
+
+def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None) -> None:
+    """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), check it and unpack it. No other verb downloads data.
+
+    Stopped or broken off, the same command goes on. Their terms of use are on their pages.
+
+      sbnet data fetch voc12 --out data
+
+    Parameters
+    ----------
+    name
+        voc12 or sbd.
+    out
+        The folder to unpack into: VOCdevkit/VOC2012, or benchmark_RELEASE.
+    url
+        A mirror; what it gives must have the same checksum.
+    """
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from sbnet.data.fetch import fetch as download
+    from sbnet.data.voc_sources import ARCHIVES
+
+    archive = ARCHIVES[name]
+    print(f"{archive.title}: {url or archive.url}")
+    with Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("", total=None)
+        found = download(
+            archive, out, url=url, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if name == "voc12":
+        print(f"next: sbnet data check {found / 'VOC2012'}")
+    else:
+        print(f"next: sbnet data make-lists VOC2012 --sbd {found}")
+
+
+def from_coco(
+    instances: Path, /, *, photos: Path, out: Path, names: Annotated[str, Parameter(name="--list")] = "train"
+) -> None:
+    """Make a folder that runs take from COCO's instances: links to the photos, a list, classes and image labels.
+
+    Photos without any instance are left out; masks are not made.
+
+      sbnet data from-coco annotations/instances_train2014.json --photos train2014 --out coco
+
+    Parameters
+    ----------
+    instances
+        COCO's file, such as instances_train2014.json.
+    photos
+        The folder of its photos.
+    out
+        The folder to make, or to add a list to.
+    names
+        The name of the list.
+    """
+    from sbnet.data.coco import read_coco, write_voc_layout
+
+    found = read_coco(instances, photos)
+    labels = write_voc_layout(found, out, names)
+    print(f"{out}: {len(found)} photos of {len(found.classes) - 1} classes, list {names}")
+    print(f"next: sbnet run voc12-lite --data {out} data.train={names} data.labels={labels} data.val=")
+
+
+def _lines(facts: VocFacts, shown: int | None) -> list[str]:
+    """The facts for the terminal; of differences and problems the first `shown`, None for all."""
+    lines, lacking = [], []
+    for part in facts.parts:
+        state = f"{part.files} files in {part.path}" if part.path else "not there"
+        lines.append(f"{part.name:<22} {state}{_of(part.files, part.whole)}")
+        lacking += [part.name] if part.files < (part.whole or 1) else []
+    for entry in facts.lists:
+        title = f"list {entry.name:<17}"
+        lacking += [entry.name] if (entry.photos or 0) < (entry.whole or 1) else []
+        if entry.photos is None:
+            lines.append(f"{title} not there{_of(0, entry.whole)}")
+        else:
+            bare = f"{entry.without_mask} without a mask" if entry.without_mask else "each with a mask"
+            lines.append(f"{title} {entry.photos} photos{_of(entry.photos, entry.whole)}, {bare}")
+    lines.append(
+        f"{'image labels':<22} {facts.compared} photos have both annotation and mask; {len(facts.differences)} differ"
+    )
+    lines += _some(facts.differences, shown, _difference)
+    lines += [f"{'problems':<22} {len(facts.problems) or 'none'}", *_some(facts.problems, shown, str)]
+    return lines + _origins(lacking)
+
+
+def _origins(lacking: list[str]) -> list[str]:
+    from sbnet.data.voc_sources import origin
+
+    where: dict[str, list[str]] = {}
+    for name in lacking:
+        where.setdefault(origin(name), []).append(name)
+    return [f"{', '.join(names)}: {place}" for place, names in where.items()]
+
+
+def _of(count: int, whole: int | None) -> str:
+    return f" (VOC 2012 has {whole})" if whole is not None and whole != count else ""
+
+
+def _difference(one: Difference) -> str:
+    sides = (("annotation", one.only_xml), ("mask", one.only_mask))
+    return f"{one.photo}: " + "; ".join(
+        f"in its {where} alone {', '.join(ids)}" for where, ids in sides if ids
+    )
+
+
+def _some(items: Sequence[Any], shown: int | None, text: Callable[[Any], str]) -> list[str]:
+    rest = len(items) - len(items[:shown])
+    return [*(f"  {text(item)}" for item in items[:shown]), *([f"  and {rest} more: --all"] if rest else [])]
