@@ -77,7 +77,9 @@ def _values(kind: object) -> st.SearchStrategy[object]:
 
 
 SETTINGS = {
-    name: kind for name, kind in field_types(Recipe).items() if name not in ("name", "about", "runtime")
+    name: kind
+    for name, kind in field_types(Recipe).items()
+    if dataclasses.is_dataclass(kind) and name != "runtime"
 }
 FREE = {name: kind for name, kind in SETTINGS.items() if not hasattr(kind, "__post_init__")}
 

@@ -62,7 +62,7 @@ def test_photo_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch:
     at = workspace(tmp_path, 2)
     monkeypatch.setattr(refine, "available_memory", lambda: 1 << 19)
     with pytest.raises(
-        SBNetError, match=r"photo0.png: the CRF of 3072 pixels and 2 classes .* save the photo smaller"
+        SBNetError, match=r"photo\d.png: the CRF of 3072 pixels and 2 classes .* save the photo smaller"
     ):
         refine.run(refine.Settings(), at)
     assert not list(at.folder.rglob("*.png"))
