@@ -1,4 +1,4 @@
-"""DenseCRF under changes that should change nothing: order of labels, a shift of all colours."""
+"""DenseCRF under changes that should change nothing: order of labels, a shift of all colours, a mirror."""
 
 from __future__ import annotations
 
@@ -60,3 +60,19 @@ def test_uniform_photo_and_uniform_probabilities_stay_undecided() -> None:
     image = np.full((*SIZE, 3), 77, np.uint8)
     marginals = DenseCRF(image).marginals(np.full((4, *SIZE), 0.25, np.float32))
     np.testing.assert_allclose(marginals, 0.25, atol=1e-5)
+
+
+def test_mirror_image() -> None:
+    """The lattice's axes are not symmetric, so a photo and its mirror image lie in it differently: as a mean over scenes
+    the marginals move by 0.02 and 3 % of the pixels, where two labels are about as strong, change their label.
+    """
+    moved, same = [], []
+    for seed in range(12):
+        image, probabilities = photo_and_probabilities(seed)
+        plain = DenseCRF(image).marginals(probabilities, iterations=5)
+        flipped = (np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(probabilities[..., ::-1]))
+        mirrored = DenseCRF(flipped[0]).marginals(flipped[1], iterations=5)[..., ::-1]
+        moved.append(abs(plain - mirrored).mean())
+        same.append((plain.argmax(0) == mirrored.argmax(0)).mean())
+    assert np.mean(moved) < 0.03
+    assert np.mean(same) > 0.96
