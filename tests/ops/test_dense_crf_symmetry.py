@@ -63,8 +63,8 @@ def test_uniform_photo_and_uniform_probabilities_stay_undecided() -> None:
 
 
 def test_mirror_image() -> None:
-    """The lattice's axes are not symmetric, so a photo and its mirror image lie in it differently: as a mean over scenes
-    the marginals move by 0.02 and 3 % of the pixels, where two labels are about as strong, change their label.
+    """The lattice's axes are not symmetric, so a photo and its mirror image lie in it differently. As a mean over
+    scenes the marginals move by 0.02, and 3 % of the pixels, where two labels are about as strong, change their label.
     """
     moved, same = [], []
     for seed in range(12):
