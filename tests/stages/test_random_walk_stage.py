@@ -97,19 +97,24 @@ def test_irn_s_walk_is_the_formula_step_by_step(irn, size, scale):
     torch.testing.assert_close(walked, expected, rtol=0, atol=2e-5)
 
 
+def walk_workspace(folder, network, photos):
+    """Of the stage, with random scores of the photos' classes."""
+    save_model(network, folder / "network" / "model.safetensors", meta={})
+    random = np.random.default_rng(0)
+    for photo in photos:
+        scores = random.random((len(photo.classes), 48, 64))
+        write_scores(folder / "cam/scores" / f"{photo.name}.npz", scores, np.array(photo.classes))
+    inputs = {"network": folder / "network", "scores": folder / "cam"}
+    return Workspace(folder / "walk", inputs, photos, None, ModelSettings(), Runtime(workers=0))
+
+
 def test_irn_s_stage(irn, shared_data, tmp_path):
     """Masks of classes in the photo; boundaries to look at; what is there stays; no class is all background."""
     everything = read_voc(shared_data, "train")
     photos = dataclasses.replace(everything, photos=everything.photos[:3])
     empty = dataclasses.replace(photos.photos[2], classes=())
     photos = dataclasses.replace(photos, photos=(*photos.photos[:2], empty))
-    save_model(irn, tmp_path / "network" / "model.safetensors", meta={})
-    random = np.random.default_rng(0)
-    for photo in photos:
-        scores = random.random((len(photo.classes), 48, 64))
-        write_scores(tmp_path / "cam/scores" / f"{photo.name}.npz", scores, np.array(photo.classes))
-    inputs = {"network": tmp_path / "network", "scores": tmp_path / "cam"}
-    workspace = Workspace(tmp_path / "walk", inputs, photos, None, ModelSettings(), Runtime(workers=0))
+    workspace = walk_workspace(tmp_path, irn, photos)
     for settings in (Settings(background_score=0.5), Settings(background_score=0.5, crf=True)):
         shutil.rmtree(tmp_path / "walk", ignore_errors=True)
         assert run(settings, workspace) == {"photos": 3}
@@ -148,13 +153,7 @@ def test_variants_of_affinitynet_s_walk(shared_data, tmp_path):
     photos = dataclasses.replace(everything, photos=everything.photos[:3])
     torch.manual_seed(0)
     network = build("affinitynet-lite0", 5, weights="none", stride=16)
-    save_model(network, tmp_path / "network" / "model.safetensors", meta={})
-    random = np.random.default_rng(0)
-    for photo in photos:
-        scores = random.random((len(photo.classes), 48, 64))
-        write_scores(tmp_path / "cam/scores" / f"{photo.name}.npz", scores, np.array(photo.classes))
-    inputs = {"network": tmp_path / "network", "scores": tmp_path / "cam"}
-    workspace = Workspace(tmp_path / "walk", inputs, photos, None, ModelSettings(), Runtime(workers=0))
+    workspace = walk_workspace(tmp_path, network, photos)
     tried = [
         Settings(background_alpha=alpha, score_power=power, steps=steps, scale=scale, crf=crf)
         for alpha, power, steps, scale, crf in [

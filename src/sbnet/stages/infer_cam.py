@@ -16,7 +16,7 @@ from torch.nn import functional
 from sbnet.data.collection import Photo
 from sbnet.data.edges import normalized_edges
 from sbnet.data.files import write_grey, write_scores
-from sbnet.data.image import read_photo
+from sbnet.data.image import photo_size
 from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.progress import photo_progress
@@ -125,8 +125,7 @@ def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
     target = workspace.folder / "scores"
 
     def take(photo: Photo) -> None:
-        height, width = read_photo(photo.path).shape[:2]
-        found = read_any_cam(files[photo.name], size=(height, width), classes=photo.classes)
+        found = read_any_cam(files[photo.name], size=photo_size(photo.path), classes=photo.classes)
         write_scores(target / f"{photo.name}.npz", found.scores, found.classes)
 
     todo = [photo for photo in workspace.train.photos if not (target / f"{photo.name}.npz").exists()]
