@@ -7,6 +7,8 @@ Shapes: B batch, C classes with background at 0, H x W pixels. Label ids from C 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,7 +36,7 @@ def label_boundaries(label: Tensor, *, classes: int, width: int = 3) -> Tensor:
         for i in (0, 1):
             edge.narrow(axis, i, size).logical_or_(ours)
     for axis in (1, 2):
-        edge = _dilate(edge, axis, width - 1)
+        edge = _gather(edge, axis, width - 1, Tensor.logical_or_)  # grown
     edge.logical_and_(known.index_select(0, image))
     return _spread(edge, image, class_id, len(label), classes)
 
@@ -72,17 +74,17 @@ def _window_shares(mask: Tensor, reach: int) -> Tensor:
     """(N, H, W) bool -> float32: its share of the window of `reach` pixels to each side, cut at the border."""
     count, area = mask.int(), torch.ones((1, *mask.shape[1:]), dtype=torch.int32, device=mask.device)
     for axis in (1, 2):
-        count, area = (_window_sum(values, axis, reach) for values in (count, area))
+        count, area = (_gather(values, axis, reach, Tensor.add_) for values in (count, area))
     return count / area
 
 
-def _window_sum(values: Tensor, axis: int, reach: int) -> Tensor:
-    """The sum over `reach` pixels to each side along one axis."""
+def _gather(values: Tensor, axis: int, reach: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Each pixel combined, in place, with those up to `reach` pixels away both ways along one axis: (N, H, W)."""
     size, total = values.shape[axis], values.clone()
     for shift in range(1, min(reach, size - 1) + 1):
         rest = size - shift
-        total.narrow(axis, shift, rest).add_(values.narrow(axis, 0, rest))
-        total.narrow(axis, 0, rest).add_(values.narrow(axis, shift, rest))
+        combine(total.narrow(axis, shift, rest), values.narrow(axis, 0, rest))
+        combine(total.narrow(axis, 0, rest), values.narrow(axis, shift, rest))
     return total
 
 
@@ -104,13 +106,3 @@ def _spread(maps: Tensor, image: Tensor, class_id: Tensor, images: int, classes:
         result = torch.zeros(shape, device=maps.device)
     result.index_copy_(0, image * classes + class_id, maps.float())
     return result.view(images, classes, *maps.shape[1:])
-
-
-def _dilate(mask: Tensor, axis: int, reach: int) -> Tensor:
-    """`mask` (bool) grown by `reach` pixels both ways along one axis."""
-    size, grown = mask.shape[axis], mask.clone()
-    for shift in range(1, min(reach, size - 1) + 1):
-        rest = size - shift
-        grown.narrow(axis, shift, rest).logical_or_(mask.narrow(axis, 0, rest))
-        grown.narrow(axis, 0, rest).logical_or_(mask.narrow(axis, shift, rest))
-    return grown
