@@ -1,7 +1,8 @@
 """How times grow: python benchmarks/curves.py FILE.png
 
-The dense CRF with the photo's pixels and with the labels, and the random walk with the grid, peer and ours as in their
-own benchmarks; the stage `refine` with its workers. Some four minutes.
+The dense CRF with the photo's pixels and with the labels, the random walk (time and memory) with the grid, and the
+threshold curve with the photos, peer and ours as in their own benchmarks; the stage `refine` with its workers. Some six
+minutes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import evaluation
 import numpy as np
 import random_walk
 import refine
@@ -26,6 +28,7 @@ LARGER_GRIDS = (
     (188, 250),
     (375, 500),
 )  # ours alone: the dense matrix of the last has 35 billion numbers
+PHOTOS = (5, 10, 20)
 PEER, OURS = "#c25b12", "#1f6fb2"
 
 
@@ -47,14 +50,39 @@ def walk_times(size: tuple[int, int], *, dense: bool) -> tuple[Measured, Measure
     return compare(peer, ours, random_walk.case(*size), runs=3)
 
 
+def curve_times(folder: Path, photos: int) -> tuple[Measured, Measured]:
+    """All cores."""
+    names = evaluation.make_files(folder, photos)
+    script = str(HERE / "evaluation.py")
+    sides = [Side(name, script, name) for name in ("loops", "ours")]
+    return compare(*sides, {}, runs=1, folder=str(folder), names=names, curve=True)
+
+
 def draw_pair(axes: Axes, where: list[float], pairs: list[tuple[Measured, Measured]], peer: str) -> None:
     axes.loglog(where, [1e3 * there.wall for there, _ in pairs], "o-", color=PEER, label=peer)
     axes.loglog(where, [1e3 * here.wall for _, here in pairs], "o-", color=OURS, label="sbnet")
 
 
+def draw_walk(time: Axes, memory: Axes) -> None:
+    pairs = [walk_times(size, dense=True) for size in GRIDS]
+    larger = [walk_times(size, dense=False)[1] for size in LARGER_GRIDS]
+    ours = [*(here for _, here in pairs), *larger]
+    for axes, quantity, unit in (
+        (time, lambda side: 1e3 * side.wall, "ms"),
+        (memory, lambda side: side.peak / 2**20, "MiB, libraries included"),
+    ):
+        for label, sizes, sides, color in (
+            ("dense matrix", GRIDS, [there for there, _ in pairs], PEER),
+            ("sbnet", (*GRIDS, *LARGER_GRIDS), ours, OURS),
+        ):
+            cells = [height * width for height, width in sizes]
+            axes.loglog(cells, [quantity(side) for side in sides], "o-", color=color, label=label)
+        axes.set(title="random walk, 64 steps", xlabel="grid cells", ylabel=unit)
+
+
 def main(path: str) -> None:
-    figure = Figure(figsize=(9, 6.4), layout="constrained")
-    by_size, by_labels, by_grid, by_workers = figure.subplots(2, 2).ravel()
+    figure = Figure(figsize=(12, 6.4), layout="constrained")
+    by_size, by_labels, by_photos, by_grid, memory, by_workers = panels = figure.subplots(2, 3).ravel()
     megapixels = [height * width / 1e6 for height, width in SIZES]
     draw_pair(by_size, megapixels, [crf_times(size, 3, 2) for size in SIZES], "pydensecrf2")
     by_size.set(title="dense CRF, 3 labels, two sets", xlabel="megapixels", ylabel="ms")
@@ -64,13 +92,16 @@ def main(path: str) -> None:
     by_labels.set_xticks(LABELS, [str(labels) for labels in LABELS], minor=False)
     by_labels.minorticks_off()
 
-    pairs = [walk_times(size, dense=True) for size in GRIDS]
-    cells = [height * width for height, width in GRIDS]
-    draw_pair(by_grid, cells, pairs, "dense matrix")
-    more = [1e3 * walk_times(size, dense=False)[1].wall for size in LARGER_GRIDS]
-    larger = [height * width for height, width in LARGER_GRIDS]
-    by_grid.loglog([cells[-1], *larger], [1e3 * pairs[-1][1].wall, *more], "o-", color=OURS)
-    by_grid.set(title="random walk, 64 steps", xlabel="grid cells", ylabel="ms")
+    with tempfile.TemporaryDirectory() as folder:
+        measured = []
+        for photos in PHOTOS:
+            (Path(folder) / str(photos)).mkdir()
+            measured.append(curve_times(Path(folder) / str(photos), photos))
+    draw_pair(by_photos, list(PHOTOS), measured, "loops")
+    by_photos.set(title="60-threshold curve, 500 x 375", xlabel="photos", ylabel="ms")
+    by_photos.set_xticks(PHOTOS, [str(photos) for photos in PHOTOS], minor=False)
+    by_photos.minorticks_off()
+    draw_walk(by_grid, memory)
 
     with tempfile.TemporaryDirectory() as folder:
         alone, rates = refine.rates(Path(folder), 48)
@@ -90,7 +121,7 @@ def main(path: str) -> None:
         xticks=counts,
         ylim=(0, None),
     )
-    for axes in (by_size, by_labels, by_grid, by_workers):
+    for axes in panels:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     figure.suptitle(machine(), fontsize=9)

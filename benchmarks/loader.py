@@ -1,7 +1,8 @@
 """One training sample, from files to what the network is given: python benchmarks/loader.py [PHOTO LABEL]
 
 The peer is written after the reference's way: Pillow resizes the photo, torchvision's ColorJitter changes the colours
-of all of it, then it is normalised and cropped; with boundary targets, 21 maps are read and resized with it.
+of all of it, then it is normalised and cropped; with boundary targets, 21 maps are read and resized with it, by
+scipy's zoom or by Pillow one by one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
 def peer(
-    _inputs: dict, *, photo: str, maps: str, targets: bool, **_others: str
+    _inputs: dict, *, photo: str, maps: str, targets: str, **_others: str
 ) -> Callable[[], list[np.ndarray]]:
     from PIL import Image
     from torchvision.transforms import functional
@@ -59,14 +60,14 @@ def peer(
             cut.top : cut.top + cut.height, left : left + cut.width
         ]
         if targets:
-            resized_maps(maps, plan, "Pillow")
+            resized_maps(maps, plan, targets)
         return np.ascontiguousarray(canvas.transpose(2, 0, 1))
 
     return lambda: [one(plan) for plan in drawn]
 
 
 def ours(
-    _inputs: dict, *, photo: str, label: str, targets: bool, augmentation: str, **_others: str
+    _inputs: dict, *, photo: str, label: str, targets: str, augmentation: str, **_others: str
 ) -> Callable[[], list[np.ndarray]]:
     import torch
 
@@ -97,14 +98,16 @@ def main(given: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         photo, label, maps = make_files(Path(folder), given)
         for what, augmentation, targets in (
-            ("photo", "fast", False),
-            ("photo, `augmentation: exact`", "exact", False),
-            ("photo and boundary targets", "fast", True),
+            ("photo", "fast", ""),
+            ("photo, `augmentation: exact`", "exact", ""),
+            ("photo and boundary targets, by scipy", "fast", "scipy"),
+            ("photo and boundary targets, by Pillow", "fast", "Pillow"),
         ):
             there, here = compare(
                 Side("Pillow, ColorJitter", __file__, "peer"),
                 Side("sbnet", __file__, "ours"),
                 {},
+                runs=3 if targets == "scipy" else 7,
                 photo=photo,
                 label=label,
                 maps=maps,

@@ -10,7 +10,7 @@ import pydensecrf.densecrf as densecrf
 
 
 def crf(
-    inputs: dict[str, np.ndarray], *, gaussian: Any, bilateral: Any, iterations: int = 10
+    inputs: dict[str, np.ndarray], *, gaussian: Any, bilateral: Any, iterations: int = 10, **_ours: float
 ) -> Callable[[], np.ndarray]:
     image, sets = np.ascontiguousarray(inputs["image"]), inputs["probabilities"]
     height, width = image.shape[:2]

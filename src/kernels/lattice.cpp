@@ -13,7 +13,7 @@
 namespace sbnet {
 namespace {
 
-constexpr char too_fine[] = "a deviation (sxy, srgb) is too small for an image of this size";
+constexpr char too_fine[] = "a deviation (sxy, srgb) is too small for an image of this size; take a larger one, or a smaller image";
 
 template <int D>
 void set_scale(PixelGrid& grid) {

@@ -182,7 +182,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"a\.png: 7 x 5 pixels exceed the bound of 34: save it smaller"):
         read_photo(path, max_pixels=34)
     for side in (10_001, 60_000):  # beyond this bound; beyond Pillow's own
-        with pytest.raises(SBNetError, match=r"bomb\.png.* the bound of 30000000"):
+        with pytest.raises(SBNetError, match=r"bomb\.png.* the bound (of|is) 30000000: save it smaller"):
             read_photo(_png_header(tmp_path / "bomb.png", side, side))
 
 

@@ -1,8 +1,9 @@
+import os
 import threading
 
 import pytest
 
-from sbnet.engine.parallel import MemoryBudget, available_memory, map_unordered
+from sbnet.engine.parallel import MemoryBudget, _free_in_groups, available_memory, map_unordered
 
 
 def test_every_item_is_worked_once():
@@ -57,5 +58,36 @@ def test_a_budget_is_never_exceeded():
         work(11)
 
 
-def test_memory_that_can_be_had_is_some():
-    assert 2**20 < available_memory() < 2**50
+def test_memory_that_can_be_had_is_some_of_what_there_is():
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    before = available_memory()
+    assert total / 50 < before <= total
+    block = bytearray(2**28)  # written to, so really taken
+    block[:: 2**12] = bytes(1) * len(block[:: 2**12])
+    assert available_memory() < before
+
+
+def control_group(folder, names, *, limit, used, cache):
+    folder.mkdir(parents=True, exist_ok=True)
+    bound, current, cached = names
+    (folder / bound).write_text(f"{limit}\n")
+    (folder / current).write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 7\n{cached} {cache}\n")
+
+
+VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
+
+
+def test_control_groups_bound_memory_and_the_cache_of_files_is_free(tmp_path):
+    own, mounted = tmp_path / "own", tmp_path / "mounted"
+    own.write_text("12:cpu,cpuacct:/job\n5:memory:/job/step\n0::/job/step\n")
+    assert list(_free_in_groups(own, mounted)) == []
+    assert list(_free_in_groups(tmp_path / "none", mounted)) == []
+    control_group(mounted / "memory/job", VERSION_1, limit=1000, used=900, cache=300)
+    assert list(_free_in_groups(own, mounted)) == [400]
+    control_group(mounted / "job/step", VERSION_2, limit="max", used=900, cache=0)
+    assert list(_free_in_groups(own, mounted)) == [400]
+    control_group(mounted / "job", VERSION_2, limit=500, used=450, cache=20)
+    control_group(mounted, VERSION_2, limit=5000, used=450, cache=20)
+    assert sorted(_free_in_groups(own, mounted)) == [70, 400, 4570]

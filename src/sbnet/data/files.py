@@ -82,10 +82,18 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_scores(path: str | Path, scores: np.ndarray, classes: np.ndarray) -> None:
-    """Scores (K, H, W) in [0, 1] with their class ids (K,), kept as float16."""
+    """Scores (K, H, W) in [0, 1] with their class ids (K,), kept as float16. Raises `SBNetError` for NaN and infinity,
+    and writes nothing then.
+    """
     scores, classes = np.asarray(scores), np.asarray(classes, np.int64)
     if scores.ndim != 3 or classes.shape != scores.shape[:1]:
         raise ValueError(f"scores {scores.shape} and classes {classes.shape} are not (K, H, W) and (K,)")
+    if not np.isfinite(scores).all():
+        ids = classes[~np.isfinite(scores).all((1, 2))].tolist()
+        raise SBNetError(
+            f"{path}: not written: scores of class {', '.join(map(str, ids))} are not finite, so the network's output "
+            "overflows or its weights are damaged; set runtime.precision=32, or train or take it again"
+        )
     buffer = io.BytesIO()
     # Not compressed: zlib saves a third of the bytes and takes ten times as long.
     np.savez(buffer, scores=scores.astype(np.float16), classes=classes)

@@ -148,9 +148,10 @@ def _opened(
             yield image
     except SBNetError:
         raise
-    except Image.DecompressionBombError as error:
+    except Image.DecompressionBombError:  # before the size could be asked: beyond Pillow's own bound
         raise SBNetError(
-            f"{path}: more pixels than the bound of {max_pixels} ({error}): save it smaller"
+            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, and the bound is {max_pixels}: save it "
+            "smaller"
         ) from None
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
         reason = (

@@ -73,12 +73,39 @@ def available_memory() -> int:
         available = values["MemAvailable"]
     except (OSError, KeyError):  # not Linux: half of what there is
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return max(0, min([available, *_free_in_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]))
+
+
+def _free_in_groups(own: Path, mounted: Path) -> Iterator[int]:
+    """Bytes left in this process's control groups and those around them, version 1 and 2; none where none is bounded.
+
+    own: lines `number:controllers:path`. The cache of files, which gives way, counts as free.
+    """
     try:
-        group = Path("/sys/fs/cgroup")
-        bound = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no such group, or "max"
-        return available
-    return max(0, min(available, bound))
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:  # not Linux
+        return
+    for _, controllers, path in lines:
+        if controllers not in ("", "memory"):
+            continue
+        root, names = (
+            (mounted / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+            if controllers
+            else (mounted, ("memory.max", "memory.current", "inactive_file"))
+        )
+        inner = root / path.strip("/")
+        for group in (inner, *inner.parents):
+            if group.is_relative_to(root):
+                yield from _free_in_group(group, *names)
+
+
+def _free_in_group(group: Path, bound: str, used: str, cache: str) -> Iterator[int]:
+    try:
+        limit, taken = (int((group / name).read_text()) for name in (bound, used))
+        counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, seen from inside a container perhaps; or no bound ("max")
+        return
+    yield limit - taken + int(counts.get(cache, 0))
 
 
 @contextmanager

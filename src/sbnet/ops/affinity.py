@@ -72,7 +72,8 @@ def pair_affinity(features: Tensor, *, radius: int = 5) -> Tensor:
     """exp(-mean over channels of |f_i - f_j|) for every pair: (B, D, h, w) -> (B, P, n) in (0, 1].
 
     The radius shrinks to `grid_radius` on small grids. Half precision is raised to float32, since the loss
-    needs 1 - affinity.
+    needs 1 - affinity. NaN and infinities pass into the pairs that have them: training stops on them with the loss
+    named, and `random_walk` refuses them.
     """
     h, w = features.shape[-2:]
     radius = grid_radius(h, w, radius)

@@ -20,11 +20,12 @@ def label_boundaries(label: Tensor, *, classes: int, width: int = 3) -> Tensor:
     Map c is 1 on known pixels within `width` pixels (rows and columns; the two that touch count 1) of a
     change between c and another known class. A change to an unknown pixel is no boundary. The default makes
     lines of 6 pixels, which the view shrunk by 0.3 without smoothing still hits everywhere.
+    Raises ValueError for a label of another shape or dtype, and for a width below 1.
     """
     if width < 1:
         raise ValueError(f"width: {width} is less than 1 pixel")
-    known = label < classes
     image, class_id = _present(label, classes)
+    known = label < classes
     is_class = label.index_select(0, image) == class_id[:, None, None].to(label.dtype)
     edge = torch.zeros_like(is_class)
     for axis in (1, 2):
@@ -49,7 +50,8 @@ def window_boundaries(
     A pixel is a boundary where background and the commonest foreground class both fill more than `share` of
     the window around it, cut at the image's border, and their shares differ by less than `difference`. It is
     set in the maps of both. Unlike `label_boundaries` it sees across narrow unknown bands, and marks unknown
-    pixels too; it sees no boundary between two foreground classes. `window` is odd, in pixels.
+    pixels too; it sees no boundary between two foreground classes. `window` is odd, in pixels; ValueError for an even one, and
+    for a label of another shape or dtype.
     """
     if window % 2 == 0:
         raise ValueError(f"window: {window} is even; its centre must be a pixel")
@@ -90,6 +92,8 @@ def _gather(values: Tensor, axis: int, reach: int, combine: Callable[[Tensor, Te
 
 def _present(label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """The (image, class id) pairs that occur: only their maps need work, two or three an image, not C."""
+    if label.ndim != 3 or label.dtype != torch.uint8:
+        raise ValueError(f"label: {tuple(label.shape)} {label.dtype} is not (B, H, W) uint8")
     first = 256 * torch.arange(len(label), dtype=torch.int32, device=label.device)
     counts = torch.bincount((label.flatten(1) + first[:, None]).flatten(), minlength=256 * len(label))
     image, class_id = counts.view(-1, 256)[:, :classes].nonzero(as_tuple=True)

@@ -44,7 +44,7 @@ def normalize_scores(scores: Tensor) -> Tensor:
     """Summed multi-scale CAMs (K, H, W) -> scores in [0, 1): per class, minimum to 0 and maximum to almost 1.
 
     The reference leaves the pixels at the minimum slightly below 0 (at -1 for a class without activation);
-    here they are 0.
+    here they are 0. NaN anywhere in a map makes all of it NaN, which no file of scores takes.
     """
     scores = scores.clamp(min=0)
     low, high = scores.amin(dim=(-2, -1), keepdim=True), scores.amax(dim=(-2, -1), keepdim=True)

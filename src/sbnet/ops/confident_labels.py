@@ -21,7 +21,7 @@ def confident_labels(low: Array, high: Array, classes: Array, *, ignore: int = 2
     the high one (little). classes: (K,) dataset ids of channels 1..K. A pixel is its argmax of `low` where
     that is foreground; 0 where the argmax of `high` is background, which wins where both hold, as in the
     reference (Ahn & Kwak, CVPR 2018, section 3.2.1); `ignore` otherwise, and where there are no marginals
-    (all about 0: outside the photo).
+    (all about 0: outside the photo). Raises ValueError for marginals of other shapes and for NaN.
     """
     if isinstance(low, np.ndarray):
         arrays = (torch.from_numpy(np.asarray(array)) for array in (low, high, classes))
@@ -29,6 +29,9 @@ def confident_labels(low: Array, high: Array, classes: Array, *, ignore: int = 2
     if low.shape != high.shape or len(low) != len(classes) + 1:
         shapes = f"{tuple(low.shape)}, {tuple(high.shape)}"
         raise ValueError(f"marginals {shapes} for {len(classes)} classes: expected background and each class")
+    for name, marginals in (("low", low), ("high", high)):
+        if marginals.isnan().any():
+            raise ValueError(f"{name}: NaN at index {tuple(marginals.isnan().nonzero()[0].tolist())}")
     ids = torch.cat([classes.new_full((1,), ignore), classes]).to(low.device, torch.uint8)
     (low_best, low_largest), (high_best, high_largest) = _argmax(low), _argmax(high)
     label = ids[low_best.long()].masked_fill(high_best == 0, 0)

@@ -7,6 +7,7 @@ CPU, in PyTorch (`dense_crf_torch.py`) elsewhere. B photos of one size, A sets o
 from __future__ import annotations
 
 import functools
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,7 +31,8 @@ class DenseCRF:
     0.5 kB a pixel while the lattices are built, then 0.2 kB, and 45 bytes for each label of each set.
     gaussian: (sxy in pixels, weight) of the smoothness kernel.
     bilateral: (sxy in pixels, srgb in grey levels, weight) of the appearance kernel.
-    Raises ValueError for an image of another shape or dtype and for a deviation that is not positive.
+    Raises ValueError for an image of another shape or dtype, and for a deviation that is not positive or too small for
+    an image of its size.
     """
 
     def __init__(
@@ -49,11 +51,15 @@ class DenseCRF:
         self._device: torch.device | None = None
         self._mean_field: _CompiledMeanField | TorchMeanField
         photos = image.reshape(-1, *self.size, 3)
-        if isinstance(photos, torch.Tensor) and not photos.is_cpu:
-            self._device = photos.device
-            self._mean_field = TorchMeanField(photos, gaussian=gaussian, bilateral=bilateral)
-        else:
-            self._mean_field = _CompiledMeanField(np.asarray(photos), gaussian=gaussian, bilateral=bilateral)
+        try:
+            if isinstance(photos, torch.Tensor) and not photos.is_cpu:
+                self._device = photos.device
+                self._mean_field = TorchMeanField(photos, gaussian=gaussian, bilateral=bilateral)
+            else:
+                self._mean_field = _CompiledMeanField(np.asarray(photos), gaussian=gaussian, bilateral=bilateral)
+        except ValueError as error:
+            size = f"{self.size[1]} x {self.size[0]} pixels"
+            raise ValueError(f"gaussian={gaussian}, bilateral={bilateral}, {size}: {error}") from None
 
     @staticmethod
     def memory_needed(pixels: int, *, labels: int, sets: int = 1) -> int:
@@ -80,7 +86,7 @@ class DenseCRF:
         check_shape(probabilities, self._batch, self.size)
         if not 0 <= negligible < 1:
             raise ValueError(f"negligible: {negligible!r} is not a share, at least 0 and below 1")
-        if not isinstance(iterations, int | np.integer) or iterations < 0:
+        if not isinstance(iterations, Integral) or iterations < 0:
             raise ValueError(f"iterations: {iterations!r} is not a whole number of at least 0")
         values = floats(probabilities, self._device)
         *_, labels, height, width = values.shape

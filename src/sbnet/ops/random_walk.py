@@ -6,6 +6,7 @@ Shapes: B photos, K maps on an h x w grid, P offsets, n from-pixels (see `affini
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -98,9 +99,11 @@ def _check(scores: Tensor, affinity: Tensor, radius: int, sharpness: float, step
     radius = grid_radius(h, w, radius)
     pairs = (len(pair_offsets(radius)), (h - (radius - 1)) * (w - 2 * (radius - 1)))
     if min(h, w) == 0 or affinity.shape != (*scores.shape[:-3], *pairs):
-        have, grid = tuple(affinity.shape), tuple(scores.shape)
-        raise ValueError(f"affinity {have} does not fit scores {grid} at radius {radius}")
-    if not isinstance(steps, int) or steps < 0:
+        have, expected = tuple(affinity.shape), (*scores.shape[:-3], *pairs)
+        raise ValueError(
+            f"affinity: shape {have} does not fit scores {tuple(scores.shape)}, which need {expected} at radius {radius}"
+        )
+    if not isinstance(steps, Integral) or steps < 0:
         raise ValueError(f"steps: {steps!r} is not a whole number of at least 0")
     if not (math.isfinite(sharpness) and sharpness >= 0):
         raise ValueError(f"sharpness: {sharpness!r} is not a finite number of at least 0")
