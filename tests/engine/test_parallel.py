@@ -58,6 +58,22 @@ def test_a_budget_is_never_exceeded():
         work(11)
 
 
+def test_what_is_held_can_be_corrected():
+    budget = MemoryBudget(10)
+    with budget.reserve(6) as hold, budget.reserve(4) as other:
+        hold(9)  # more than is free: taken all the same
+        other(1)
+        waiting = threading.Thread(target=lambda: budget.reserve(2).__enter__())
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+        hold(7)
+        waiting.join(5)
+        assert not waiting.is_alive()
+        with pytest.raises(ValueError, match="11 bytes do not fit into 10"):
+            hold(11)
+
+
 def test_memory_that_can_be_had_is_some_of_what_there_is():
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     before = available_memory()

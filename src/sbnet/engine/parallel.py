@@ -48,19 +48,30 @@ class MemoryBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def reserve(self, needed: int) -> Iterator[None]:
-        """Raises ValueError for more than the whole budget, which would wait for ever."""
-        if needed > self.size:
-            raise ValueError(f"{needed} bytes do not fit into {self.size}")
-        with self._changed:
-            self._changed.wait_for(lambda: self._free >= needed)
-            self._free -= needed
-        try:
-            yield
-        finally:
+    def reserve(self, needed: int) -> Iterator[Callable[[int], None]]:
+        """Gives a function that corrects the number once it is known better. More is taken at once, where waiting for
+        one another might last for ever, and others wait the longer.
+
+        Both raise ValueError for more than the whole budget.
+        """
+        held = 0
+
+        def hold(bytes_: int, *, wait: bool = False) -> None:
+            nonlocal held
+            if bytes_ > self.size:
+                raise ValueError(f"{bytes_} bytes do not fit into {self.size}")
             with self._changed:
-                self._free += needed
+                if wait:
+                    self._changed.wait_for(lambda: self._free >= bytes_)
+                self._free += held - bytes_
+                held = bytes_
                 self._changed.notify_all()
+
+        hold(needed, wait=True)
+        try:
+            yield hold
+        finally:
+            hold(0)
 
 
 def available_memory() -> int:

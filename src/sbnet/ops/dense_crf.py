@@ -62,15 +62,23 @@ class DenseCRF:
             raise ValueError(f"gaussian={gaussian}, bilateral={bilateral}, {size}: {error}") from None
 
     @staticmethod
-    def memory_needed(pixels: int, *, labels: int, sets: int = 1) -> int:
-        """Bytes that a photo takes at most on the CPU, results included, where its lattice has no more vertices than it
-        has pixels, as is usual.
+    def memory_needed(pixels: int, *, labels: int, sets: int = 1, vertices: int | None = None) -> int:
+        """Bytes that a photo takes at most on the CPU, lattices and results included.
+
+        vertices: of both lattices, known once they are built (`vertices`); by default 2 a pixel. SBNet's kernels have
+        0.3 a pixel in a photo of 400 x 300, narrow ones (srgb 3) up to 4, and noise 6; large photos have fewer.
         """
         lanes = -(-sets * labels // 8) * 8
-        lattices = (
-            9 * 8 + 2 * (16 + 48) + 64
-        )  # corners and weights; keys, slots and neighbours; the blur of ones
-        return pixels * (lattices + 2 * 4 * lanes + 3 * 4 * sets * labels)
+        of_pixel = 9 * 8 + 3 * 4 * sets * labels  # corners and weights; probabilities, their logarithms, marginals
+        building, filtering = 16 + 16 * 4 + 24 + 2 * 4, 2 * 4 * lanes  # keys, slots, neighbours growing, ones; values
+        of_vertex = 6 * 2 * 4 + max(building, filtering)  # its neighbours
+        return pixels * of_pixel + (2 * pixels if vertices is None else vertices) * of_vertex
+
+    @property
+    def vertices(self) -> int:
+        """Of the lattices of all photos together, on the CPU."""
+        assert isinstance(self._mean_field, _CompiledMeanField)
+        return self._mean_field.vertices
 
     def marginals(self, probabilities: Array, *, iterations: int = 10, negligible: float = 0.01) -> Array:
         """Marginals after `iterations` steps of mean field: float32, the input's shape and kind, sum 1 over K.
@@ -117,6 +125,10 @@ class _CompiledMeanField:
         sxy, srgb, _ = bilateral
         self._lattices = [[positions, kernels().Lattice(photo, float(sxy), float(srgb))] for photo in photos]
         self._weights = [float(gaussian[1]), float(bilateral[2])]
+
+    @property
+    def vertices(self) -> int:
+        return sum(lattice.vertices for of_photo in self._lattices for lattice in of_photo)
 
     def __call__(self, sets: np.ndarray, *, iterations: int, negligible: float) -> np.ndarray:
         used = [_used(of_photo, negligible) for of_photo in sets]
