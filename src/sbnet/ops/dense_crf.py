@@ -56,7 +56,9 @@ class DenseCRF:
                 self._device = photos.device
                 self._mean_field = TorchMeanField(photos, gaussian=gaussian, bilateral=bilateral)
             else:
-                self._mean_field = _CompiledMeanField(np.asarray(photos), gaussian=gaussian, bilateral=bilateral)
+                self._mean_field = _CompiledMeanField(
+                    np.asarray(photos), gaussian=gaussian, bilateral=bilateral
+                )
         except ValueError as error:
             size = f"{self.size[1]} x {self.size[0]} pixels"
             raise ValueError(f"gaussian={gaussian}, bilateral={bilateral}, {size}: {error}") from None
@@ -69,8 +71,13 @@ class DenseCRF:
         0.3 a pixel in a photo of 400 x 300, narrow ones (srgb 3) up to 4, and noise 6; large photos have fewer.
         """
         lanes = -(-sets * labels // 8) * 8
-        of_pixel = 9 * 8 + 3 * 4 * sets * labels  # corners and weights; probabilities, their logarithms, marginals
-        building, filtering = 16 + 16 * 4 + 24 + 2 * 4, 2 * 4 * lanes  # keys, slots, neighbours growing, ones; values
+        of_pixel = (
+            9 * 8 + 3 * 4 * sets * labels
+        )  # corners and weights; probabilities, their logarithms, marginals
+        building, filtering = (
+            16 + 16 * 4 + 24 + 2 * 4,
+            2 * 4 * lanes,
+        )  # keys, slots, neighbours growing, ones; values
         of_vertex = 6 * 2 * 4 + max(building, filtering)  # its neighbours
         return pixels * of_pixel + (2 * pixels if vertices is None else vertices) * of_vertex
 

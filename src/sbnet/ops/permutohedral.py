@@ -137,7 +137,9 @@ def _key_steps(bounds: Sequence[float], sets: int) -> tuple[list[int], int]:
         steps = [count * digits**i for i in range(count)]
         if sets * steps[-1] < 2**63:
             return [*steps[:-1], 0], steps[-1]
-    raise ValueError("a deviation (sxy, srgb) is too small for an image of this size; take a larger one, or a smaller image")
+    raise ValueError(
+        "a deviation (sxy, srgb) is too small for an image of this size; take a larger one, or a smaller image"
+    )
 
 
 def _corner_keys(multiple: Tensor, by_rank: Tensor, steps: list[int]) -> Tensor:
