@@ -1,5 +1,4 @@
-// Building the lattice. This file is compiled once, for the plainest processor and without contraction to fused
-// multiply-add: weights must not depend on the machine.
+// Building the lattice. This file is compiled once, for the plainest processor.
 
 #include "lattice.hpp"
 

@@ -1,4 +1,4 @@
-// Compiled once per instruction set, under the name SBNET_SIMPLICES, and without contraction to fused multiply-add:
+// Compiled once per instruction set, under the name SBNET_SIMPLICES, without contraction to fused multiply-adds, as all kernels:
 // which simplex a point falls into must not depend on the machine. Nothing here may come from the standard library's
 // templates: the linker could give a plain processor a copy that was compiled for a newer one.
 

@@ -154,3 +154,12 @@ def test_folder_that_takes_no_files(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match="folder cannot be written"):
         write_bytes(tmp_path / "folder", b"")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "folder"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_not_written(tmp_path: Path, value: float) -> None:
+    scores = np.zeros((3, 4, 5), np.float32)
+    scores[1, 2, 3] = value
+    with pytest.raises(SBNetError, match=r"a\.npz: not written: scores of class 7 are not finite"):
+        write_scores(tmp_path / "a.npz", scores, np.array([2, 7, 9]))
+    assert not list(tmp_path.iterdir())

@@ -90,3 +90,15 @@ def test_pairs_make_the_reference_s_dense_matrix(golden, seed):
     ):
         dense[start.flatten(), end.flatten()] = dense[end.flatten(), start.flatten()] = row
     np.testing.assert_allclose(dense, numbers["affinity_small_dense"], rtol=0, atol=1e-6)
+
+
+def test_nan_stays_in_the_pairs_that_have_it():
+    features = torch.rand(1, 3, 12, 13)
+    features[0, 1, 6, 6] = torch.nan
+    wrong = pair_affinity(features)[0].isnan()
+    expected = torch.zeros_like(wrong)
+    marked = torch.zeros(12, 13)
+    marked[6, 6] = 1
+    for row, (start, end) in zip(expected, pair_views(marked, 5), strict=True):
+        row |= ((start + end) > 0).flatten()
+    assert torch.equal(wrong, expected)

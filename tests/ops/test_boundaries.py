@@ -104,3 +104,11 @@ def test_bad_sizes_are_refused():
         label_boundaries(label, classes=2, width=0)
     with pytest.raises(ValueError, match="window"):
         window_boundaries(label, classes=2, window=4)
+
+
+@pytest.mark.parametrize("make", [label_boundaries, window_boundaries])
+def test_what_is_no_batch_of_label_maps_is_refused(make):
+    label = torch.zeros(1, 4, 5, dtype=torch.uint8)
+    for wrong in (label[0], label.long(), label.float()):
+        with pytest.raises(ValueError, match=r"label: .* is not \(B, H, W\) uint8"):
+            make(wrong, classes=3)

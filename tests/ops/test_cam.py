@@ -58,3 +58,11 @@ def test_background_of_sharpened_scores():
     torch.testing.assert_close(both[1:], scores**3)
     torch.testing.assert_close(both[0], (1 - (scores**3).amax(0)) ** 4)
     torch.testing.assert_close(with_background_score(scores, alpha=4)[1:], scores)
+
+
+def test_nan_spoils_its_own_map_alone():
+    scores = torch.rand(2, 4, 5)
+    scores[1, 2, 3] = torch.nan
+    found = normalize_scores(scores)
+    assert found[0].isfinite().all()
+    assert found[1].isnan().all()

@@ -35,3 +35,10 @@ def test_wrong_number_of_classes_is_refused():
     ones = np.ones((3, 2, 2), np.float32)
     with pytest.raises(ValueError, match="3 classes"):
         confident_labels(ones, ones, np.arange(3))
+
+
+def test_nan_is_refused_with_its_place():
+    low, high = np.ones((2, 3, 4), np.float32), np.ones((2, 3, 4), np.float32)
+    high[1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match=r"high: NaN at index \(1, 2, 3\)"):
+        confident_labels(low, high, np.arange(1, 2))

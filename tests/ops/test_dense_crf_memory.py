@@ -21,7 +21,9 @@ def peak():
 
 labels, noise, *numbers = sys.argv[1:]
 size, (gaussian, sxy, srgb) = (600, 800), map(float, numbers)
-image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) if noise == "True" else scene(0, 3, size=size)[0]
+image = scene(0, 3, size=size)[0]
+if noise == "True":
+    image = np.random.default_rng(0).integers(0, 256, image.shape, np.uint8)
 DenseCRF(image[:8, :8]).marginals(np.full((2, 8, 8), 0.5, np.float32))
 open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
 before = peak()

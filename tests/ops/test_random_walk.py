@@ -235,3 +235,25 @@ def test_what_cannot_be_walked_is_refused():
         scores[0, 3, 4] = value
         with pytest.raises(ValueError, match=rf"scores: {value} at index \(0, 3, 4\) is not finite"):
             random_walk(scores, affinity)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_instruction_set_gives_the_same_bits(dtype):
+    affinity = pair_affinity(torch.randn(1, 6, 40, 51, dtype=dtype))[0]
+    weights = (affinity**8).unflatten(-1, (36, 43)).contiguous().numpy()
+    offset_y, offset_x = ([pair[axis] for pair in pair_offsets(5)] for axis in (0, 1))
+    scores = torch.rand(3, 40, 51, dtype=dtype).numpy()
+    first, *others = (
+        _kernels.random_walk(scores, weights, offset_y, offset_x, 4, 64, implementation)
+        for implementation in range(len(_kernels.implementations()))
+    )
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_whole_numbers_of_numpy_are_steps():
+    affinity = pair_affinity(torch.randn(1, 4, 12, 13))[0]
+    scores = torch.rand(2, 12, 13)
+    assert torch.equal(
+        random_walk(scores, affinity, steps=np.int64(3)), random_walk(scores, affinity, steps=3)
+    )

@@ -50,8 +50,8 @@ def window_boundaries(
     A pixel is a boundary where background and the commonest foreground class both fill more than `share` of
     the window around it, cut at the image's border, and their shares differ by less than `difference`. It is
     set in the maps of both. Unlike `label_boundaries` it sees across narrow unknown bands, and marks unknown
-    pixels too; it sees no boundary between two foreground classes. `window` is odd, in pixels; ValueError for an even one, and
-    for a label of another shape or dtype.
+    pixels too; it sees no boundary between two foreground classes. `window` is odd, in pixels.
+    Raises ValueError for an even one, and for a label of another shape or dtype.
     """
     if window % 2 == 0:
         raise ValueError(f"window: {window} is even; its centre must be a pixel")

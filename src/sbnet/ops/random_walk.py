@@ -101,7 +101,8 @@ def _check(scores: Tensor, affinity: Tensor, radius: int, sharpness: float, step
     if min(h, w) == 0 or affinity.shape != (*scores.shape[:-3], *pairs):
         have, expected = tuple(affinity.shape), (*scores.shape[:-3], *pairs)
         raise ValueError(
-            f"affinity: shape {have} does not fit scores {tuple(scores.shape)}, which need {expected} at radius {radius}"
+            f"affinity: shape {have} does not fit scores {tuple(scores.shape)}, which need {expected} at "
+            f"radius {radius}"
         )
     if not isinstance(steps, Integral) or steps < 0:
         raise ValueError(f"steps: {steps!r} is not a whole number of at least 0")
