@@ -71,7 +71,7 @@ BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
     ),
     "image without any class": (
         lambda data, name: write_label(data / MASK.format(name), np.zeros((48, 64), np.uint8)),
-        ("'{}'", "class"),
+        ("train.txt, line 1: photo '{}' has no class in ", "{}.png: training needs", "take it off the list"),
     ),
 }
 
@@ -107,7 +107,7 @@ def test_a_finished_run_is_left_alone(
             "labels.txt, line 1: class 'lighthouse' is not in the list of classes (did you mean 'house'?)",
         ),
         ("car", "'house' and 1 more without any photo: a class is learnt from its photos; add some"),
-        ("", "more without any class: training needs what each photo shows; label these photos"),
+        ("", "labels.txt, line 1 (nor have 23 others): training needs what each photo shows; label it"),
     ],
     ids=["unknown class", "no photo of a class", "image without any class"],
 )

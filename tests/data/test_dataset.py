@@ -146,7 +146,7 @@ def test_truth_needs_masks(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
     pets = read_voc(folder, "train", labels=folder / "labels.txt")
     transform = TrainTransform(crop=8, long_side=(8, 8))
-    with pytest.raises(SBNetError, match=r"photo 'b' has no true mask: add SegmentationClass/b\.png"):
+    with pytest.raises(SBNetError, match=r"photo 'b' has no true mask: add b\.png to the folder"):
         TrainingSet(pets, transform, normalization=normalization, truth=True)
 
 

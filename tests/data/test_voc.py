@@ -228,3 +228,48 @@ def test_class_ids_are_sorted_unique_and_without_background(words: list[str]) ->
     ids = class_ids(words, NAMES, where="here")
     assert set(ids) == {NAMES.index(word) for word in words} - {0}
     assert list(ids) == sorted(set(ids))
+
+
+def test_photos_without_class_are_told_with_their_lines(folder: Path) -> None:
+    (folder / "labels.txt").write_text("c\nb\n\na cat\nd\n")
+    (folder / "Annotations").mkdir()
+    for name in "abc":
+        (folder / f"Annotations/{name}.xml").write_text("<annotation></annotation>")
+    for labels, place in (
+        (
+            folder / "labels.txt",
+            r"train\.txt, line 2: photo 'b' has no class in .*labels\.txt, line 2 \(nor have 1 ",
+        ),
+        (
+            "xml",
+            r"train\.txt, line 1: photo 'a' has no class in .*Annotations/a\.xml \(nor have 2 others\): training",
+        ),
+    ):
+        with pytest.raises(SBNetError, match=place):
+            read_voc(folder, "train", labels=labels).check_trainable()
+    with pytest.raises(
+        SBNetError, match=r"all\.txt, line 4: photo 'd' has no class in .*SegmentationClass/d\.png: tr"
+    ):
+        read_voc(folder, "all").check_trainable()
+
+
+def test_masks_of_another_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = folder / "SegmentationClassAug"
+    other.mkdir()
+    (folder / "SegmentationClass/a.png").rename(other / "a.png")
+    (folder / "labels.txt").write_text("a cat\nb cat\nc cat\n")
+    for masks in ("SegmentationClassAug", other, Path("..") / folder.name / other.name):
+        monkeypatch.chdir(folder)
+        found = read_voc(folder, "train", labels=folder / "labels.txt", masks=masks)
+        assert [photo.mask and photo.mask.resolve() for photo in found] == [other / "a.png", None, None]
+    with pytest.raises(
+        SBNetError, match=r"line 2: photo 'b' has no mask in .*SegmentationClassAug: add b\.png"
+    ):
+        read_voc(folder, "train", labels="masks", masks="SegmentationClassAug")
+    with pytest.raises(
+        SBNetError, match=r"no folder 'SegmentationClasAug' in .*did you mean 'SegmentationClassAug'"
+    ):
+        read_voc(folder, "train", masks="SegmentationClasAug")
+    (other / "a.png").rename(other / "z.png")
+    with pytest.raises(SBNetError, match=r"none of the 3 photos of .*train\.txt has a mask in .*ClassAug"):
+        read_voc(folder, "train", labels=folder / "labels.txt", masks="SegmentationClassAug")

@@ -154,14 +154,15 @@ def test_masks_of_train_aug(voc: Path) -> None:
     _sbd_mask(voc / "SBD/cls/d.mat", label)
     (voc / "SegmentationClass/d.png").unlink()
     make_lists(voc)
-    assert write_sbd_masks(voc) == 3
+    assert write_sbd_masks(voc) == 4  # c is val's
+    assert {path.stem for path in (voc / "SegmentationClassAug").iterdir()} == set("abcd")
     np.testing.assert_array_equal(read_label(voc / "SegmentationClassAug/d.png"), label)
     own = (voc / "SegmentationClass/a.png").read_bytes()
     assert (voc / "SegmentationClassAug/a.png").read_bytes() == own  # VOC's own mask, not SBD's
     assert write_sbd_masks(voc) == 0
     (voc / "SegmentationClassAug/d.png").unlink()
     (voc / "SBD/cls/d.mat").unlink()
-    with pytest.raises(SBNetError, match="'d' of train_aug has a mask neither in"):
+    with pytest.raises(SBNetError, match="'d' has a mask neither in"):
         write_sbd_masks(voc)
 
 

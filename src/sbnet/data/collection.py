@@ -18,12 +18,16 @@ from sbnet.errors import SBNetError, did_you_mean
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo; `classes` are the ids (1..C-1, ascending) of what it shows, `mask` its true mask, if any."""
+    """One photo; `classes` are the ids (1..C-1, ascending) of what it shows, `mask` its true mask, if any.
+    listed, labelled: where its name and its image labels stand (`train.txt, line 3`), for messages; "" if not known.
+    """
 
     name: str
     path: Path
     classes: tuple[int, ...] = ()
     mask: Path | None = None
+    listed: str = ""
+    labelled: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,14 @@ class Collection:
 
     def check_trainable(self) -> None:
         """Raises `SBNetError` for a photo without any class, or a class without any photo."""
-        empty = [photo.name for photo in self.photos if not photo.classes]
+        empty = [photo for photo in self.photos if not photo.classes]
         if empty:
+            first = empty[0]
+            by = f" in {first.labelled}" if first.labelled else ""
+            more = f" (nor have {len(empty) - 1} others)" if len(empty) > 1 else ""
             raise SBNetError(
-                f"{self.name}: {_some(empty)} without any class: training needs what each photo shows; "
-                "label these photos or take them off the list"
+                f"{first.listed or self.name}: photo '{first.name}' has no class{by}{more}: training needs what each "
+                "photo shows; label it or take it off the list"
             )
         unseen = [name for name, count in zip(self.classes, self.class_counts(), strict=True) if not count]
         if unseen:

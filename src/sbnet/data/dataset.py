@@ -183,6 +183,6 @@ def _true_mask(photo: Photo, collection: Collection) -> Path:
     if photo.mask is None:
         raise SBNetError(
             f"{collection.name}: photo '{photo.name}' has no true mask: "
-            f"add SegmentationClass/{photo.name}.png, or train on pseudo masks"
+            f"add {photo.name}.png to the folder of true masks (data.masks), or train on pseudo masks"
         )
     return photo.mask

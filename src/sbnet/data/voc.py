@@ -2,6 +2,7 @@
 
 JPEGImages/NAME.jpg                      the photos
 SegmentationClass/NAME.png               masks: palette or grey PNG of class ids; photos may lack one
+                                         (or in another folder, such as SegmentationClassAug)
 Annotations/NAME.xml                     VOC's annotations: <object><name>cat</name>
 ImageSets/Segmentation/SPLIT.txt         one photo's NAME a line
 classes.txt                              class names, one a line, where they are not VOC's
@@ -24,19 +25,27 @@ from sbnet.data.labels import (
 from sbnet.errors import SBNetError, did_you_mean
 
 SOURCES = ("auto", "masks", "xml")  # of image labels, besides a label file
+MASKS = "SegmentationClass"
 
 
 def read_voc(
-    root: str | Path, split: str, *, labels: str | Path = "auto", classes: str | Path | None = None
+    root: str | Path,
+    split: str,
+    *,
+    labels: str | Path = "auto",
+    classes: str | Path | None = None,
+    masks: str | Path = "",
 ) -> Collection:
     """The photos of `ImageSets/Segmentation/SPLIT.txt` with their image labels.
 
     `labels`: "masks", "xml", a label file (see `labels.read_label_file`), or "auto": the photo's mask where
     there is one, else its XML. `classes`: a file of class names; by default the folder's `classes.txt`, else
-    VOC's 20. Raises `SBNetError` with file, line, value and remedy for whatever does not fit.
+    VOC's 20. `masks`: the folder of the true masks, by default `SegmentationClass`; a name in `root`, or a path.
+    Raises `SBNetError` with file, line, value and remedy for whatever does not fit.
     """
     root = Path(root)
     check_layout(root)
+    mask_folder = _mask_folder(root, masks)
     if classes is None and (root / "classes.txt").is_file():
         classes = root / "classes.txt"
     names = VOC_CLASSES if classes is None else read_class_names(classes)
@@ -51,7 +60,7 @@ def read_voc(
         image_labels = read_label_file(labels, names)
     list_file = _list_file(root, split)
     photo_files = photos_by_name(root / "JPEGImages")
-    mask_files = {path.stem: path for path in (root / "SegmentationClass").glob("*.png")}
+    mask_files = {path.stem: path for path in mask_folder.glob("*.png")}
     photos = []
     for line, name in read_list(list_file):
         where = f"{list_file}, line {line}"
@@ -66,11 +75,30 @@ def read_voc(
             raise SBNetError(f"{where}: there is no photo '{name}' in {root / 'JPEGImages'}{near}: {remedy}")
         mask = mask_files.get(name)
         if image_labels is not None:
-            present = _from_file(name, where, image_labels)
+            present, labelled = _from_file(name, where, image_labels)
         else:
-            present = _from_folder(root, name, where, str(labels), mask, names)
-        photos.append(Photo(name, photo_files[name], present, mask))
+            present, labelled = _from_folder(mask_folder, root, name, where, str(labels), mask, names)
+        photos.append(Photo(name, photo_files[name], present, mask, where, labelled))
+    if masks and not any(photo.mask for photo in photos):
+        raise SBNetError(
+            f"data.masks: none of the {len(photos)} photos of {list_file} has a mask in {mask_folder}: name the folder "
+            "that holds their NAME.png, or leave it empty for SegmentationClass"
+        )
     return Collection(names, tuple(photos), f"{root.name}/{split}")
+
+
+def _mask_folder(root: Path, masks: str | Path) -> Path:
+    if not masks:
+        return root / MASKS
+    for folder in (root / masks, Path(masks)):
+        if folder.is_dir():
+            return folder
+    folders = [path.name for path in root.iterdir() if path.is_dir()]
+    near = did_you_mean(str(masks), folders)
+    made = ": sbnet data make-lists --masks writes it" if str(masks) == "SegmentationClassAug" else ""
+    raise SBNetError(
+        f"data.masks: there is no folder '{masks}' in {root}, nor from {Path.cwd()} on{near}{made}"
+    )
 
 
 def _near_file(path: Path) -> str:
@@ -81,9 +109,9 @@ def _near_file(path: Path) -> str:
     return did_you_mean(path.name, beside)
 
 
-def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[int, ...]:
+def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[tuple[int, ...], str]:
     if name in labels.classes:
-        return labels.classes[name]
+        return labels.classes[name], f"{labels.path}, line {labels.lines[name]}"
     remedy = "add its classes there"
     for known, line in labels.lines.items():
         if Path(known).stem == name:
@@ -96,21 +124,21 @@ def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[int, ...]:
 
 
 def _from_folder(
-    root: Path, name: str, where: str, labels: str, mask: Path | None, names: tuple[str, ...]
-) -> tuple[int, ...]:
+    masks: Path, root: Path, name: str, where: str, labels: str, mask: Path | None, names: tuple[str, ...]
+) -> tuple[tuple[int, ...], str]:
     annotation = root / "Annotations" / f"{name}.xml"
     if labels in ("auto", "masks") and mask is not None:
-        return mask_classes(mask, classes=len(names))
+        return mask_classes(mask, classes=len(names)), str(mask)
     if labels == "masks":
         raise SBNetError(
-            f"{where}: photo '{name}' has no mask in {root / 'SegmentationClass'}: add {name}.png; a list to "
+            f"{where}: photo '{name}' has no mask in {masks}: add {name}.png; a list to "
             "learn from may have image labels from XML annotations or a label file instead (data.labels=xml or FILE)"
         )
     if annotation.is_file():
-        return read_xml_classes(annotation, names)
+        return read_xml_classes(annotation, names), str(annotation)
     looked = "neither a mask nor an annotation" if labels == "auto" else "no annotation"
     raise SBNetError(
-        f"{where}: photo '{name}' has {looked}: add SegmentationClass/{name}.png or Annotations/{name}.xml, "
+        f"{where}: photo '{name}' has {looked}: add {masks.name}/{name}.png or Annotations/{name}.xml, "
         "or give a label file (data.labels=FILE) with a line 'NAME class class' for each photo"
     )
 

@@ -67,13 +67,14 @@ def take_list(root: str | Path, source: str | Path) -> MadeList:
 
 
 def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
-    """SBD's class masks of the list train_aug as SegmentationClassAug/NAME.png, VOC's own masks where VOC has one.
+    """The masks of the lists train_aug and val as SegmentationClassAug/NAME.png, for `data.masks`: VOC's own where VOC
+    has one, else SBD's class masks.
 
-    Gives the number written; masks that are there already are left. Raises `SBNetError` for a photo of the list
+    Gives the number written; masks that are there already are left. Raises `SBNetError` for a photo of the lists
     without any mask, and a file that is none of SBD's.
     """
     root = Path(root)
-    names = _names(root, "train_aug")
+    names = [*_names(root, "train_aug"), *_names(root, "val")]
     mats = find_sbd(root, Path(sbd) if sbd else None)
     count = 0
     for name in names:
@@ -88,9 +89,7 @@ def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
         elif mats and (mats / f"{name}.mat").is_file():
             write_label(target, read_sbd_mask(mats / f"{name}.mat"))
         else:
-            raise SBNetError(
-                f"'{name}' of train_aug has a mask neither in {own.parent} nor in SBD; SBD: {origin('SBD')}"
-            )
+            raise SBNetError(f"'{name}' has a mask neither in {own.parent} nor in SBD; SBD: {origin('SBD')}")
         count += 1
     return count
 
