@@ -246,7 +246,7 @@ def test_a_recipe_without_base_starts_from_the_defaults(recipe_file: Path) -> No
             "train_cam:\n  long_side: [9, 3]\n",
             "line 2: train_cam.long_side is 9, 3; expected the smaller one first",
         ),
-        ("data: {source: coco}\n", "line 1: data.source is 'coco'; expected one of scenes, voc"),
+        ("data: {source: cocoa}\n", "line 1: data.source is 'cocoa'; expected one of scenes, voc, coco"),
         ("a: [\n", "line 2: not YAML"),
         ("- a\n", "a recipe is a list of 'key: value' lines"),
         ("base: quickstrat\n", "there is no recipe 'quickstrat' (did you mean 'quickstart'?)"),

@@ -77,7 +77,7 @@ def make_lists(
     sbd
         The folder of SBD, with its NAME.mat; by default it is looked for in and beside ROOT.
     masks
-        Write the masks of train_aug into SegmentationClassAug, too.
+        Write the masks of train_aug and val into SegmentationClassAug, too: data.masks=SegmentationClassAug.
     source
         Instead, take over this list of another implementation, under its own file name.
     """
@@ -169,13 +169,21 @@ def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None
 
 
 def from_coco(
-    instances: Path, /, *, photos: Path, out: Path, names: Annotated[str, Parameter(name="--list")] = "train"
+    instances: Path,
+    /,
+    *,
+    photos: Path,
+    out: Path,
+    names: Annotated[str, Parameter(name="--list")] = "train",
+    masks: bool = True,
 ) -> None:
-    """Make a folder that runs take from COCO's instances: links to the photos, a list, classes and image labels.
+    """Make a folder that runs take from COCO's instances: links to the photos, a list, classes, image labels, masks.
 
-    Photos without any instance are left out; masks are not made.
+    Photos without any instance are left out. Stopped, the same command goes on. A run makes it by itself, too, in its
+    own folder: sbnet run coco14-lite --data COCO
 
       sbnet data from-coco annotations/instances_train2014.json --photos train2014 --out coco
+      sbnet data from-coco annotations/instances_val2014.json --photos val2014 --out coco --list val
 
     Parameters
     ----------
@@ -187,13 +195,26 @@ def from_coco(
         The folder to make, or to add a list to.
     names
         The name of the list.
+    masks
+        Draw the masks: the smaller of two instances on top, crowds as their class.
     """
-    from sbnet.data.coco import read_coco, write_voc_layout
+    from sbnet.data.coco import label_file
+    from sbnet.pipeline.coco import empty_note, make_voc_layout
 
-    found = read_coco(instances, photos)
-    labels = write_voc_layout(found, out, names)
-    print(f"{out}: {len(found)} photos of {len(found.classes) - 1} classes, list {names}")
-    print(f"next: sbnet run voc12-lite --data {out} data.train={names} data.labels={labels} data.val=")
+    made = make_voc_layout(instances, photos, out, names, masks=masks)
+    print(
+        f"{out}: list {names}, {made.photos} photos of {made.classes} classes; {made.without} photos without any "
+        "instance left out"
+    )
+    if masks:
+        print(
+            f"{out / 'SegmentationClass'}: {made.drawn} masks drawn, {made.photos - made.drawn} there before"
+        )
+    if made.empty:
+        print(f"  {empty_note(made.empty)}")
+    print(
+        f"next: sbnet run coco14-lite --data {out} data.train={names} data.labels={label_file(out, names)} data.val="
+    )
 
 
 def _lines(facts: VocFacts, shown: int | None) -> list[str]:

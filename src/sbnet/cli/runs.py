@@ -62,13 +62,17 @@ def run(
     out
         The run folder; by default runs/RECIPE.
     data
-        A folder in PASCAL VOC's layout: short for data.source=voc data.root=FOLDER.
+        A folder in PASCAL VOC's layout: short for data.source=voc data.root=FOLDER; or in COCO's (data.source=coco).
     start
         The first step; those before must be done.
     stop
         The last step.
     """
-    assignments = ["data.source=voc", f"data.root={data}"] if data else []
+    assignments = []
+    if data:
+        from sbnet.data.coco import is_coco
+
+        assignments = [f"data.source={'coco' if is_coco(data) else 'voc'}", f"data.root={data}"]
     _go(recipe, out, [*assignments, *settings], start=start, stop=stop)
 
 

@@ -1,94 +1,131 @@
 """COCO's instance annotations as image labels, and as a folder in VOC's layout.
 
-Class ids: COCO's category ids (1 to 90 with gaps) in ascending order become 1 to 80, background is 0: the usual 81
-classes. Masks are not made.
+COCO's own layout, that `data.source=coco` takes:
+
+annotations/instances_LIST.json          LIST is train2014, val2014, ...
+LIST/ or images/LIST/                    its photos
 """
 
 from __future__ import annotations
 
-import json
+import csv
+import filecmp
+import io
+import re
 from pathlib import Path
-from typing import Any
 
+from sbnet.data.coco_file import Instances
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import write_bytes
-from sbnet.data.labels import BACKGROUND, read_class_names
-from sbnet.errors import SBNetError
+from sbnet.data.labels import read_class_names
+from sbnet.errors import SBNetError, did_you_mean
 
 
-def read_coco(instances: str | Path, photos: str | Path) -> Collection:
-    """The photos of `instances` (instances_train2014.json) that have any instance, crowds counted, in order of ids.
-
-    photos: the folder of the photos. Raises `SBNetError` for a file that is no COCO instances file, ids that it does
-    not define, and photos that are not in the folder.
-    """
-    path, folder = Path(instances), Path(photos)
-    categories, images, annotations = _tables(path)
-    contiguous = {number: index for index, number in enumerate(sorted(categories), start=1)}
-    present: dict[int, set[int]] = {}
-    for image, category in annotations:
-        if image not in images or category not in contiguous:
-            raise SBNetError(
-                f"{path}: an annotation names image {image}, category {category}: one is not defined there"
-            )
-        present.setdefault(image, set()).add(contiguous[category])
-    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    missing = [images[image] for image in sorted(present) if images[image] not in there]
-    if missing:
-        raise SBNetError(
-            f"{folder}: {len(missing)} of {len(present)} photos of {path.name} are not there ('{missing[0]}' is the "
-            "first): give the folder that holds them"
-        )
-    found = tuple(
-        Photo(Path(images[image]).stem, folder / images[image], tuple(sorted(present[image])))
-        for image in sorted(present)
-    )
-    if not found:
-        raise SBNetError(f"{path}: no photo has an instance: give an instances file of train or val")
-    names = (BACKGROUND, *(categories[number] for number in sorted(categories)))
-    return Collection(names, found, path.stem)
+def is_coco(root: Path) -> bool:
+    """Whether a folder is in COCO's layout, and not in VOC's."""
+    return not (root / "JPEGImages").is_dir() and bool(_lists(root))
 
 
-def write_voc_layout(collection: Collection, root: str | Path, split: str) -> Path:
-    """A folder that runs take: links to the photos in JPEGImages, ImageSets/Segmentation/SPLIT.txt, classes.txt, and
-    `root`/labels_SPLIT.csv, whose path is given back.
+def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
+    """The instances file and the folder of photos of a list: `train2014`, or `train` where there is one year of it.
 
-    More lists can be added to one folder. Raises `SBNetError` where it has other classes or another photo of a name.
+    Raises `SBNetError`, telling which lists there are, where either is missing.
     """
     root = Path(root)
-    classes = root / "classes.txt"
+    lists = _lists(root)
+    fitting = [known for known in lists if re.fullmatch(re.escape(name) + r"(\d{4})?", known)]
+    if name in lists:
+        fitting = [name]
+    if len(fitting) != 1:
+        told = f"it has {', '.join(sorted(lists))}" if lists else "it has none"
+        near = did_you_mean(name, [*lists, *(re.sub(r"\d{4}$", "", known) for known in lists)])
+        of = "there are several" if fitting else f"there is no such file{near}"
+        raise SBNetError(
+            f"{root / 'annotations'}/instances_{name}.json: {of}; {told}; name one (data.train=, data.val=), or give "
+            "the folder that holds COCO's annotations/ (data.root=)"
+        )
+    found = fitting[0]
+    for photos in (root / found, root / "images" / found):
+        if photos.is_dir():
+            return lists[found], photos
+    raise SBNetError(
+        f"{root / found}: there is no such folder: unpack the photos of {lists[found].name} there"
+    )
+
+
+def _lists(root: Path) -> dict[str, Path]:
+    """Name of a list -> its instances file."""
+    files = (root / "annotations").glob("instances_*.json")
+    return {path.stem.removeprefix("instances_"): path for path in files}
+
+
+def labelled_photos(instances: Instances, photos: str | Path) -> Collection:
+    """The photos that have any instance, crowds counted, in order of ids, without masks.
+
+    photos: their folder. Raises `SBNetError` for photos that are not in it.
+    """
+    path, folder = instances.path, Path(photos)
+    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    elsewhere = [
+        one for one in instances.pictures if one.file_name not in there
+    ]  # names may begin with folders
+    missing = [one for one in elsewhere if not (folder / one.file_name).is_file()]
+    if missing:
+        raise SBNetError(
+            f"{folder}: {len(missing)} of {len(instances.pictures)} photos of {path.name} are not there "
+            f"('{missing[0].file_name}', image {missing[0].id}, is the first): give the folder that holds them"
+        )
+    found = tuple(Photo(one.name, folder / one.file_name, one.classes) for one in instances.pictures)
+    return Collection(instances.classes, found, path.stem)
+
+
+def label_file(root: str | Path, split: str) -> Path:
+    """Where `write_voc_layout` puts the image labels of a list."""
+    return Path(root) / f"labels_{split}.csv"
+
+
+def check_free(collection: Collection, root: str | Path) -> None:
+    """Raises `SBNetError` where `root` has other classes, or another photo of a name."""
+    classes, links = Path(root) / "classes.txt", Path(root) / "JPEGImages"
     if classes.is_file() and read_class_names(classes) != collection.classes:
         raise SBNetError(f"{classes} is there already and names other classes: choose another folder")
-    links = root / "JPEGImages"
-    links.mkdir(parents=True, exist_ok=True)
+    names = {path.stem: path for path in links.iterdir()} if links.is_dir() else {}
     for photo in collection:
-        link, target = links / photo.path.name, photo.path.resolve()
-        if not link.is_symlink() and not link.exists():
-            link.symlink_to(target)
-        elif link.resolve() != target:
-            raise SBNetError(f"{link} is there already and is another photo: choose another folder")
-    write_bytes(classes, "".join(f"{name}\n" for name in collection.classes).encode())
-    rows = [";".join(collection.classes[index] for index in photo.classes) for photo in collection]
-    labels = root / f"labels_{split}.csv"
-    lines = (f"{photo.name},{row}\n" for photo, row in zip(collection, rows, strict=True))
-    write_bytes(labels, "".join(["name,classes\n", *lines]).encode())
+        other = names.get(photo.name)
+        if other is not None and other.exists() and not _same(other, photo.path):
+            raise SBNetError(
+                f"{other} is there already and is another photo ({other.resolve()}) than {photo.path}: names must "
+                "differ between the lists of one folder: rename one, or choose another folder"
+            )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or filecmp.cmp(one, other, shallow=False)
+
+
+def write_voc_layout(collection: Collection, root: str | Path, split: str) -> None:
+    """A folder that runs take: links to the photos in JPEGImages, ImageSets/Segmentation/SPLIT.txt, classes.txt, and
+    the image labels `label_file`. More lists can be added to one folder. What is refused: `check_free`.
+    """
+    check_free(collection, root)
+    root = Path(root)
+    links = root / "JPEGImages"
+    try:
+        links.mkdir(parents=True, exist_ok=True)
+        for photo in collection:
+            link = links / photo.path.name
+            if link.is_symlink() and link.resolve() != photo.path.resolve():
+                link.unlink()  # the photos were moved
+            if not link.exists():
+                link.symlink_to(photo.path.resolve())
+    except OSError as error:
+        raise SBNetError(f"{links} cannot take links ({error}): choose another folder") from error
+    write_bytes(root / "classes.txt", "".join(f"{name}\n" for name in collection.classes).encode())
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("name", "classes"))
+    for photo in collection:
+        rows.writerow((photo.name, ";".join(collection.classes[index] for index in photo.classes)))
+    write_bytes(label_file(root, split), table.getvalue().encode())
     names = "".join(f"{photo.name}\n" for photo in collection)
     write_bytes(root / "ImageSets" / "Segmentation" / f"{split}.txt", names.encode())
-    return labels
-
-
-def _tables(path: Path) -> tuple[dict[int, str], dict[int, str], list[tuple[int, int]]]:
-    """Category id -> name, image id -> file name, and (image id, category id) of every annotation."""
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        categories = {int(one["id"]): str(one["name"]) for one in data["categories"]}
-        images = {int(one["id"]): str(one["file_name"]) for one in data["images"]}
-        return (
-            categories,
-            images,
-            [(int(one["image_id"]), int(one["category_id"])) for one in data["annotations"]],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SBNetError(
-            f"{path}: no instances file of COCO ({type(error).__name__}: {error}): give instances_train2014.json"
-        ) from error

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sbnet.data.coco import find_list, label_file
 from sbnet.data.collection import Collection
 from sbnet.data.image import check_sizes, pixel_limit
 from sbnet.data.scenes import make_scenes
 from sbnet.data.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
-from sbnet.recipes.recipe import Recipe
+from sbnet.pipeline.coco import empty_note, make_voc_layout
+from sbnet.recipes.recipe import DataSettings, Recipe
+
+logger = logging.getLogger(__name__)
 
 SAMPLE = 4096  # bytes read from each end of a file
 
@@ -29,25 +34,29 @@ class RunData:
 
 
 def open_data(recipe: Recipe, folder: Path) -> RunData:
-    """Photos of the recipe's lists, checked for training. Scenes are made in `folder`/data first.
+    """Photos of the recipe's lists, checked for training. Scenes are made in `folder`/data first, and COCO's lists are
+    brought into VOC's layout there.
 
     Raises SBNetError for whatever the readers refuse, a mask of another size than its photo, an image without
     class or a class without image.
     """
     settings = recipe.data
-    root = Path(settings.root)
+    root, labels = Path(settings.root), settings.labels
+    if settings.source == "coco":
+        root, labels = _from_coco(settings, folder / "data")
     if settings.source == "scenes":
         scenes = settings.scenes
         root = make_scenes(
             folder / "data", train=scenes.train, val=scenes.val, size=scenes.size, seed=scenes.seed
         )
     classes = settings.classes or None
-    train = read_voc(root, settings.train, labels=settings.labels, classes=classes)
+    masks = _mask_folder(settings)
+    train = read_voc(root, settings.train, labels=labels, classes=classes, masks=masks)
     val = None
     if settings.val:
         # A label file need not list the val photos: they are measured by their masks.
-        labels = settings.labels if settings.labels in SOURCES else "masks"
-        val = read_voc(root, settings.val, labels=labels, classes=classes)
+        labels = labels if labels in SOURCES else "masks"
+        val = read_voc(root, settings.val, labels=labels, classes=classes, masks=masks)
     fingerprints = {}
     for name, truth, photos in (("train", "truth", train), ("val", "val_truth", val)):
         limit = _pixel_limit(recipe, train=name == "train")
@@ -57,6 +66,24 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
         fingerprints[truth] = files_fingerprint(photo.mask for photo in photos or () if photo.mask)
     _check(recipe, train)
     return RunData(train, val, fingerprints)
+
+
+def _from_coco(settings: DataSettings, folder: Path) -> tuple[Path, str]:
+    """COCO's lists as a folder in VOC's layout, and where the image labels come from: COCO's annotations, unless the
+    recipe says otherwise.
+    """
+    for name in dict.fromkeys(filter(None, (settings.train, settings.val))):
+        instances, photos = find_list(settings.root, name)
+        made = make_voc_layout(instances, photos, folder, name, masks=not settings.masks)
+        if made.empty:
+            logger.warning("%s: %s", instances, empty_note(made.empty))
+    return folder, str(label_file(folder, settings.train)) if settings.labels == "auto" else settings.labels
+
+
+def _mask_folder(settings: DataSettings) -> str:
+    """`data.masks`; for COCO, in whose place the run's own folder is read, as a path where it is a name in `root`."""
+    inside = Path(settings.root) / settings.masks
+    return str(inside) if settings.source == "coco" and settings.masks and inside.is_dir() else settings.masks
 
 
 def _pixel_limit(recipe: Recipe, *, train: bool) -> int:

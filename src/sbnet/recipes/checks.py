@@ -8,7 +8,7 @@ from typing import Any
 from sbnet.errors import SBNetError, did_you_mean
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "data.source": ("scenes", "voc"),
+    "data.source": ("scenes", "voc", "coco"),
     "model.stride": (8, 16),
     "bootstrap.method": ("cam", "seam"),
 }
@@ -76,10 +76,12 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
         raise SBNetError(
             f"{where(key)}{key} is 'cam', and with infer_cam.scores there is no CAM network; set {key}=imagenet"
         )
-    if recipe.data.source == "voc" and not recipe.data.root:
+    if recipe.data.source != "scenes" and not recipe.data.root:
+        layout = "the VOC layout with JPEGImages and ImageSets/Segmentation/train.txt"
+        if recipe.data.source == "coco":
+            layout = "COCO's layout with annotations/instances_train2014.json and train2014"
         raise SBNetError(
-            f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of the VOC "
-            "layout with JPEGImages and ImageSets/Segmentation/train.txt"
+            f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of {layout}"
         )
 
 

@@ -41,9 +41,10 @@ class SceneSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """source: `scenes` (made in the run folder) or `voc` (a folder of the VOC layout at `root`).
-    train, val: lists in ImageSets/Segmentation; val may be ''.
+    """source: `scenes` (made in the run folder), `voc` (a folder of the VOC layout at `root`) or `coco` (COCO's own).
+    train, val: lists in ImageSets/Segmentation, or of COCO's instances files; val may be ''.
     labels: image labels from `auto`, `masks`, `xml`, or a label file. classes: '' or a file of class names.
+    masks: the folder of the true masks, '' for SegmentationClass; a name in `root`, or a path.
     """
 
     source: str = "scenes"
@@ -52,6 +53,7 @@ class DataSettings:
     val: str = "val"
     labels: str = "auto"
     classes: str = ""
+    masks: str = ""
     scenes: SceneSettings = field(default_factory=SceneSettings)
 
 

@@ -1,0 +1,140 @@
+"""COCO through the command line: `sbnet data from-coco`, and runs on COCO's own folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import coco_folder
+from fake_stages import STEPS, FakeStages
+from sbnet.cli import execute
+
+TINY = [
+    *("model.weights=none", "train_segmenter.weights=none", "runtime.workers=1", "runtime.device=cpu"),
+    *("infer_cam.scales=1", "random_walk.scale=1", "predict.crf=false"),
+    *(
+        f"{stage}.{setting}"
+        for stage in ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
+        for setting in ("epochs=1", "batch=4", "crop=48")
+    ),
+    *(f"{stage}.long_side=48,64" for stage in ("bootstrap", "train_cam", "train_affinity")),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    return tmp_path / "COCO", coco_folder.make(tmp_path / "COCO")
+
+
+def written(out: Path) -> dict[str, int]:
+    """Name of a mask -> when it was written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (out / "SegmentationClass").glob("*.png")}
+
+
+def test_refused_before_anything_is_written(
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, refused: Any
+) -> None:
+    root, _ = folder
+    out = tmp_path / "voc"
+    words = [
+        "data",
+        "from-coco",
+        root / "annotations/instances_train2014.json",
+        "--photos",
+        root / "train2014",
+    ]
+    assert "leave out '/'" in refused(*words, "--out", out, "--list", "a/b")
+    assert "cannot be read" in refused(*words[:2], root / "x.json", *words[3:], "--out", out)
+    assert "photos of instances_train2014.json are not there" in refused(
+        *words[:4], root / "val2014", "--out", out
+    )
+    assert not out.exists()
+    (out / "JPEGImages").mkdir(parents=True)
+    shutil.copy(next((root / "val2014").iterdir()), out / "JPEGImages/COCO_train2014_000000000003.jpg")
+    assert "is another photo" in refused(*words, "--out", out)
+    assert [path.name for path in out.iterdir()] == ["JPEGImages"]
+    Image.new("RGB", (9, 7)).save(root / "train2014/COCO_train2014_000000000004.jpg")
+    error = refused(*words, "--out", tmp_path / "other")
+    assert "000004.jpg: 9 x 7 pixels (upright), but instances_train2014.json has 64 x 48 for image 4" in error
+    assert not (tmp_path / "other/ImageSets").exists()
+
+
+def test_as_a_user_types_it(
+    folder: tuple[Path, dict[str, np.ndarray]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    stages: FakeStages,
+) -> None:
+    """Two lists in one folder, `check`, and a run on it as the printed line says."""
+    root, _ = folder
+    out = tmp_path / "voc"
+    for split in ("train", "val"):
+        words = [
+            str(root / f"annotations/instances_{split}2014.json"),
+            "--photos",
+            str(root / f"{split}2014"),
+        ]
+        assert execute(["data", "from-coco", *words, "--out", str(out), "--list", split]) == 0
+    told = capsys.readouterr().out
+    assert "list train, 20 photos of 80 classes; 1 photos without any instance left out" in told
+    assert f"{out / 'SegmentationClass'}: 20 masks drawn, 0 there before" in told
+    assert execute(["data", "check", str(out)]) == 0
+    assert "list train             20 photos, each with a mask" in capsys.readouterr().out
+    line = next(line for line in told.splitlines() if line.startswith("next: sbnet run coco14-lite"))
+    assert execute([*line.removeprefix("next: sbnet ").split(), "--out", str(tmp_path / "run")]) == 0
+    assert stages.take() == STEPS
+
+
+def test_a_run_on_coco_s_own_folder(
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, stages: FakeStages, refused: Any
+) -> None:
+    root, _ = folder
+    out = tmp_path / "run"
+    words = ["run", "coco14-lite", "--data", str(root), "--out", str(out)]
+    assert execute(words) == 0
+    assert stages.take() == STEPS
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["random_walk"]["miou"] == 1
+    assert (metrics["random_walk"]["photos"], metrics["segmenter"]["photos"]) == (20, 4)
+    assert len(metrics["random_walk"]["per_class"]) == 81
+    before = written(out / "data")
+    assert execute(words) == 0
+    assert stages.take() == []
+    assert written(out / "data") == before
+    moved = root.rename(tmp_path / "moved")
+    error = refused("run", out)
+    assert "annotations/instances_train.json: there is no such file; it has none" in error
+    assert execute(["run", str(out), "--data", str(moved)]) == 0  # where the data lies does not count
+    assert stages.take() == []
+    words = ["run", "coco14-lite", "--data", str(moved), "--out", str(tmp_path / "own")]
+    assert "instances_trian.json: there is no such file" in refused(*words, "data.train=trian")
+    assert not (tmp_path / "own").exists()
+    masks = tmp_path / "mine"
+    shutil.copytree(out / "data/SegmentationClass", masks)
+    assert execute([*words, f"data.masks={masks}"]) == 0
+    assert not (tmp_path / "own/data/SegmentationClass").exists()
+    assert json.loads((tmp_path / "own/metrics.json").read_text())["random_walk"]["miou"] == 1
+
+
+def test_a_real_run_to_its_end_and_eval_of_81_classes(
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    root, _ = folder
+    out, figures = tmp_path / "run", tmp_path / "figures.json"
+    assert execute(["run", "quickstart", "--data", str(root), "--out", str(out), *TINY]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert {"bootstrap_cam", "cam", "refine", "random_walk", "segmenter"} <= set(metrics)
+    assert (out / "report.html").is_file()
+    masks = out / "random_walk/masks"
+    truth = out / "data/SegmentationClass"
+    assert execute(["eval", str(masks), "--ground-truth", str(truth), "--json", str(figures)]) == 0
+    facts = json.loads(figures.read_text())
+    assert len(facts["per_class"]) == 81
+    assert facts["photos"] == 20
+    assert facts["miou"] == pytest.approx(metrics["random_walk"]["miou"])

@@ -1,0 +1,73 @@
+"""COCO's lists brought into VOC's layout: cut off, gone on with, made anew; masks of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import coco_folder
+from sbnet.data.files import read_label, write_label
+from sbnet.errors import SBNetError
+from sbnet.pipeline import coco as layout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    return tmp_path / "COCO", coco_folder.make(tmp_path / "COCO")
+
+
+def make(root: Path, out: Path, **options: Any) -> layout.CocoFacts:
+    instances = root / "annotations/instances_train2014.json"
+    return layout.make_voc_layout(instances, root / "train2014", out, "train", **options)
+
+
+def written(out: Path) -> dict[str, int]:
+    """Name of a mask -> when it was written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (out / "SegmentationClass").glob("*.png")}
+
+
+def test_cut_off_and_gone_on_with(
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, truth = folder
+    out = tmp_path / "voc"
+    left = iter(range(5))
+
+    def full(path: Path, label: np.ndarray) -> None:
+        if next(left, None) is None:
+            raise SBNetError(f"disk full at {path}: free space")
+        write_label(path, label)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "write_label", full)
+        with pytest.raises(SBNetError, match="disk full"):
+            make(root, out)
+    first = written(out)
+    assert len(first) == 5
+    assert not (out / "ImageSets").exists()
+    made = make(root, out)
+    assert (made.photos, made.classes, made.without, made.drawn, made.empty) == (20, 80, 1, 15, [])
+    assert first.items() <= written(out).items()
+    for path in (out / "SegmentationClass").glob("*.png"):
+        np.testing.assert_array_equal(read_label(path), truth[path.stem])
+    before = written(out)
+    assert make(root, out) == made._replace(drawn=0)
+    (out / "SegmentationClass/COCO_train2014_000000000003.png").unlink()
+    assert make(root, out).drawn == 1
+    path = root / "annotations/instances_train2014.json"
+    path.write_text(path.read_text() + "\n")  # another file: nothing drawn from the old one stays
+    assert make(root, out).drawn == 20
+    assert not before.items() & written(out).items()
+
+
+def test_masks_of_one_s_own_stay(folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
+    root, _ = folder
+    assert make(root, tmp_path / "bare", masks=False).drawn == 0
+    assert not (tmp_path / "bare/SegmentationClass").exists()
+    mine = tmp_path / "bare/SegmentationClass/COCO_train2014_000000000003.png"
+    write_label(mine, np.zeros(coco_folder.SIZE, np.uint8))
+    assert make(root, tmp_path / "bare").drawn == 19
+    assert read_label(mine).max() == 0
