@@ -61,7 +61,7 @@ def test_refused_before_anything_is_written(
     assert [path.name for path in out.iterdir()] == ["JPEGImages"]
     Image.new("RGB", (9, 7)).save(root / "train2014/COCO_train2014_000000000004.jpg")
     error = refused(*words, "--out", tmp_path / "other")
-    assert "000004.jpg: 9 x 7 pixels (upright), but instances_train2014.json has 64 x 48 for image 4" in error
+    assert f"000004.jpg: 9 x 7 pixels (upright), but {words[2]} has 64 x 48 for image 4" in error
     assert not (tmp_path / "other/ImageSets").exists()
 
 
@@ -138,3 +138,39 @@ def test_a_real_run_to_its_end_and_eval_of_81_classes(
     assert len(facts["per_class"]) == 81
     assert facts["photos"] == 20
     assert facts["miou"] == pytest.approx(metrics["random_walk"]["miou"])
+
+
+def test_check(folder: tuple[Path, dict[str, np.ndarray]], capsys: pytest.CaptureFixture[str]) -> None:
+    root, _ = folder
+
+    def told(status: int, *words: str) -> str:
+        capsys.readouterr()
+        assert execute(["data", "check", str(root), *words]) == status
+        return capsys.readouterr().out
+
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    fine = told(0)
+    assert "list train2014         20 photos with an instance (COCO 2014 has 82081), 1 without; " in fine
+    assert "instances of 80 classes, 0 without a pixel" in fine
+    assert "list val2014           4 photos with an instance (COCO 2014 has 40137), 1 without; " in fine
+    assert fine.endswith("problems               none\n")
+    assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    photos = sorted((root / "train2014").glob("*.jpg"))
+    photos[2].unlink()
+    Image.new("RGB", (9, 7)).save(photos[5])
+    path = root / "annotations/instances_train2014.json"
+    tables = json.loads(path.read_text())
+    tables["annotations"][0]["segmentation"] = {"size": [1, 2], "counts": [2]}
+    tables["annotations"][-1]["segmentation"] = [[1, 1, 2, 2]]
+    path.write_text(json.dumps(tables))
+    (root / "annotations/instances_val2014.json").write_text("[]")
+    bad = told(2)
+    assert "list val2014           not there (COCO 2014 has 40137)" in bad
+    assert "1 without a pixel" in bad
+    assert "problems               4\n" in bad
+    assert f"  {photos[2]}: there is no such photo (image 2 of instances_train2014.json): unpack it" in bad
+    assert "annotation 1 (image 0, " in bad
+    assert "its run lengths are of 2 x 1 pixels" in bad
+    assert f"  {photos[5]}: 9 x 7 pixels (upright), but {path} has 64 x 48 for image 5" in bad
+    assert "instances_val2014.json: no instances file of COCO" in bad
+    assert bad.endswith("COCO: https://cocodataset.org/#download\n")

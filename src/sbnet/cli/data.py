@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists, its test server's archive; COCO's labels."""
+"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists, its test server's archive; COCO."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sbnet.errors import SBNetError
 
 if TYPE_CHECKING:
     from sbnet.data.voc_check import Difference, VocFacts
+    from sbnet.pipeline.coco_check import CocoCheck
 
 
 def add_commands(app: App) -> None:
@@ -32,26 +33,36 @@ def add_commands(app: App) -> None:
 def check(
     root: Path, /, *, sbd: Path | None = None, show_all: Annotated[bool, Parameter(name="--all")] = False
 ) -> int:
-    """Tell what of PASCAL VOC is in a folder, what is missing and where it is to be had; changes nothing.
+    """Tell what of PASCAL VOC, or of COCO, is in a folder, what is missing and where it is to be had; changes nothing.
 
     Every mask is read, and image labels from annotations and from masks are compared. Ends with status 2 where there
     are problems: photos of a list that are not there, masks that cannot be used, a train list that overlaps val.
+    Of COCO's own layout every instances file is read, photos and their sizes are looked at, and every mask is drawn.
 
       sbnet data check VOC2012
+      sbnet data check COCO
 
     Parameters
     ----------
     root
-        The folder that holds JPEGImages.
+        The folder that holds JPEGImages, or COCO's annotations.
     sbd
         The folder of SBD; by default it is looked for in and beside ROOT.
     show_all
         Show every difference and problem, not the first five.
     """
+    from sbnet.data.coco import is_coco
     from sbnet.data.voc_check import check_voc
 
+    shown = None if show_all else 5
+    if is_coco(root):
+        from sbnet.pipeline.coco_check import check_coco
+
+        coco = check_coco(root)
+        print("\n".join(_coco_lines(coco, shown)))
+        return 2 if coco.problems else 0
     facts = check_voc(root, sbd=sbd)
-    print("\n".join(_lines(facts, None if show_all else 5)))
+    print("\n".join(_lines(facts, shown)))
     return 2 if facts.problems else 0
 
 
@@ -236,8 +247,27 @@ def _lines(facts: VocFacts, shown: int | None) -> list[str]:
         f"{'image labels':<22} {facts.compared} photos have both annotation and mask; {len(facts.differences)} differ"
     )
     lines += _some(facts.differences, shown, _difference)
-    lines += [f"{'problems':<22} {len(facts.problems) or 'none'}", *_some(facts.problems, shown, str)]
-    return lines + _origins(lacking)
+    return lines + _problems(facts.problems, shown) + _origins(lacking)
+
+
+def _coco_lines(facts: CocoCheck, shown: int | None) -> list[str]:
+    from sbnet.data.coco import PAGE, WHOLE
+
+    lines = []
+    for entry in facts.lists:
+        whole = "" if entry.whole in (None, entry.photos) else f" (COCO 2014 has {entry.whole})"
+        lines.append(
+            f"list {entry.name:<17} {entry.photos} photos with an instance{whole}, {entry.without} without; "
+            f"{entry.instances} instances of {entry.classes} classes, {len(entry.empty)} without a pixel"
+        )
+    lacking = [name for name in WHOLE if name not in {entry.name for entry in facts.lists}]
+    lines += [f"list {name:<17} not there (COCO 2014 has {WHOLE[name]})" for name in lacking]
+    lines += _problems(facts.problems, shown)
+    return [*lines, f"COCO: {PAGE}"] if lacking or facts.problems else lines
+
+
+def _problems(problems: Sequence[str], shown: int | None) -> list[str]:
+    return [f"{'problems':<22} {len(problems) or 'none'}", *_some(problems, shown, str)]
 
 
 def _origins(lacking: list[str]) -> list[str]:

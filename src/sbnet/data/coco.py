@@ -14,16 +14,20 @@ import io
 import re
 from pathlib import Path
 
-from sbnet.data.coco_file import Instances
+from sbnet.data.coco_file import Instances, Picture
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import write_bytes
 from sbnet.data.labels import read_class_names
 from sbnet.errors import SBNetError, did_you_mean
 
+PAGE = "https://cocodataset.org/#download"
+WHOLE = {"train2014": 82081, "val2014": 40137}
+"""Photos of COCO 2014 with any instance."""
+
 
 def is_coco(root: Path) -> bool:
     """Whether a folder is in COCO's layout, and not in VOC's."""
-    return not (root / "JPEGImages").is_dir() and bool(_lists(root))
+    return not (root / "JPEGImages").is_dir() and bool(instance_files(root))
 
 
 def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
@@ -32,12 +36,12 @@ def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
     Raises `SBNetError`, telling which lists there are, where either is missing.
     """
     root = Path(root)
-    lists = _lists(root)
+    lists = instance_files(root)
     fitting = [known for known in lists if re.fullmatch(re.escape(name) + r"(\d{4})?", known)]
     if name in lists:
         fitting = [name]
     if len(fitting) != 1:
-        told = f"it has {', '.join(sorted(lists))}" if lists else "it has none"
+        told = f"it has {', '.join(lists)}" if lists else "it has none"
         near = did_you_mean(name, [*lists, *(re.sub(r"\d{4}$", "", known) for known in lists)])
         of = "there are several" if fitting else f"there is no such file{near}"
         raise SBNetError(
@@ -53,10 +57,17 @@ def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
     )
 
 
-def _lists(root: Path) -> dict[str, Path]:
-    """Name of a list -> its instances file."""
-    files = (root / "annotations").glob("instances_*.json")
+def instance_files(root: Path) -> dict[str, Path]:
+    """Name of a list -> its instances file, in order of the alphabet."""
+    files = sorted((root / "annotations").glob("instances_*.json"))
     return {path.stem.removeprefix("instances_"): path for path in files}
+
+
+def without_photo(instances: Instances, folder: Path) -> list[Picture]:
+    """Those whose photo is not in the folder; a file name may begin with folders of its own."""
+    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    elsewhere = [one for one in instances.pictures if one.file_name not in there]
+    return [one for one in elsewhere if not (folder / one.file_name).is_file()]
 
 
 def labelled_photos(instances: Instances, photos: str | Path) -> Collection:
@@ -65,11 +76,7 @@ def labelled_photos(instances: Instances, photos: str | Path) -> Collection:
     photos: their folder. Raises `SBNetError` for photos that are not in it.
     """
     path, folder = instances.path, Path(photos)
-    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    elsewhere = [
-        one for one in instances.pictures if one.file_name not in there
-    ]  # names may begin with folders
-    missing = [one for one in elsewhere if not (folder / one.file_name).is_file()]
+    missing = without_photo(instances, folder)
     if missing:
         raise SBNetError(
             f"{folder}: {len(missing)} of {len(instances.pictures)} photos of {path.name} are not there "

@@ -150,7 +150,8 @@ def _by_image(
                 f"{path}: annotation {number} (image {image}) has category {category}, which is not in "
                 "'categories': add the category there, or take the annotation out"
             )
-        area = float(one["area"]) if "area" in one else None
+        area = one.get("area")
+        area = None if area is None else float(area)
         instance = Instance(number, contiguous[category], area, one.get("segmentation"))
         found.setdefault(image, []).append(instance)
     return found

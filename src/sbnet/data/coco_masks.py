@@ -8,12 +8,14 @@ true masks (README of rulixiang/afa, CVPR 2022). Pixels of no instance are backg
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as run_lengths
 
 from sbnet.data.coco_file import Picture
+from sbnet.data.image import photo_size
 from sbnet.errors import SBNetError
 
 Rle = dict[str, Any]  # pycocotools' compressed run lengths: size, counts
@@ -51,6 +53,17 @@ def draw(picture: Picture, *, where: str) -> Drawn:
             np.copyto(mask, np.uint8(instance.category), where=run_lengths.decode(rle).view(bool))
     empty = tuple(instance.id for _, pixels, _, instance in shapes if not pixels)
     return Drawn(np.ascontiguousarray(mask), empty)
+
+
+def draw_for(photo: Path, picture: Picture, *, where: str) -> Drawn:
+    """`draw`, where the photo has the size that the file says. Raises `SBNetError` for another one, too."""
+    size = photo_size(photo)
+    if size != picture.size:
+        raise SBNetError(
+            f"{photo}: {size[1]} x {size[0]} pixels (upright), but {where} has {picture.size[1]} x {picture.size[0]} "
+            f"for image {picture.id}: put back the photo that was annotated"
+        )
+    return draw(picture, where=where)
 
 
 def _rle(shape: Any, size: tuple[int, int]) -> Rle | None:

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from sbnet.data.coco import check_free, label_file, labelled_photos, write_voc_layout
 from sbnet.data.coco_file import Instances, Picture, read_instances
-from sbnet.data.coco_masks import draw
+from sbnet.data.coco_masks import draw_for
 from sbnet.data.files import read_json, write_json, write_label
-from sbnet.data.image import photo_size
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.progress import photo_progress
 from sbnet.engine.runtime import cpu_count
@@ -80,13 +79,7 @@ def _draw_missing(file: Instances, photos: Path, folder: Path) -> Iterable[tuple
     """The annotations without pixel, picture by picture as their masks are written."""
 
     def one(picture: Picture) -> tuple[int, ...]:
-        size = photo_size(photos / picture.file_name)
-        if size != picture.size:
-            raise SBNetError(
-                f"{photos / picture.file_name}: {size[1]} x {size[0]} pixels (upright), but {file.path.name} has "
-                f"{picture.size[1]} x {picture.size[0]} for image {picture.id}: put back the photo that was annotated"
-            )
-        mask, empty = draw(picture, where=str(file.path))
+        mask, empty = draw_for(photos / picture.file_name, picture, where=str(file.path))
         write_label(folder / f"{picture.name}.png", mask)
         return empty
 
