@@ -91,6 +91,30 @@ def test_the_smaller_lies_on_top_and_crowds_beneath() -> None:
     assert (drawn((1, 4.0, crowd), (2, 4.0, small)) == 1).all()  # of equal ones the first
 
 
+@given(
+    st.lists(
+        st.tuples(
+            arrays(bool, (5, 6)), st.integers(1, 80), st.one_of(st.none(), st.sampled_from([1.0, 7.5, 9.0]))
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_a_pixel_is_of_the_smallest_instance_that_has_it(
+    instances: list[tuple[np.ndarray, int, float | None]],
+) -> None:
+    """Pixel by pixel; of equal areas the first; an area that the file lacks is the number of pixels."""
+    shapes = [(index, area, coco_folder.compressed(pixels)) for pixels, index, area in instances]
+    mask = drawn(*shapes)
+    for place in np.ndindex(5, 6):
+        having = [
+            (pixels.sum() if area is None else area, number, index)
+            for number, (pixels, index, area) in enumerate(instances)
+            if pixels[place]
+        ]
+        assert mask[place] == (min(having)[2] if having else 0)
+
+
 def test_instances_without_pixels_are_told_and_kept_as_labels() -> None:
     for nothing in (
         [],
