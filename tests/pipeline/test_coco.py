@@ -59,7 +59,13 @@ def test_cut_off_and_gone_on_with(
     assert make(root, out).drawn == 1
     path = root / "annotations/instances_train2014.json"
     path.write_text(path.read_text() + "\n")  # another file: nothing drawn from the old one stays
-    assert make(root, out).drawn == 20
+    left = iter(range(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "write_label", full)
+        with pytest.raises(SBNetError, match="disk full"):
+            make(root, out)
+    assert not (out / "ImageSets/Segmentation/train.txt").exists()
+    assert make(root, out).drawn == 15
     assert not before.items() & written(out).items()
 
 

@@ -52,6 +52,7 @@ def make_voc_layout(
     collection = labelled_photos(file, photos)
     check_free(collection, root)
     if masks and before and _drawn_from(before["made_from"]) != _drawn_from(made_from):
+        _list_file(root, split).unlink(missing_ok=True)
         for picture in file.pictures:
             (root / "SegmentationClass" / f"{picture.name}.png").unlink(missing_ok=True)
     _note(root, split, {"made_from": made_from})
@@ -103,9 +104,13 @@ def _drawn_from(made_from: dict[str, Any]) -> tuple[Any, Any]:
     return made_from.get("version"), made_from.get("file")
 
 
+def _list_file(root: Path, split: str) -> Path:
+    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+
 def _whole(root: Path, split: str, masks: bool) -> bool:
     """Whether all that was made of the list is there still."""
-    names = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    names = _list_file(root, split)
     if not (names.is_file() and label_file(root, split).is_file() and (root / "classes.txt").is_file()):
         return False
     listed = set(names.read_text(encoding="utf-8").splitlines())
