@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
+from sbnet.cli.data_facts import coco_lines, voc_lines
 from sbnet.errors import SBNetError
-
-if TYPE_CHECKING:
-    from sbnet.data.voc_check import Difference, VocFacts
-    from sbnet.pipeline.coco_check import CocoCheck
 
 
 def add_commands(app: App) -> None:
@@ -59,10 +55,10 @@ def check(
         from sbnet.pipeline.coco_check import check_coco
 
         coco = check_coco(root)
-        print("\n".join(_coco_lines(coco, shown)))
+        print("\n".join(coco_lines(coco, shown)))
         return 2 if coco.problems else 0
     facts = check_voc(root, sbd=sbd)
-    print("\n".join(_lines(facts, shown)))
+    print("\n".join(voc_lines(facts, shown)))
     return 2 if facts.problems else 0
 
 
@@ -226,70 +222,3 @@ def from_coco(
     print(
         f"next: sbnet run coco14-lite --data {out} data.train={names} data.labels={label_file(out, names)} data.val="
     )
-
-
-def _lines(facts: VocFacts, shown: int | None) -> list[str]:
-    """The facts for the terminal; of differences and problems the first `shown`, None for all."""
-    lines, lacking = [], []
-    for part in facts.parts:
-        state = f"{part.files} files in {part.path}" if part.path else "not there"
-        lines.append(f"{part.name:<22} {state}{_of(part.files, part.whole)}")
-        lacking += [part.name] if part.files < (part.whole or 1) else []
-    for entry in facts.lists:
-        title = f"list {entry.name:<17}"
-        lacking += [entry.name] if (entry.photos or 0) < (entry.whole or 1) else []
-        if entry.photos is None:
-            lines.append(f"{title} not there{_of(0, entry.whole)}")
-        else:
-            bare = f"{entry.without_mask} without a mask" if entry.without_mask else "each with a mask"
-            lines.append(f"{title} {entry.photos} photos{_of(entry.photos, entry.whole)}, {bare}")
-    lines.append(
-        f"{'image labels':<22} {facts.compared} photos have both annotation and mask; {len(facts.differences)} differ"
-    )
-    lines += _some(facts.differences, shown, _difference)
-    return lines + _problems(facts.problems, shown) + _origins(lacking)
-
-
-def _coco_lines(facts: CocoCheck, shown: int | None) -> list[str]:
-    from sbnet.data.coco import PAGE, WHOLE
-
-    lines = []
-    for entry in facts.lists:
-        whole = "" if entry.whole in (None, entry.photos) else f" (COCO 2014 has {entry.whole})"
-        lines.append(
-            f"list {entry.name:<17} {entry.photos} photos with an instance{whole}, {entry.without} without; "
-            f"{entry.instances} instances of {entry.classes} classes, {len(entry.empty)} without a pixel"
-        )
-    lacking = [name for name in WHOLE if name not in {entry.name for entry in facts.lists}]
-    lines += [f"list {name:<17} not there (COCO 2014 has {WHOLE[name]})" for name in lacking]
-    lines += _problems(facts.problems, shown)
-    return [*lines, f"COCO: {PAGE}"] if lacking or facts.problems else lines
-
-
-def _problems(problems: Sequence[str], shown: int | None) -> list[str]:
-    return [f"{'problems':<22} {len(problems) or 'none'}", *_some(problems, shown, str)]
-
-
-def _origins(lacking: list[str]) -> list[str]:
-    from sbnet.data.voc_sources import origin
-
-    where: dict[str, list[str]] = {}
-    for name in lacking:
-        where.setdefault(origin(name), []).append(name)
-    return [f"{', '.join(names)}: {place}" for place, names in where.items()]
-
-
-def _of(count: int, whole: int | None) -> str:
-    return f" (VOC 2012 has {whole})" if whole is not None and whole != count else ""
-
-
-def _difference(one: Difference) -> str:
-    sides = (("annotation", one.only_xml), ("mask", one.only_mask))
-    return f"{one.photo}: " + "; ".join(
-        f"in its {where} alone {', '.join(ids)}" for where, ids in sides if ids
-    )
-
-
-def _some(items: Sequence[Any], shown: int | None, text: Callable[[Any], str]) -> list[str]:
-    rest = len(items) - len(items[:shown])
-    return [*(f"  {text(item)}" for item in items[:shown]), *([f"  and {rest} more: --all"] if rest else [])]

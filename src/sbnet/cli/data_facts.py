@@ -1,0 +1,78 @@
+"""What `sbnet data check` found, as lines for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sbnet.data.voc_check import Difference, VocFacts
+    from sbnet.pipeline.coco_check import CocoCheck
+
+
+def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
+    """Facts of PASCAL VOC; of differences and problems the first `shown`, None for all."""
+    lines, lacking = [], []
+    for part in facts.parts:
+        state = f"{part.files} files in {part.path}" if part.path else "not there"
+        lines.append(f"{part.name:<22} {state}{_of(part.files, part.whole)}")
+        lacking += [part.name] if part.files < (part.whole or 1) else []
+    for entry in facts.lists:
+        title = f"list {entry.name:<17}"
+        lacking += [entry.name] if (entry.photos or 0) < (entry.whole or 1) else []
+        if entry.photos is None:
+            lines.append(f"{title} not there{_of(0, entry.whole)}")
+        else:
+            bare = f"{entry.without_mask} without a mask" if entry.without_mask else "each with a mask"
+            lines.append(f"{title} {entry.photos} photos{_of(entry.photos, entry.whole)}, {bare}")
+    lines.append(
+        f"{'image labels':<22} {facts.compared} photos have both annotation and mask; {len(facts.differences)} differ"
+    )
+    lines += _some(facts.differences, shown, _difference)
+    return lines + _problems(facts.problems, shown) + _origins(lacking)
+
+
+def coco_lines(facts: CocoCheck, shown: int | None) -> list[str]:
+    """The same of COCO's lists."""
+    from sbnet.data.coco import PAGE, WHOLE
+
+    lines = []
+    for entry in facts.lists:
+        whole = "" if entry.whole in (None, entry.photos) else f" (COCO 2014 has {entry.whole})"
+        lines.append(
+            f"list {entry.name:<17} {entry.photos} photos with an instance{whole}, {entry.without} without; "
+            f"{entry.instances} instances of {entry.classes} classes, {len(entry.empty)} without a pixel"
+        )
+    lacking = [name for name in WHOLE if name not in {entry.name for entry in facts.lists}]
+    lines += [f"list {name:<17} not there (COCO 2014 has {WHOLE[name]})" for name in lacking]
+    lines += _problems(facts.problems, shown)
+    return [*lines, f"COCO: {PAGE}"] if lacking or facts.problems else lines
+
+
+def _problems(problems: Sequence[str], shown: int | None) -> list[str]:
+    return [f"{'problems':<22} {len(problems) or 'none'}", *_some(problems, shown, str)]
+
+
+def _origins(lacking: list[str]) -> list[str]:
+    from sbnet.data.voc_sources import origin
+
+    where: dict[str, list[str]] = {}
+    for name in lacking:
+        where.setdefault(origin(name), []).append(name)
+    return [f"{', '.join(names)}: {place}" for place, names in where.items()]
+
+
+def _of(count: int, whole: int | None) -> str:
+    return f" (VOC 2012 has {whole})" if whole is not None and whole != count else ""
+
+
+def _difference(one: Difference) -> str:
+    sides = (("annotation", one.only_xml), ("mask", one.only_mask))
+    return f"{one.photo}: " + "; ".join(
+        f"in its {where} alone {', '.join(ids)}" for where, ids in sides if ids
+    )
+
+
+def _some(items: Sequence[Any], shown: int | None, text: Callable[[Any], str]) -> list[str]:
+    rest = len(items) - len(items[:shown])
+    return [*(f"  {text(item)}" for item in items[:shown]), *([f"  and {rest} more: --all"] if rest else [])]
