@@ -48,7 +48,9 @@ def make_files(folder: Path, photos: int) -> list[str]:
     return names
 
 
-def loops(_inputs: dict, *, folder: str, names: list[str], curve: bool) -> Callable[[], np.ndarray]:
+def loops(
+    _inputs: dict, *, folder: str, names: list[str], curve: bool, processes: int = PROCESSES
+) -> Callable[[], np.ndarray]:
     """mIoU at each threshold, or of the masks."""
 
     def predict(name: str, threshold: float) -> np.ndarray:
@@ -76,9 +78,9 @@ def loops(_inputs: dict, *, folder: str, names: list[str], curve: bool) -> Calla
                 np.frombuffer(total.get_obj())[:] += counted
 
     def one(threshold: float) -> float:
-        totals = [processes.Array("d", CLASSES) for _ in range(3)]
-        shares = [names[start::PROCESSES] for start in range(PROCESSES)]
-        started = [processes.Process(target=count, args=(threshold, some, totals)) for some in shares]
+        totals = [context.Array("d", CLASSES) for _ in range(3)]
+        shares = [names[start::processes] for start in range(processes)]
+        started = [context.Process(target=count, args=(threshold, some, totals)) for some in shares]
         for process in started:
             process.start()
         for process in started:
@@ -86,13 +88,15 @@ def loops(_inputs: dict, *, folder: str, names: list[str], curve: bool) -> Calla
         right, found, true = (np.frombuffer(total.get_obj()) for total in totals)
         return float(np.mean(right / (true + found - right + 1e-10)))
 
-    processes = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("fork")
 
     thresholds = np.arange(THRESHOLDS) / 100 if curve else [0.0]
     return lambda: np.array([one(threshold) for threshold in thresholds])
 
 
-def ours(_inputs: dict, *, folder: str, names: list[str], curve: bool) -> Callable[[], np.ndarray]:
+def ours(
+    _inputs: dict, *, folder: str, names: list[str], curve: bool, **_peers: int
+) -> Callable[[], np.ndarray]:
     from sbnet.data.collection import Collection, Photo
     from sbnet.data.labels import VOC_CLASSES
     from sbnet.stages.evaluate import evaluate_masks, evaluate_scores

@@ -45,7 +45,8 @@ def test_evaluation(benchmark_file: Callable[[str], Any], tmp_path: Path) -> Non
     evaluation, harness = benchmark_file("evaluation"), benchmark_file("harness")
     names = evaluation.make_files(tmp_path, 1)
     sides = [harness.Side(name, evaluation.__file__, name) for name in ("loops", "ours")]
-    there, here = harness.compare(*sides, {}, runs=1, folder=str(tmp_path), names=names, curve=True)
+    options = {"folder": str(tmp_path), "names": names, "curve": True, "processes": 1}
+    there, here = harness.compare(*sides, {}, runs=1, **options)
     np.testing.assert_allclose(here.result, there.result, atol=1e-12)
     assert len(here.result) == evaluation.THRESHOLDS
 
