@@ -50,15 +50,18 @@ def ours(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], 
 
     from sbnet.engine.inference import inference_network
     from sbnet.engine.runtime import Runtime
-    from sbnet.stages.infer_cam import Settings, summed_cams
+    from sbnet.engine.views import stacks
+    from sbnet.stages.infer_cam import summed_cams
 
     fabric, net = inference_network(reference_cam.network(), Runtime(device="cpu"))
-    settings, present = Settings(scales=tuple(scales)), torch.tensor(CLASSES)
+    pixels, device = inputs["photo"], fabric.device
+    height, width = pixels.shape[:2]
 
     @torch.inference_mode()
     def run() -> np.ndarray:
+        of_scales = stacks([pixels], scales, device=device)
         total, _ = summed_cams(
-            net, inputs["photo"], present, settings=settings, refine=True, device=fabric.device
+            net, of_scales, (height, width), [CLASSES], mirror=True, refine=True, device=device
         )
         return total.numpy()
 

@@ -1,16 +1,27 @@
-"""Views of a photo and what comes back from them."""
+"""Photos through the loop, and what comes back of them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from sbnet.engine.inference import inference_network, unmirror, views
+from sbnet.data import image
+from sbnet.data.collection import Photo
+from sbnet.engine.inference import Batch, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
 from sbnet.models import build
 from sbnet.models.deeplab import SegmenterOutput
+from ways import NO_CUDA
 
 
 class Echo(nn.Module):
@@ -29,19 +40,6 @@ def photo() -> np.ndarray:
     pixels = np.zeros((12, 17, 3), np.uint8)
     pixels[:5, :6] = 255
     return pixels
-
-
-def test_views_are_the_resized_photo_and_its_mirror_image(photo):
-    found = list(views(photo, Echo(), scales=(0.5, 1, 1.5), mirror=True, device=torch.device("cpu")))
-    assert [tuple(batch.shape) for batch in found] == [(2, 3, 6, 8), (2, 3, 12, 17), (2, 3, 18, 26)]
-    for batch in found:
-        torch.testing.assert_close(batch[1], batch[0].flip(-1))
-        size = (batch.shape[-1], batch.shape[-2])
-        resized = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
-        np.testing.assert_allclose(batch[0].permute(1, 2, 0), resized / 255, atol=1e-6)
-        torch.testing.assert_close(unmirror(batch), 2 * batch[0])
-    (alone,) = views(photo, Echo(), scales=(1,), mirror=False, device=torch.device("cpu"))
-    torch.testing.assert_close(unmirror(alone), alone[0])
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -75,3 +73,121 @@ def test_a_network_made_ready_gives_what_it_gave(precision, kept):
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.backbone.modules())
     worst = (found - expected).abs().max() / (expected.max() - expected.min())
     assert worst < (1e-4 if precision == "32" else 0.05)
+
+
+SIZES = ((6, 9), (9, 6), (12, 4), (20, 30))
+
+
+@pytest.fixture(scope="module")
+def of_each_size(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    """The last one as a camera writes it: its rows are the photo's columns."""
+    folder, photos = tmp_path_factory.mktemp("photos"), []
+    for number, (height, width) in enumerate(SIZES):
+        turned = number == len(SIZES) - 1
+        pixels = np.full((width, height, 3) if turned else (height, width, 3), number, np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = 6 if turned else 1
+        path = folder / f"{number}.png"
+        Image.fromarray(pixels).save(path, exif=exif)
+        photos.append(Photo(str(number), path, (number,)))
+    return photos
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(st.integers(0, len(SIZES) - 1), max_size=25),
+    most=st.integers(1, 6),
+    workers=st.integers(0, 3),
+    mirror=st.booleans(),
+)
+def test_every_photo_once_with_others_of_its_size(
+    of_each_size: list[Photo], kinds: list[int], most: int, workers: int, mirror: bool
+) -> None:
+    photos = [Photo(f"{n}", of_each_size[kind].path, (kind,)) for n, kind in enumerate(kinds)]
+    batches: list[Batch] = []
+    written: list[str] = []
+    on = set()
+
+    def compute(batch: Batch) -> list:
+        batches.append(batch)
+
+        def write(name: str) -> None:
+            on.add(threading.get_ident())
+            written.append(name)
+
+        return [lambda photo=photo: write(photo.name) for photo in batch.photos]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "MAX_PIXELS", 600 * 4 * 2 * (1 + mirror))  # two of the largest at scale 2
+        infer_photos(
+            "test",
+            photos,
+            compute,
+            runtime=Runtime(device="cpu", workers=workers, inference_batch=most),
+            scales=(0.5, 2),
+            mirror=mirror,
+            beside=lambda photo: photo.classes[0],
+        )
+    assert sorted(written) == sorted(photo.name for photo in photos)
+    assert threading.get_ident() not in on
+    for batch in batches:
+        (kind,) = set(batch.beside)
+        height, width = SIZES[kind]
+        assert batch.size == (height, width)
+        assert all((pixels == kind).all() for pixels in batch.pixels)
+        count = len(batch.photos)
+        assert 1 <= count <= min(most, 2 if kind == 3 else most)
+        assert [view.shape for view in batch.views] == [
+            (count, 3, round(height * scale), round(width * scale)) for scale in (0.5, 2)
+        ]
+    if most == 1:
+        assert [batch.photos[0].name for batch in batches] == [photo.name for photo in photos]
+    full = [min(most, 2) if kind == 3 else most for kind in range(len(SIZES))]
+    assert len(batches) == sum(-(-kinds.count(kind) // full[kind]) for kind in set(kinds))
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_what_cannot_be_read_or_written_ends_the_loop(
+    of_each_size: list[Photo], tmp_path: Path, most: int
+) -> None:
+    """After what came before it."""
+    runtime, first = Runtime(device="cpu", workers=1, inference_batch=most), of_each_size[0]
+    written: list[str] = []
+
+    def compute(batch: Batch) -> list:
+        return [lambda photo=photo: written.append(photo.name) for photo in batch.photos]
+
+    (tmp_path / "broken.png").write_bytes(first.path.read_bytes()[:-25])  # its header is whole
+    photos = [*of_each_size[1:], Photo("broken", tmp_path / "broken.png", (1,))]
+    with pytest.raises(SBNetError, match=r"broken.png: the photo cannot be read"):
+        infer_photos("test", photos, compute, runtime=runtime, scales=(1,))
+    assert written == [photo.name for photo in of_each_size[1:]]
+
+    def refuse(_batch: Batch) -> list:
+        def write() -> None:
+            raise SBNetError("disk full")
+
+        return [write]
+
+    with pytest.raises(SBNetError, match="disk full"):
+        infer_photos("test", [first], refuse, runtime=runtime, scales=(1,))
+
+
+def test_batches_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One photo keeps a CPU busy, and not a GPU."""
+    assert Runtime(device="cpu").photos_at_once == 1
+    assert Runtime(device="cpu", inference_batch=7).photos_at_once == 7
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert Runtime(device="cuda").photos_at_once > 1
+    assert Runtime(device="cuda", inference_batch=1).photos_at_once == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])])
+def test_results_on_their_way_to_the_host(device: str) -> None:
+    """As they were when the copy was begun, whatever the device is told to do after it."""
+    there = to_device(torch.arange(6.0).view(2, 3), torch.device(device))
+    assert there.device.type == device
+    results = [to_host(there * factor) for factor in range(50)]
+    for factor, result in enumerate(results):
+        np.testing.assert_array_equal(result(), factor * np.arange(6.0).reshape(2, 3))
+        np.testing.assert_array_equal(result(), factor * np.arange(6.0).reshape(2, 3))

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from sbnet.data.collection import Collection
+from sbnet.data.collection import Collection, Photo
 from sbnet.data.edges import normalized_edges
 from sbnet.data.files import read_scores
 from sbnet.data.image import read_photo
@@ -22,6 +22,7 @@ from sbnet.interop.checkpoint import load_model, save_model
 from sbnet.models import CamNetwork, build
 from sbnet.stages import infer_cam
 from sbnet.stages.workspace import ModelSettings, Workspace
+from ways import NO_CUDA
 
 SCALES = (0.5, 1.0)
 
@@ -115,3 +116,124 @@ def test_boundaries_are_drawn_from_the_edges_of_the_training(workspace: Workspac
         with torch.no_grad():
             logits = network.eval()(image, one[None], refine=False).boundary_fused[0, present]
         np.testing.assert_allclose(found[canny], logits.sigmoid().amax(0) * 255, atol=2)
+
+
+def of_several_sizes(photos: Collection, folder: Path) -> Collection:
+    """Four photos of one size and two of another, in turn, that differ in the number of their classes."""
+    folder.mkdir()
+    listed = []
+    for number, photo in enumerate([*photos, *photos]):
+        pixels = read_photo(photo.path)
+        if number in (1, 4):
+            pixels = np.rot90(pixels)
+        path = folder / f"photo{number}.png"
+        Image.fromarray(np.roll(pixels, 5 * number, 0)).save(path)
+        listed.append(Photo(path.stem, path, (1, 2, 5, 7)[: 1 + number % 3]))
+    return dataclasses.replace(photos, photos=tuple(listed))
+
+
+def scores_and_passes(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, settings: infer_cam.Settings, **runtime: Any
+) -> tuple[dict[str, np.ndarray], set[int]]:
+    """Scores by photo, the raw ones and boundaries of the report's as well, and how many views passed at once."""
+    seen = set()
+
+    def load(path: Path) -> Any:
+        network, meta = load_model(path)
+        network.backbone.register_forward_hook(lambda _module, inputs, _output: seen.add(len(inputs[0])))
+        return network, meta
+
+    monkeypatch.setattr(infer_cam, "load_model", load)
+    place = dataclasses.replace(
+        workspace,
+        folder=workspace.folder / f"{runtime}{settings.mirror}",
+        runtime=dataclasses.replace(workspace.runtime, **runtime),
+    )
+    infer_cam.run(settings, place)
+    found = {}
+    for path in sorted(place.folder.rglob("*.npz")):
+        scores = read_scores(path)
+        found[f"{path.parent.name}/{path.stem}"] = scores.scores
+        found[f"{path.parent.name}/{path.stem}/classes"] = scores.classes
+    for path in sorted(place.folder.rglob("*.png")):
+        found[f"boundaries/{path.stem}"] = np.asarray(Image.open(path)).astype(float) / 255
+    return found, seen
+
+
+def hold_together(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float) -> None:
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("map", ["raw", "refined"])
+@pytest.mark.parametrize("mirror", [True, False])
+def test_photos_of_one_size_pass_together(
+    mirror: bool,
+    map: str,
+    photos: Collection,
+    workspace: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing but rounding depends on it: neither scores nor their order."""
+    several = of_several_sizes(photos, tmp_path / "photos")
+    workspace = dataclasses.replace(workspace, train=several)
+    monkeypatch.setattr(infer_cam, "shown_photos", lambda collection: list(collection)[1:3])
+    settings = infer_cam.Settings(scales=SCALES, mirror=mirror, map=map)
+    alone, views = scores_and_passes(workspace, monkeypatch, settings, inference_batch=1)
+    assert len([name for name in alone if not name.endswith("classes")]) == 6 + 2 + 2
+    assert views == ({1, 2} if mirror else {1})  # boundaries are drawn of one view
+    together, views = scores_and_passes(workspace, monkeypatch, settings, inference_batch=4)
+    assert max(views) == 4 * (1 + mirror)
+    hold_together(together, alone, 2e-3)  # kept in half precision, boundaries in 255 steps
+    backwards = dataclasses.replace(
+        workspace, train=dataclasses.replace(several, photos=several.photos[::-1])
+    )
+    monkeypatch.setattr(infer_cam, "shown_photos", lambda collection: list(collection)[3:5])
+    backwards = dataclasses.replace(backwards, folder=tmp_path / "backwards")
+    hold_together(scores_and_passes(backwards, monkeypatch, settings, inference_batch=4)[0], alone, 2e-3)
+
+
+def test_only_what_is_missing_is_made_again(
+    photos: Collection, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = of_several_sizes(photos, tmp_path / "photos")
+    workspace = dataclasses.replace(workspace, train=several)
+    settings = infer_cam.Settings(scales=SCALES)
+    first, _ = scores_and_passes(workspace, monkeypatch, settings, inference_batch=4)
+    folder = next(workspace.folder.rglob("scores"))
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    gone = {"photo1.npz", "photo3.npz"}
+    for name in gone:
+        (folder / name).unlink()
+    again, views = scores_and_passes(workspace, monkeypatch, settings, inference_batch=4)
+    assert max(views) == 2
+    hold_together(again, first, 2e-3)
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name not in gone}
+    assert kept == {name: time for name, time in times.items() if name not in gone}
+
+
+def test_large_photos_pass_alone(
+    photos: Collection, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch has no more pixels than one photo may have, mirror images and the largest scale counted."""
+    workspace = dataclasses.replace(workspace, train=of_several_sizes(photos, tmp_path / "photos"))
+    monkeypatch.setattr("sbnet.data.image.MAX_PIXELS", 48 * 64 * 4 * 2 + 1)
+    for scales, most in ((SCALES, 8), ((1.0, 2.0), 2)):
+        settings = infer_cam.Settings(scales=scales)
+        _, views = scores_and_passes(workspace, monkeypatch, settings, inference_batch=6 + len(scales) * most)
+        assert max(views) == most
+
+
+@pytest.mark.gpu
+@NO_CUDA
+def test_scores_of_a_gpu_are_the_cpu_s(
+    photos: Collection, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = dataclasses.replace(workspace, train=of_several_sizes(photos, tmp_path / "photos"))
+    settings = infer_cam.Settings(scales=SCALES)
+    expected, _ = scores_and_passes(workspace, monkeypatch, settings, inference_batch=1)
+    found, views = scores_and_passes(workspace, monkeypatch, settings, device="cuda", workers=4)
+    assert max(views) == 8
+    hold_together(found, expected, 0.02)  # tensor cores round to 10 bits

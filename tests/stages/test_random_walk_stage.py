@@ -13,6 +13,7 @@ from torch.nn import functional
 from sbnet.data.files import read_label, write_scores
 from sbnet.data.voc import read_voc
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.views import stacks
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
 from sbnet.models.affinity_network import AffinityOutput
@@ -32,6 +33,11 @@ class Grid(nn.Module):
         return AffinityOutput(pair_affinity(features), features)
 
 
+def seen_at(pixels, scale):
+    (stack,) = stacks([pixels], [scale], device=torch.device("cpu"))
+    return stack
+
+
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 @pytest.mark.parametrize("size", [(97, 110), (96, 112)])
 def test_walk_is_the_formula_step_by_step(size, scale):
@@ -39,7 +45,7 @@ def test_walk_is_the_formula_step_by_step(size, scale):
     pixels = random.integers(0, 256, (*size, 3), np.uint8)
     scores = torch.from_numpy(random.random((3, *size), np.float32))
     settings = Settings(sharpness=4, steps=6, scale=scale)
-    seen = photo_affinity(Grid(), pixels, stride=8, scale=scale, device=scores.device)
+    seen = photo_affinity(Grid(), seen_at(pixels, scale), stride=8, device=scores.device)[0]
     found = walk(seen, pixels, scores, stride=8, settings=settings)
     assert found.shape == scores.shape
 
@@ -75,7 +81,7 @@ def test_irn_s_walk_is_the_formula_step_by_step(irn, size, scale):
     pixels = random.integers(0, 256, (*size, 3), np.uint8)
     scores = torch.from_numpy(random.random((2, *size), np.float32))
     settings = Settings(sharpness=3, steps=6, scale=scale)
-    boundary = irn_boundary(irn, pixels, model=irn, scale=scale, device=scores.device)
+    boundary = irn_boundary(irn, seen_at(pixels, scale), model=irn, device=scores.device)[0]
     walked = irn_walk(boundary, pixels, scores, stride=4, settings=settings)
 
     height, width = (round(side * scale) for side in size)
@@ -164,3 +170,22 @@ def test_variants_of_affinitynet_s_walk(shared_data, tmp_path):
         ]
     ]
     assert_variants_are_the_stage_s_masks(workspace, tried, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["affinitynet-lite0", "irn-lite0"])
+def test_photos_of_one_size_pass_together(name, shared_data, tmp_path):
+    everything = read_voc(shared_data, "train")
+    photos = dataclasses.replace(everything, photos=everything.photos[:5])
+    torch.manual_seed(0)
+    network = build(name, 5, weights="none", stride=16)
+    workspace = walk_workspace(tmp_path, network, photos)
+    found = {}
+    for batch in (1, 3):
+        runtime = Runtime(device="cpu", precision="32", workers=2, inference_batch=batch)
+        place = dataclasses.replace(workspace, folder=tmp_path / f"walk{batch}", runtime=runtime)
+        run(Settings(steps=8, scale=1.5, background_score=0.5), place)
+        found[batch] = {
+            photo.name: read_label(place.folder / "masks" / f"{photo.name}.png") for photo in photos
+        }
+    for photo, mask in found[1].items():
+        assert (found[3][photo] == mask).mean() > 0.995

@@ -1,6 +1,6 @@
 """The one inference loop: photos are read by threads ahead of the network, results written by threads behind it.
 
-And what a network needs to be fast in it.
+Photos of one size pass the network together. And what a network needs to be fast in it.
 """
 
 from __future__ import annotations
@@ -8,21 +8,42 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from PIL import Image
 from torch import Tensor, nn
 
 from sbnet.data.collection import Photo
-from sbnet.data.image import read_photo
+from sbnet.data.image import photo_size, pixel_limit, read_photo
 from sbnet.engine.progress import photo_progress
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.views import resized, stacked
 from sbnet.models import Backbone
 from sbnet.models.fold import fold_batch_norm
 
-AHEAD = 4  # photos read before their turn; bounds memory
+AHEAD = 4  # photos read before their turn, results not yet written; or one batch, where that is more. Bounds memory
+
+OnHost = Callable[[], np.ndarray]  # see `to_host`
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B photos of one size. pixels: (H, W, 3) uint8 RGB each. views: (B, 3, h, w) uint8 for each scale.
+    beside: what else was read of each photo.
+    """
+
+    photos: tuple[Photo, ...]
+    pixels: tuple[np.ndarray, ...]
+    views: tuple[Tensor, ...]
+    beside: tuple[Any, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.pixels[0].shape[:2]
+        return height, width
 
 
 def inference_network(model: nn.Module, runtime: Runtime) -> tuple[Fabric, nn.Module]:
@@ -48,56 +69,93 @@ def _keep_half(backbone: nn.Module) -> None:
 def infer_photos(
     title: str,
     photos: Sequence[Photo],
-    compute: Callable[[Photo, np.ndarray], Callable[[], None]],
+    compute: Callable[[Batch], Sequence[Callable[[], None]]],
     *,
-    workers: int,
+    runtime: Runtime,
+    scales: Sequence[float],
+    mirror: bool = False,
+    beside: Callable[[Photo], Any] | None = None,
 ) -> None:
-    """For each photo: read it, `compute(photo, pixels)` on this thread, then the writer it returned on another.
+    """For each batch of photos: read and resize them, `compute(batch)` on this thread, then the writers that it
+    returned, one a photo, on others.
 
-    pixels: (H, W, 3) uint8 RGB. Errors of reading and writing are raised here; photos finished before stay.
+    scales: at which the network sees them. mirror: it sees their mirror images as well; counts for the batch's bound.
+    beside: reads what else is needed of a photo, on the threads that read ahead.
+    Errors of reading and writing are raised here; photos finished before stay.
     """
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    most, device = runtime.photos_at_once, runtime.torch_device()
+
+    def read(photo: Photo) -> tuple[Photo, np.ndarray, list[np.ndarray], Any]:
+        pixels = read_photo(photo.path)
+        return photo, pixels, resized(pixels, scales), beside(photo) if beside else None
+
+    def writers() -> Iterator[Callable[[], None]]:
+        groups = _of_one_size(photos, pool, most=most, pixels=pixel_limit(scales, mirror=mirror))
+        for members in _read_ahead(groups, read, pool, groups_ahead=max(1, AHEAD // most)):
+            listed, pixels, at_scales, others = zip(*members, strict=True)
+            views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
+            yield from compute(Batch(listed, pixels, views, others))
+
+    with ThreadPoolExecutor(max(1, runtime.worker_count)) as pool:
         writes: deque[Future[None]] = deque()
-        for photo, pixels in photo_progress(title, _read_ahead(photos, pool), len(photos)):
-            writes.append(pool.submit(compute(photo, pixels)))
-            while len(writes) > AHEAD:
+        for write in photo_progress(title, writers(), len(photos)):
+            writes.append(pool.submit(write))
+            while len(writes) > max(AHEAD, most):
                 writes.popleft().result()
-        for write in writes:
-            write.result()
+        for pending in writes:
+            pending.result()
 
 
-def _read_ahead(photos: Sequence[Photo], pool: ThreadPoolExecutor) -> Iterator[tuple[Photo, np.ndarray]]:
-    waiting: deque[tuple[Photo, Future[np.ndarray]]] = deque()
-    for photo in photos:
-        waiting.append((photo, pool.submit(read_photo, photo.path)))
-        if len(waiting) > AHEAD:
-            first, pixels = waiting.popleft()
-            yield first, pixels.result()
-    for first, pixels in waiting:
-        yield first, pixels.result()
+def _of_one_size(
+    photos: Sequence[Photo], pool: ThreadPoolExecutor, *, most: int, pixels: int
+) -> list[list[Photo]]:
+    """Photos of the same size together, `most` of them or as many as have no more than `pixels`; one at least."""
+    if most == 1:
+        return [[photo] for photo in photos]
+    alike: dict[tuple[int, int], list[Photo]] = {}
+    sizes = pool.map(photo_size, [photo.path for photo in photos])
+    for photo, size in zip(photos, sizes, strict=True):
+        alike.setdefault(size, []).append(photo)
+    groups = []
+    for (height, width), members in alike.items():
+        count = max(1, min(most, pixels // (height * width)))
+        groups += [members[start : start + count] for start in range(0, len(members), count)]
+    return groups
 
 
-def views(
-    pixels: np.ndarray, network: nn.Module, *, scales: Sequence[float], mirror: bool, device: torch.device
-) -> Iterator[Tensor]:
-    """Normalised views of a photo, one scale at a time: (1 or 2, 3, h, w), the second one mirrored.
+def _read_ahead(
+    groups: Sequence[Sequence[Photo]],
+    read: Callable[[Photo], Any],
+    pool: ThreadPoolExecutor,
+    *,
+    groups_ahead: int,
+) -> Iterator[list[Any]]:
+    waiting: deque[list[Future[Any]]] = deque()
+    for group in groups:
+        waiting.append([pool.submit(read, photo) for photo in group])
+        if len(waiting) > groups_ahead:
+            yield [future.result() for future in waiting.popleft()]
+    for futures in waiting:
+        yield [future.result() for future in futures]
 
-    Sizes are (round(w s), round(h s)), at least 1, resized by Pillow's bicubic, as the reference does.
+
+def to_host(values: Tensor) -> OnHost:
+    """Begins to copy a result to the CPU. Calling what this gives waits for the copy, on any thread, and not for what
+    the GPU was told to do after it; this thread goes on to the next photos.
     """
-    height, width = pixels.shape[:2]
-    for scale in scales:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        resized = (
-            pixels
-            if scale == 1
-            else np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
-        )
-        image = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].to(device)
-        if mirror:
-            image = torch.cat([image, image.flip(-1)])
-        yield network.normalization(image).contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
+    if values.is_cpu:
+        return values.numpy
+    copied = values.to("cpu", non_blocking=True)  # into pinned memory
+    made = torch.cuda.Event(blocking=True)  # who waits sleeps, and leaves the core to other threads
+    made.record(torch.cuda.current_stream(values.device))
+
+    def wait() -> np.ndarray:
+        made.synchronize()
+        return copied.numpy()
+
+    return wait
 
 
-def unmirror(batch: Tensor) -> Tensor:
-    """(1 or 2, ...) of a view and its mirror image -> their sum in the photo's own orientation."""
-    return batch[0] if len(batch) == 1 else batch[0] + batch[1].flip(-1)
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """A small tensor of the CPU on the device, without waiting for what that has to do first."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values

@@ -14,6 +14,7 @@ from sbnet.errors import SBNetError, check_choice
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "32", "bf16")
+PHOTOS_ON_GPU = 4  # of VOC's size, at scale 2 with mirror images, 6 million pixels at once
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Runtime:
     precision: `32`, `bf16` (autocast; losses stay float32), or `auto`, the faster one for device and network (see
     `faster_precision`).
     workers: processes that load and post-process photos; -1 for one a CPU core.
+    inference_batch: photos of one size that pass a network together where none is trained, fewer where they are large;
+    0 for 4 on a GPU and 1 on the CPU, whose cores one photo keeps busy.
     seed: every random choice of the run follows from it.
     tensorboard: write TensorBoard event files beside the CSV logs (extra `tensorboard`).
     """
@@ -29,6 +32,7 @@ class Runtime:
     device: str = "auto"
     precision: str = "auto"
     workers: int = -1
+    inference_batch: int = 0
     seed: int = 0
     tensorboard: bool = False
 
@@ -39,6 +43,11 @@ class Runtime:
     @property
     def worker_count(self) -> int:
         return cpu_count() if self.workers < 0 else self.workers
+
+    @property
+    def photos_at_once(self) -> int:
+        """`inference_batch`, as it is for the device."""
+        return self.inference_batch or (PHOTOS_ON_GPU if self.torch_device().type == "cuda" else 1)
 
     def torch_device(self) -> torch.device:
         if self.device == "cuda" and not torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +27,15 @@ class Normalization:
     def __call__(self, photo: Tensor) -> Tensor:
         """(..., 3, H, W) RGB, uint8 or float in 0..255 -> float32 of the same shape."""
         values = photo.flip(-3) if self.bgr else photo
-        mean = torch.tensor(self.mean, device=photo.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=photo.device).view(3, 1, 1)
+        mean, std = (_on_device(triple, photo.device) for triple in (self.mean, self.std))
         return values.to(torch.float32, copy=True).mul_(self.scale).sub_(mean).div_(std)
+
+
+@functools.lru_cache(maxsize=32)
+def _on_device(triple: Triple, device: torch.device) -> Tensor:
+    """(3, 1, 1). Copied once: each copy to a GPU would wait until that has done all that it was told before."""
+    with torch.inference_mode(False):  # trainings may use what an inference made
+        return torch.tensor(triple, device=device).view(3, 1, 1)
 
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -31,7 +31,7 @@ POSITIVE = [
     *(f"{stage}.boundary_width" for stage in CAM),
 ]
 NOT_NEGATIVE = [
-    *("model.freeze", "runtime.seed", "random_walk.steps"),
+    *("model.freeze", "runtime.inference_batch", "runtime.seed", "random_walk.steps"),
     *(f"{stage}.weight_decay" for stage in TRAINING),
     *(f"{stage}.{name}" for stage in CAM for name in ("boundary_weight", "smoothness_weight")),
     *(f"{stage}.iterations" for stage in CRF),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from sbnet.data.collection import Photo
 from sbnet.data.edges import normalized_edges
 from sbnet.data.files import write_grey, write_scores
 from sbnet.data.image import photo_size
-from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
+from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.progress import photo_progress
+from sbnet.engine.views import stacked, unmirror, views
 from sbnet.errors import check_choice
 from sbnet.interop.cam_files import find_cam, read_any_cam
 from sbnet.interop.checkpoint import load_model
-from sbnet.models import CamOutput
 from sbnet.models.pixel_correlation import resize
 from sbnet.ops import canny, normalize_scores
 from sbnet.report import shown_photos
@@ -67,56 +68,89 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     drawn = drawn if meta["method"] == "sbnet" else set()
 
     @torch.inference_mode()
-    def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
-        present = torch.tensor(photo.classes)
-        total, last = summed_cams(
-            network, pixels, present, settings=settings, refine=refine, device=fabric.device
+    def compute(batch: Batch) -> Sequence[Callable[[], None]]:
+        present = [photo.classes for photo in batch.photos]
+        summed, last = summed_cams(
+            network,
+            batch.views,
+            batch.size,
+            present,
+            mirror=settings.mirror,
+            refine=refine,
+            device=fabric.device,
         )
-        edges = None
-        if photo.name in drawn:
-            edges = _boundaries(network, pixels, present, fabric.device, meta.get("canny", "photo"))
-        unrefined = (
-            unmirror(_enlarge(last.cam[:, present], last.size, pixels)) if photo.name in shown else None
-        )
-        return partial(write, photo, total, unrefined, edges)
+        made = to_host(normalize_scores(summed))
+        unrefined = None
+        if any(photo.name in shown for photo in batch.photos):
+            unrefined = to_host(normalize_scores(last))
+        writers = []
+        ends = accumulate(map(len, present), initial=0)
+        for photo, pixels, rows in zip(batch.photos, batch.pixels, pairwise(ends), strict=True):
+            edges = None
+            if photo.name in drawn:
+                edges = _boundaries(network, pixels, photo, fabric.device, meta.get("canny", "photo"))
+            also = unrefined if photo.name in shown else None
+            writers.append(partial(write, photo, slice(*rows), made, also, edges))
+        return writers
 
-    def write(photo: Photo, cam: Tensor, unrefined: Tensor | None, edges: np.ndarray | None) -> None:
+    def write(
+        photo: Photo, rows: slice, cams: OnHost, unrefined: OnHost | None, edges: OnHost | None
+    ) -> None:
         """The scores last: a photo that has them is done."""
         classes = np.array(photo.classes)
         if edges is not None:
-            write_grey(boundaries / f"{photo.name}.png", edges)
+            write_grey(boundaries / f"{photo.name}.png", edges())
         if unrefined is not None:
-            write_scores(raw / f"{photo.name}.npz", normalize_scores(unrefined).cpu().numpy(), classes)
-        write_scores(scores / f"{photo.name}.npz", normalize_scores(cam).cpu().numpy(), classes)
+            write_scores(raw / f"{photo.name}.npz", unrefined()[rows], classes)
+        write_scores(scores / f"{photo.name}.npz", cams()[rows], classes)
 
     todo = [photo for photo in workspace.train.photos if not (scores / f"{photo.name}.npz").exists()]
-    infer_photos("infer CAMs", todo, compute, workers=workspace.runtime.worker_count)
+    infer_photos(
+        "infer CAMs",
+        todo,
+        compute,
+        runtime=workspace.runtime,
+        scales=settings.scales,
+        mirror=settings.mirror,
+    )
     return {"photos": len(workspace.train.photos)}
 
 
 def summed_cams(
     network: nn.Module,
-    pixels: np.ndarray,
-    present: Tensor,
+    stacks: Sequence[Tensor],
+    size: tuple[int, int],
+    present: Sequence[Sequence[int]],
     *,
-    settings: Settings,
+    mirror: bool,
     refine: bool,
     device: torch.device,
-) -> tuple[Tensor, CamOutput]:
-    """CAMs (K, H, W) of the `present` classes, summed over all scales and mirrors, each scale with its mirror in one
-    pass; and what the network gave at the last scale.
+) -> tuple[Tensor, Tensor]:
+    """CAMs (K, H, W) of photos of one size (H, W), summed over all scales and mirrors, each scale with its mirror
+    images in one pass; and the raw ones of the last scale.
+
+    stacks: the photos (B, 3, h, w) uint8 at each scale. present: the class ids in each; K of them in all, those of the
+    first photo first.
     """
+    chosen = [(photo, index) for photo, classes in enumerate(present) for index in classes]
+    photo, index = to_device(torch.tensor(chosen), device).unbind(1)
     total = torch.zeros((), device=device)
-    for images in views(pixels, network, scales=settings.scales, mirror=settings.mirror, device=device):
+    for images in views(stacks, network, mirror=mirror, device=device):
         output = network(images, boundary=False, refine=refine, enlarge=False)
-        total = total + unmirror(_enlarge(output.refined_cam[:, present], output.size, pixels))
-    return total, output
+        cam = unmirror(output.refined_cam.float(), len(present))[photo, index]
+        total = total + _enlarge(cam, output.size, size)
+    raw = unmirror(output.cam.float(), len(present))[photo, index]
+    return total, _enlarge(raw, output.size, size)
 
 
-def _enlarge(cam: Tensor, view: tuple[int, int], pixels: np.ndarray) -> Tensor:
-    """(B, K, h, w) to the view's size, as inside the network, then to the photo's, as float32."""
-    enlarged = resize(cam.float(), view)
-    return functional.interpolate(enlarged, pixels.shape[:2], mode="bilinear", align_corners=False)
+def _enlarge(cam: Tensor, view: tuple[int, int], photo: tuple[int, int]) -> Tensor:
+    """(K, h, w) to the view's size, as inside the network, then to the photo's.
+
+    Both are linear and alike from left and right, so that the sum of a CAM and its mirror image's need be enlarged but
+    once.
+    """
+    enlarged = resize(cam[None], view)
+    return functional.interpolate(enlarged, photo, mode="bilinear", align_corners=False)[0]
 
 
 def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
@@ -136,13 +170,14 @@ def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
 
 
 def _boundaries(
-    network: nn.Module, pixels: np.ndarray, present: Tensor, device: torch.device, canny_of: str
-) -> np.ndarray:
+    network: nn.Module, pixels: np.ndarray, photo: Photo, device: torch.device, canny_of: str
+) -> OnHost:
     """(H, W) uint8: the strongest boundary of the classes in the photo, probability times 255.
 
     canny_of: the edges that the network was trained with, of the `photo` or of the `normalized` image.
     """
-    (image,) = views(pixels, network, scales=(1.0,), mirror=False, device=device)
+    (image,) = views([stacked([pixels], device=device)], network, mirror=False, device=device)
     edges = torch.from_numpy(canny(pixels))[None] if canny_of == "photo" else normalized_edges(image.cpu())
-    logits = network(image, edges[None].to(device), refine=False).boundary_fused[0, present]
-    return (logits.float().sigmoid().amax(0) * 255).round().byte().cpu().numpy()
+    fused = network(image, edges[None].to(device), refine=False).boundary_fused
+    logits = fused[0, to_device(torch.tensor(photo.classes), device)]
+    return to_host((logits.float().sigmoid().amax(0) * 255).round().byte())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_label
-from sbnet.engine.inference import infer_photos
+from sbnet.engine.inference import Batch, OnHost, infer_photos, to_host
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.interop.checkpoint import load_model
 from sbnet.ops import DenseCRF
@@ -46,24 +46,32 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     masks, refined, shown = (workspace.folder / name for name in ("masks", "masks_crf", "train_masks"))
     last = refined if settings.crf else masks  # a photo that has this one is done
 
-    def write(folder: Path, photo: Photo, pixels: np.ndarray, probabilities: np.ndarray) -> None:
+    def write(folder: Path, photo: Photo, pixels: np.ndarray, found: OnHost, row: int) -> None:
+        probabilities = found()[row]
         write_label(folder / f"{photo.name}.png", probabilities.argmax(0).astype(np.uint8))
         if settings.crf and folder == masks:
             marginals = apply_crf(pixels, probabilities, settings)
             write_label(refined / f"{photo.name}.png", marginals.argmax(0).astype(np.uint8))
 
-    def into(folder: Path) -> Callable[[Photo, np.ndarray], Callable[[], None]]:
-        return lambda photo, pixels: partial(write, folder, photo, pixels, predictor.probabilities(pixels))
+    def predict(title: str, photos: Sequence[Photo], folder: Path) -> None:
+        def compute(batch: Batch) -> Sequence[Callable[[], None]]:
+            found = to_host(predictor.from_views(batch.views, batch.size))
+            given = enumerate(zip(batch.photos, batch.pixels, strict=True))
+            return [partial(write, folder, photo, pixels, found, row) for row, (photo, pixels) in given]
+
+        infer_photos(
+            title,
+            photos,
+            compute,
+            runtime=workspace.runtime,
+            scales=settings.scales,
+            mirror=settings.mirror,
+        )
 
     photos = workspace.val.photos if workspace.val else ()
-    todo = [photo for photo in photos if not (last / f"{photo.name}.png").exists()]
-    infer_photos("predict", todo, into(masks), workers=workspace.runtime.worker_count)
-    infer_photos(
-        "predict report photos",
-        [photo for photo in shown_photos(workspace.train) if not (shown / f"{photo.name}.png").exists()],
-        into(shown),
-        workers=workspace.runtime.worker_count,
-    )
+    predict("predict", [photo for photo in photos if not (last / f"{photo.name}.png").exists()], masks)
+    bare = [photo for photo in shown_photos(workspace.train) if not (shown / f"{photo.name}.png").exists()]
+    predict("predict report photos", bare, shown)
     return {"photos": len(photos)}
 
 

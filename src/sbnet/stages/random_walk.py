@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from sbnet import ops
 from sbnet.data.collection import Photo
-from sbnet.data.files import read_scores, write_grey, write_label
+from sbnet.data.files import Scores, read_scores, write_grey, write_label
 from sbnet.data.image import read_photo
-from sbnet.engine.inference import infer_photos, inference_network, unmirror, views
+from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
+from sbnet.engine.views import stacks, unmirror, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
 from sbnet.report import shown_photos
@@ -53,29 +54,41 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     shown = {photo.name for photo in shown_photos(workspace.train)}
 
     @torch.inference_mode()
-    def compute(photo: Photo, pixels: np.ndarray) -> Callable[[], None]:
-        foreground, classes = network.stored(photo)
-        relations = network.relations(pixels, settings.scale)
-        (walked,) = network.walk(relations, pixels, foreground, [settings])
-        drawn = None
-        if network.irn and photo.name in shown:
-            drawn = _resize(relations[None], pixels.shape[:2])[0].cpu().numpy()
-        return partial(write, photo, pixels, walked.cpu().numpy(), classes, drawn)
+    def compute(batch: Batch) -> Sequence[Callable[[], None]]:
+        relations = network.relations(batch.views[0])
+        writers = []
+        for photo, pixels, of_photo, stored in zip(
+            batch.photos, batch.pixels, relations, batch.beside, strict=True
+        ):
+            (walked,) = network.walk(of_photo, pixels, stored, [settings])
+            drawn = None
+            if network.irn and photo.name in shown:
+                drawn = to_host(_resize(of_photo[None], pixels.shape[:2])[0])
+            writers.append(partial(write, photo, pixels, to_host(walked), stored.classes, drawn))
+        return writers
 
     def write(
         photo: Photo,
         pixels: np.ndarray,
-        walked: np.ndarray,
+        walked: OnHost,
         classes: np.ndarray,
-        boundary: np.ndarray | None,
+        boundary: OnHost | None,
     ) -> None:
         """The mask last: a photo that has it is done."""
         if boundary is not None:
-            write_grey(boundaries / f"{photo.name}.png", np.rint(boundary * 255).astype(np.uint8))
-        write_label(masks / f"{photo.name}.png", _cut(walked, pixels, classes, settings))
+            write_grey(boundaries / f"{photo.name}.png", np.rint(boundary() * 255).astype(np.uint8))
+        write_label(masks / f"{photo.name}.png", _cut(walked(), pixels, classes, settings))
 
     todo = [photo for photo in workspace.train.photos if not (masks / f"{photo.name}.png").exists()]
-    infer_photos("random walk", todo, compute, workers=workspace.runtime.worker_count)
+    infer_photos(
+        "random walk",
+        todo,
+        compute,
+        runtime=workspace.runtime,
+        scales=[settings.scale],
+        mirror=network.irn,
+        beside=network.stored,
+    )
     return {"photos": len(workspace.train.photos)}
 
 
@@ -92,14 +105,16 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
     @torch.inference_mode()
     def masks(photo: Photo) -> list[np.ndarray]:
         pixels = read_photo(photo.path)
-        foreground, classes = network.stored(photo)
-        relations = {scale: network.relations(pixels, scale) for scale in {one.scale for one in settings}}
+        stored = network.stored(photo)
+        scales = sorted({one.scale for one in settings})
+        looks = map(network.relations, stacks([pixels], scales, device=network.device))
+        relations = {scale: look[0] for scale, look in zip(scales, looks, strict=True)}
         found: dict[int, np.ndarray] = {}
         for alike, members in groups.items():
             group = [settings[index] for index in members]
-            walked = network.walk(relations[alike.scale], pixels, foreground, group)
+            walked = network.walk(relations[alike.scale], pixels, stored, group)
             for index, one, scores in zip(members, group, walked, strict=True):
-                found[index] = _cut(scores.cpu().numpy(), pixels, classes, one)
+                found[index] = _cut(scores.cpu().numpy(), pixels, stored.classes, one)
         return [found[index] for index in range(len(settings))]
 
     return masks
@@ -112,28 +127,26 @@ class _Network:
         model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
         assert isinstance(model, AffinityNetwork | IrnNetwork)
         fabric, self._forward = inference_network(model, workspace.runtime)
-        self._model, self._device = model, fabric.device
+        self._model, self.device = model, fabric.device
         self._scores = workspace.inputs["scores"] / "scores"
         self.irn = isinstance(model, IrnNetwork)
 
-    def stored(self, photo: Photo) -> tuple[Tensor, np.ndarray]:
-        """The photo's CAMs (K, H, W), on the device, and their class ids (K,)."""
-        stored = read_scores(self._scores / f"{photo.name}.npz")
-        return torch.from_numpy(stored.scores).to(self._device), stored.classes
+    def stored(self, photo: Photo) -> Scores:
+        """The photo's CAMs."""
+        return read_scores(self._scores / f"{photo.name}.npz")
 
-    def relations(self, pixels: np.ndarray, scale: float) -> Tensor:
-        """Affinities (P, n), or IRN's boundaries (h, w)."""
+    def relations(self, stack: Tensor) -> Tensor:
+        """Photos (B, 3, h', w') uint8 -> affinities (B, P, n), or IRN's boundaries (B, h, w)."""
         if isinstance(self._model, IrnNetwork):
-            return irn_boundary(self._forward, pixels, model=self._model, scale=scale, device=self._device)
-        return photo_affinity(
-            self._forward, pixels, stride=self._model.output_stride, scale=scale, device=self._device
-        )
+            return irn_boundary(self._forward, stack, model=self._model, device=self.device)
+        return photo_affinity(self._forward, stack, stride=self._model.output_stride, device=self.device)
 
     def walk(
-        self, relations: Tensor, pixels: np.ndarray, foreground: Tensor, settings: Sequence[Settings]
+        self, relations: Tensor, pixels: np.ndarray, stored: Scores, settings: Sequence[Settings]
     ) -> list[Tensor]:
-        """foreground (K, H, W) -> (K + 1, H, W), background first, for each of settings that differ in that alone."""
+        """CAMs (K, H, W) -> (K + 1, H, W), background first, for each of settings that differ in that alone."""
         stride = self._model.output_stride
+        foreground = to_device(torch.from_numpy(stored.scores), self.device)
         if self.irn:
             sharpened = [foreground**one.score_power for one in settings]
             walked = irn_walk(relations, pixels, torch.cat(sharpened), stride=stride, settings=settings[0])
@@ -150,12 +163,12 @@ class _Network:
         return list(walked.split(len(foreground) + 1))
 
 
-def photo_affinity(
-    network: nn.Module, pixels: np.ndarray, *, stride: int, scale: float, device: torch.device
-) -> Tensor:
-    """AffinityNet's affinities (P, n) of a photo, padded with zeros at right and bottom to a multiple of the stride."""
-    (image,) = views(pixels, network, scales=(scale,), mirror=False, device=device)
-    affinity: Tensor = network(_padded(image, stride)).affinity[0].float()
+def photo_affinity(network: nn.Module, stack: Tensor, *, stride: int, device: torch.device) -> Tensor:
+    """AffinityNet's affinities (B, P, n) of photos (B, 3, h', w') uint8, padded with zeros at right and bottom to a
+    multiple of the stride.
+    """
+    (images,) = views([stack], network, mirror=False, device=device)
+    affinity: Tensor = network(_padded(images, stride)).affinity.float()
     return affinity
 
 
@@ -167,19 +180,18 @@ def walk(affinity: Tensor, pixels: np.ndarray, scores: Tensor, *, stride: int, s
     return _enlarged(walked, size, stride, pixels)
 
 
-def irn_boundary(
-    network: nn.Module, pixels: np.ndarray, *, model: IrnNetwork, scale: float, device: torch.device
-) -> Tensor:
-    """Class boundaries of a photo on IRN's grid: (h, w) in [0, 1], the mean of its logits and its mirror image's.
+def irn_boundary(network: nn.Module, stack: Tensor, *, model: IrnNetwork, device: torch.device) -> Tensor:
+    """Class boundaries of photos (B, 3, h', w') uint8 on IRN's grid: (B, h, w) in [0, 1], of the mean of a photo's
+    logits and its mirror image's.
 
-    The photo is padded to a multiple of the coarsest feature's stride, so that the features' cells lie on each other,
+    A photo is padded to a multiple of the coarsest feature's stride, so that the features' cells lie on each other,
     and mirrored then.
     """
-    (image,) = views(pixels, network, scales=(scale,), mirror=False, device=device)
-    padded = _padded(image, model.backbone.strides[-1])
-    logits = unmirror(network(torch.cat([padded, padded.flip(-1)])).boundary.float()) / 2
-    height, width = (-(-side // model.output_stride) for side in image.shape[2:])
-    return logits[:height, :width].sigmoid()
+    (images,) = views([stack], network, mirror=False, device=device)
+    padded = _padded(images, model.backbone.strides[-1])
+    logits = network(torch.cat([padded, padded.flip(-1)])).boundary.float()
+    height, width = (-(-side // model.output_stride) for side in images.shape[2:])
+    return (unmirror(logits, len(images)) / 2)[:, :height, :width].sigmoid()
 
 
 def irn_walk(
