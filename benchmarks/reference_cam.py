@@ -114,8 +114,8 @@ def _hardest(difference: Tensor) -> Tensor:
 
 
 def _smoothness(cam: Tensor, boundaries: Tensor, mask: Tensor) -> Tensor:
-    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
-    laplacian = torch.full((3, 3), -1.0)
+    sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=cam.device)
+    laplacian = torch.full_like(sobel, -1.0)
     laplacian[1, 1] = 8
     probability, weight = cam.sigmoid(), torch.exp(-10 * boundaries)
 

@@ -18,6 +18,7 @@ NAMES = (
     "affinity",
     "cam_inference",
     "training_step",
+    "full_steps",
     "refine",
     "device",
 )
