@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from sbnet.models import pixel_correlation
-from sbnet.models.pixel_correlation import correlate, propagated_cam
+from sbnet.models.pixel_correlation import _Propagation, correlate, propagated_cam
 
 
 def brute_force(cam: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -64,6 +64,37 @@ def test_blocks_change_nothing(shape: tuple[int, ...], block: int, seed: int) ->
         (gradient,) = torch.autograd.grad((found * upstream).sum(), features)
     torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max() + 1e-3))
+
+
+@pytest.mark.parametrize("step", [1, 3, 30])
+def test_gradient_of_the_propagation(step: int) -> None:
+    """By differences, in float64; far from the kink of the ReLU."""
+    torch.manual_seed(0)
+    values = torch.rand(2, 3, 10, dtype=torch.float64)
+    while True:
+        vectors = torch.randn(2, 4, 10, dtype=torch.float64)
+        if (vectors.transpose(1, 2) @ vectors).abs().min() > 1e-3:
+            break
+    leaf = vectors.requires_grad_()
+    assert torch.autograd.gradcheck(lambda given: _Propagation.apply(values, given, step), (leaf,))
+
+
+def test_autocast_does_not_reach_it() -> None:
+    """Neither pass: what bf16 gives in is worked on in float32."""
+    torch.manual_seed(0)
+    cam, upstream = torch.randn(2, 5, 9, 11), torch.randn(2, 5, 9, 11)
+    features = torch.randn(2, 6, 9, 11).bfloat16().float()
+    found = []
+    for half in (False, True):
+        leaf = features.to(torch.bfloat16 if half else torch.float32, copy=True).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            refined = correlate(cam, leaf)
+            (refined * upstream).sum().backward()
+        assert refined.dtype == torch.float32
+        assert leaf.grad is not None
+        found.append((refined.detach(), leaf.grad.float()))
+    torch.testing.assert_close(found[1][0], found[0][0])
+    torch.testing.assert_close(found[1][1], found[0][1].bfloat16().float())
 
 
 class Largest(TorchDispatchMode):

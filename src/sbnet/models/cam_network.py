@@ -104,9 +104,7 @@ class CamNetwork(Network):
         first, second = (features[index].detach() for index in self.backbone.middle)
         parts = [images, self.f8_3(first).relu(), self.f8_4(second).relu()]
         mixed = self.f9(torch.cat([resize(part, grid) for part in parts], dim=1))
-        # The affinities' sums and the tiny epsilons need more digits than half precision has.
-        with torch.autocast(images.device.type, enabled=False):
-            return correlate(cam, mixed)
+        return correlate(cam, mixed)
 
     def _fuse(self, logits: Tensor, canny: Tensor) -> Tensor:
         """The 1x1 convolution of enlarged logits and C times the Canny map, without making those 2C channels.

@@ -29,8 +29,14 @@ def correlate(cam: Tensor, features: Tensor) -> Tensor:
     """Every pixel's CAM as a mean over all pixels, weighted with ReLU of the cosine of their features.
 
     cam (B, C, h, w), features (B, D, h, w) -> (B, C, h, w) float32; gradient flows to the features alone. The n x n
-    matrix of the weights is made in blocks of columns, in either pass, so that memory grows with n.
+    matrix of the weights is made in blocks of columns, in either pass, so that memory grows with n. Autocast does not
+    reach it: the weights' sums and the tiny epsilons need more digits than half precision has.
     """
+    with torch.autocast(features.device.type, enabled=False):
+        return _correlate(cam, features)
+
+
+def _correlate(cam: Tensor, features: Tensor) -> Tensor:
     height, width = cam.shape[-2:]
     values = propagated_cam(cam).flatten(2)
     vectors = features.float().flatten(2)
@@ -59,10 +65,11 @@ class _Propagation(torch.autograd.Function):
         values, vectors = ctx.saved_tensors
         rows, sources = vectors.transpose(1, 2), values.transpose(1, 2)
         as_column, as_row = [], torch.zeros_like(vectors)
-        for columns, block in zip(vectors.split(ctx.step, 2), gradient.split(ctx.step, 2), strict=True):
-            change = (sources @ block).mul_(rows @ columns > 0)
-            as_column.append(vectors @ change)
-            as_row.baddbmm_(columns, change.transpose(1, 2))
+        with torch.autocast(vectors.device.type, enabled=False):  # where someone calls backward inside of it
+            for columns, block in zip(vectors.split(ctx.step, 2), gradient.split(ctx.step, 2), strict=True):
+                change = (sources @ block).mul_(rows @ columns > 0)
+                as_column.append(vectors @ change)
+                as_row.baddbmm_(columns, change.transpose(1, 2))
         return None, as_row + torch.cat(as_column, dim=2), None
 
 
