@@ -52,15 +52,18 @@ def rate(photos: int, work: Callable[[], object]) -> float:
 
 def rates(folder: Path, photos: int) -> tuple[float, dict[int, float]]:
     """Of the CRF alone, and of the stage by workers; medians, measured in turn."""
-    from sbnet.engine.runtime import cpu_count
+    from sbnet.engine.photo_crf import PhotoCRF
+    from sbnet.engine.runtime import Runtime, cpu_count
     from sbnet.stages import refine
 
+    crf = PhotoCRF(Runtime(device="cpu"))
     settings, image, scores = refine.Settings(), photo(None), blobs(CLASSES, 0)
     backgrounds = [(alpha, 1.0) for alpha in (settings.low_alpha, settings.high_alpha, settings.mask_alpha)]
 
     def crf_alone() -> None:
         for _ in range(8):
-            refine.marginals(image, scores, backgrounds, settings)
+            with crf.room("scene", image.shape[:2], labels=CLASSES + 1, sets=len(backgrounds)) as marginals:
+                refine.refined(marginals, image, scores, backgrounds, settings)
 
     cores = cpu_count()
     counts = sorted({1, *(2**i for i in range(10) if 2**i < cores), cores})

@@ -13,6 +13,7 @@ from PIL import Image
 from sbnet.data.files import atomic_write, write_label
 from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
 from sbnet.data.palette import overlay
+from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
@@ -80,15 +81,14 @@ class Segmenter:
     ) -> None:
         self.classes, self.settings = tuple(classes), settings or Settings()
         scales, mirror = self.settings.scales, self.settings.mirror
-        self._predictor = SegmenterPredictor(
-            model, runtime=runtime or Runtime(), scales=scales, mirror=mirror
-        )
+        self._runtime = runtime or Runtime()
+        self._predictor = SegmenterPredictor(model, runtime=self._runtime, scales=scales, mirror=mirror)
         self._max_pixels = pixel_limit(scales, mirror=mirror)
 
     def mask(self, photo: np.ndarray, *, crf: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF.
 
-        Raises SBNetError for what is no such array, and for more pixels than memory is planned for.
+        Raises SBNetError for what is no such array, and for more pixels than memory is planned for or holds.
         """
         _check_array(photo)
         height, width = photo.shape[:2]
@@ -99,7 +99,9 @@ class Segmenter:
             )
         probabilities = self._predictor.probabilities(photo)
         if crf:
-            probabilities = apply_crf(photo, probabilities, self.settings)
+            room = PhotoCRF(self._runtime).room("the photo", (height, width), labels=len(probabilities))
+            with room as marginals:
+                probabilities = apply_crf(marginals, photo, probabilities, self.settings)
         return probabilities.argmax(0).astype(np.uint8)
 
     def predict(self, photos: Photos, *, crf: bool = False) -> Result:

@@ -97,6 +97,7 @@ def test_what_is_done_is_kept_and_told(done: Path, shared_data: Path, stages: Fa
         ("train_cam.checkpoint_every=777", []),
         ("runtime.workers=0", []),
         ("runtime.inference_batch=3", []),
+        ("runtime.crf_device=device", []),
         ("infer_cam.boundaries=yes", ["bootstrap_infer_cam", "infer_cam"]),  # which no step reads
         ("runtime.device=cpu", []),
         ("bootstrap.boundary_weight=3", []),  # SEAM has no such term

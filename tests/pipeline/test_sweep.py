@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from fake_stages import FakeStages
@@ -14,7 +16,10 @@ from sbnet import metrics
 from sbnet.cli import execute
 from sbnet.data.files import read_label
 from sbnet.data.voc import read_voc
+from sbnet.engine import photo_crf
+from sbnet.engine.parallel import MemoryBudget
 from sbnet.errors import SBNetError
+from sbnet.ops import DenseCRF
 from sbnet.pipeline import run
 from sbnet.pipeline.sweep import sweep
 from sbnet.recipes.recipe import load_recipe
@@ -61,6 +66,32 @@ def test_every_combination_is_measured_on_photos_apart(done: Path, shared_data: 
         ]
         assert metrics.mean_iou(sum(matrices)) == pytest.approx(miou, abs=1e-3)
     assert Image.open(result.picture).size[0] > 300
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_photos_share_cores_and_memory(done: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the step itself: a thread of PyTorch's each, and no more of them at once than memory holds."""
+    one = DenseCRF.memory_needed(48 * 64, labels=5, sets=2)
+    monkeypatch.setattr(photo_crf, "available_memory", lambda: int(1.5 * one / photo_crf.MEMORY_SHARE))
+    recipe = done / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("workers: -1", f"workers: {workers}"))
+    asked: list[tuple[int, int]] = []
+    reserve = MemoryBudget.reserve
+
+    def watched(self: MemoryBudget, needed: int) -> Any:
+        asked.append((needed, torch.get_num_threads()))
+        return reserve(self, needed)
+
+    monkeypatch.setattr(MemoryBudget, "reserve", watched)
+    before = torch.get_num_threads()
+    sweep(done, ["refine.mask_alpha=1"])
+    assert len(asked) == 24
+    assert {threads for _, threads in asked} == {1}
+    assert max(needed for needed, _ in asked) <= one
+    assert torch.get_num_threads() == before
+    monkeypatch.setattr(photo_crf, "available_memory", lambda: one // 9)
+    with pytest.raises(SBNetError, match=r"the CRF of 3072 pixels .* save the photo smaller"):
+        sweep(done, ["refine.mask_alpha=1"])
 
 
 def test_a_list_to_choose_on(done: Path, shared_data: Path, tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import ndimage
 
+import ways
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import read_label, write_scores
 from sbnet.data.scenes import scene
+from sbnet.engine import photo_crf
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
@@ -60,21 +63,48 @@ def test_files_are_the_formula_step_by_step(tmp_path: Path, workers: int) -> Non
 
 def test_photo_that_memory_does_not_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at = workspace(tmp_path, 2)
-    monkeypatch.setattr(refine, "available_memory", lambda: 1 << 19)
+    monkeypatch.setattr(photo_crf, "available_memory", lambda: 1 << 19)
     with pytest.raises(
         SBNetError, match=r"photo\d.png: the CRF of 3072 pixels and 2 classes .* save the photo smaller"
     ):
         refine.run(refine.Settings(), at)
     assert not list(at.folder.rglob("*.png"))
+    masks = refine.variants([refine.Settings(), refine.Settings(mask_alpha=2)], at)
+    with pytest.raises(SBNetError, match="save the photo smaller"):
+        masks(at.train.photos[0])
 
 
 def test_photos_wait_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Room for one photo at a time: three workers finish all the same."""
     at = workspace(tmp_path, 3)
     one = DenseCRF.memory_needed(48 * 64, labels=3, sets=3)
-    monkeypatch.setattr(refine, "available_memory", lambda: int(1.5 * one / refine.MEMORY_SHARE))
+    monkeypatch.setattr(photo_crf, "available_memory", lambda: int(1.5 * one / photo_crf.MEMORY_SHARE))
     refine.run(refine.Settings(), at)
     assert len(list((at.folder / "labels").iterdir())) == 3
+
+
+@pytest.mark.parametrize("way", ways.WAYS)
+def test_labels_of_other_devices(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`crf_device: device`: the same on 99.9 % of the pixels. In PyTorch on the CPU, where there is no GPU."""
+    at, settings = workspace(tmp_path, 2), refine.Settings()
+    for number, photo in enumerate(at.train):  # blobs, as CAMs are; at noise the two ways part sooner
+        noise = np.random.default_rng(number).standard_normal((2, 48, 64))
+        blobs = ndimage.gaussian_filter(noise, (0, 6, 6))
+        blobs = (blobs / blobs.max()).clip(0, 1)
+        write_scores(tmp_path / "scores" / f"{photo.name}.npz", blobs, np.array([1, 3]))
+    refine.run(settings, at)
+    device, workers = ("cuda", 3) if way == "cuda" else ("cpu", 1)  # what is patched below is every thread's
+    runtime = dataclasses.replace(at.runtime, device=device, workers=workers, crf_device="device")
+    there = dataclasses.replace(at, folder=tmp_path / "there", runtime=runtime)
+    if way == "torch":
+        monkeypatch.setattr(photo_crf, "DenseCRF", ways.TorchCRF)
+    refine.run(settings, there)
+    for folder in ("labels", "masks"):
+        names = [f"{photo.name}.png" for photo in at.train]
+        here = np.stack([read_label(at.folder / folder / name) for name in names])
+        assert len(np.unique(here)) >= 3
+        found = np.stack([read_label(there.folder / folder / name) for name in names])
+        assert (found == here).mean() >= 0.999
 
 
 def test_variants_are_the_stage_s_masks(tmp_path: Path) -> None:

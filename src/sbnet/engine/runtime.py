@@ -14,6 +14,7 @@ from sbnet.errors import SBNetError, check_choice
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "32", "bf16")
+CRF_DEVICES = ("cpu", "device")
 PHOTOS_ON_GPU = 4  # of VOC's size, at scale 2 with mirror images, 6 million pixels at once
 
 
@@ -25,6 +26,8 @@ class Runtime:
     workers: processes that load and post-process photos; -1 for one a CPU core.
     inference_batch: photos of one size that pass a network together where none is trained, fewer where they are large;
     0 for 4 on a GPU and 1 on the CPU, whose cores one photo keeps busy.
+    crf_device: where the stages' dense CRF runs: `cpu`, compiled, a photo a core; or `device`, where networks do.
+    Which of the two is faster depends on the machine; their labels are equal on 99.9 % of the pixels.
     seed: every random choice of the run follows from it.
     tensorboard: write TensorBoard event files beside the CSV logs (extra `tensorboard`).
     """
@@ -33,12 +36,14 @@ class Runtime:
     precision: str = "auto"
     workers: int = -1
     inference_batch: int = 0
+    crf_device: str = "cpu"
     seed: int = 0
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
         check_choice("runtime.device", self.device, DEVICES)
         check_choice("runtime.precision", str(self.precision), PRECISIONS)
+        check_choice("runtime.crf_device", self.crf_device, CRF_DEVICES)
 
     @property
     def worker_count(self) -> int:

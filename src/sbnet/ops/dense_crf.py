@@ -64,12 +64,16 @@ class DenseCRF:
             raise ValueError(f"gaussian={gaussian}, bilateral={bilateral}, {size}: {error}") from None
 
     @staticmethod
-    def memory_needed(pixels: int, *, labels: int, sets: int = 1, vertices: int | None = None) -> int:
-        """Bytes that a photo takes at most on the CPU, lattices and results included.
+    def memory_needed(
+        pixels: int, *, labels: int, sets: int = 1, vertices: int | None = None, compiled: bool = True
+    ) -> int:
+        """Bytes that a photo takes at most, lattices and results included; compiled, on the CPU, or on another device.
 
         vertices: of both lattices, known once they are built (`vertices`); by default 2 a pixel. SBNet's kernels have
         0.3 a pixel in a photo of 400 x 300, narrow ones (srgb 3) up to 4, and noise 6; large photos have fewer.
         """
+        if not compiled:
+            return pixels * (640 + 45 * sets * labels)
         lanes = -(-sets * labels // 8) * 8
         of_pixel = (
             9 * 8 + 3 * 4 * sets * labels

@@ -6,6 +6,7 @@ import itertools
 import typing
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sbnet.data.collection import Photo
 from sbnet.data.files import write_json
 from sbnet.data.image import read_mask
 from sbnet.data.voc import read_list
-from sbnet.engine.parallel import map_unordered
+from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.progress import photo_progress
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import RunData, open_data
@@ -206,9 +207,10 @@ def _measure(
 
     items = [(part, photo) for part, photos in enumerate(parts) for photo in photos]
     workers = 1 if step.network else workspace.runtime.worker_count  # a network takes all cores itself
-    done = map_unordered(measure, items, workers=workers)
-    for part, matrices in photo_progress(f"sweep {step.name}", done, len(items)):
-        confusions[part] += matrices
+    with nullcontext() if step.network else one_torch_thread():
+        done = map_unordered(measure, items, workers=workers)
+        for part, matrices in photo_progress(f"sweep {step.name}", done, len(items)):
+            confusions[part] += matrices
     means = [
         [None if np.isnan(miou) else float(miou) for miou in metrics.mean_iou(part, absent=absent)]
         for part in confusions

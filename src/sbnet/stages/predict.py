@@ -13,9 +13,9 @@ import numpy as np
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_label
 from sbnet.engine.inference import Batch, OnHost, infer_photos, to_host
+from sbnet.engine.photo_crf import Marginals, PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.interop.checkpoint import load_model
-from sbnet.ops import DenseCRF
 from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
@@ -43,6 +43,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     predictor = SegmenterPredictor(
         model, runtime=workspace.runtime, scales=settings.scales, mirror=settings.mirror
     )
+    crf = PhotoCRF(workspace.runtime)
     masks, refined, shown = (workspace.folder / name for name in ("masks", "masks_crf", "train_masks"))
     last = refined if settings.crf else masks  # a photo that has this one is done
 
@@ -50,8 +51,9 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         probabilities = found()[row]
         write_label(folder / f"{photo.name}.png", probabilities.argmax(0).astype(np.uint8))
         if settings.crf and folder == masks:
-            marginals = apply_crf(pixels, probabilities, settings)
-            write_label(refined / f"{photo.name}.png", marginals.argmax(0).astype(np.uint8))
+            with crf.room(photo.path, pixels.shape[:2], labels=len(probabilities)) as marginals:
+                smoothed = apply_crf(marginals, pixels, probabilities, settings)
+            write_label(refined / f"{photo.name}.png", smoothed.argmax(0).astype(np.uint8))
 
     def predict(title: str, photos: Sequence[Photo], folder: Path) -> None:
         def compute(batch: Batch) -> Sequence[Callable[[], None]]:
@@ -75,7 +77,14 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     return {"photos": len(photos)}
 
 
-def apply_crf(pixels: np.ndarray, probabilities: np.ndarray, settings: Settings) -> np.ndarray:
+def apply_crf(
+    marginals: Marginals, pixels: np.ndarray, probabilities: np.ndarray, settings: Settings
+) -> np.ndarray:
     """(C, H, W) probabilities -> CRF marginals of the same shape."""
-    crf = DenseCRF(pixels, gaussian=settings.gaussian, bilateral=settings.bilateral)
-    return crf.marginals(probabilities, iterations=settings.iterations)
+    return marginals(
+        pixels,
+        probabilities,
+        iterations=settings.iterations,
+        gaussian=settings.gaussian,
+        bilateral=settings.bilateral,
+    )

@@ -17,6 +17,7 @@ from sbnet.data.collection import Photo
 from sbnet.data.files import Scores, read_scores, write_grey, write_label
 from sbnet.data.image import read_photo
 from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
+from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.views import stacks, unmirror, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
@@ -77,7 +78,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         """The mask last: a photo that has it is done."""
         if boundary is not None:
             write_grey(boundaries / f"{photo.name}.png", np.rint(boundary() * 255).astype(np.uint8))
-        write_label(masks / f"{photo.name}.png", _cut(walked(), pixels, classes, settings))
+        write_label(masks / f"{photo.name}.png", network.cut(photo, walked(), pixels, classes, settings))
 
     todo = [photo for photo in workspace.train.photos if not (masks / f"{photo.name}.png").exists()]
     infer_photos(
@@ -114,14 +115,14 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
             group = [settings[index] for index in members]
             walked = network.walk(relations[alike.scale], pixels, stored, group)
             for index, one, scores in zip(members, group, walked, strict=True):
-                found[index] = _cut(scores.cpu().numpy(), pixels, stored.classes, one)
+                found[index] = network.cut(photo, scores.cpu().numpy(), pixels, stored.classes, one)
         return [found[index] for index in range(len(settings))]
 
     return masks
 
 
 class _Network:
-    """The trained network, what it says of a photo, and the walk along that."""
+    """The trained network, what it says of a photo, the walk along that, and the mask."""
 
     def __init__(self, workspace: Workspace) -> None:
         model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
@@ -129,6 +130,7 @@ class _Network:
         fabric, self._forward = inference_network(model, workspace.runtime)
         self._model, self.device = model, fabric.device
         self._scores = workspace.inputs["scores"] / "scores"
+        self._crf = PhotoCRF(workspace.runtime)
         self.irn = isinstance(model, IrnNetwork)
 
     def stored(self, photo: Photo) -> Scores:
@@ -161,6 +163,15 @@ class _Network:
         ]
         walked = walk(relations, pixels, torch.cat(scores), stride=stride, settings=settings[0])
         return list(walked.split(len(foreground) + 1))
+
+    def cut(
+        self, photo: Photo, walked: np.ndarray, pixels: np.ndarray, classes: np.ndarray, settings: Settings
+    ) -> np.ndarray:
+        """The mask of whole-dataset ids, after the CRF where it is asked for."""
+        if settings.crf:
+            with self._crf.room(photo.path, pixels.shape[:2], labels=len(walked)) as marginals:
+                walked = marginals(pixels, np.ascontiguousarray(walked, dtype=np.float32))
+        return np.concatenate([[0], classes]).astype(np.uint8)[walked.argmax(0)]
 
 
 def photo_affinity(network: nn.Module, stack: Tensor, *, stride: int, device: torch.device) -> Tensor:
@@ -240,10 +251,3 @@ def _enlarged(walked: Tensor, size: tuple[int, int], stride: int, pixels: np.nda
 def _resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     """(K, H, W) to another size, bilinear, as the reference does outside its networks."""
     return functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
-
-
-def _cut(walked: np.ndarray, pixels: np.ndarray, classes: np.ndarray, settings: Settings) -> np.ndarray:
-    """The mask of whole-dataset ids, after the CRF where it is asked for."""
-    if settings.crf:
-        walked = ops.DenseCRF(pixels).marginals(np.ascontiguousarray(walked, dtype=np.float32))
-    return np.concatenate([[0], classes]).astype(np.uint8)[walked.argmax(0)]

@@ -12,15 +12,14 @@ import torch
 from sbnet.data.collection import Photo
 from sbnet.data.files import Scores, read_scores, write_label
 from sbnet.data.image import photo_size, read_photo
-from sbnet.engine.parallel import MemoryBudget, available_memory, map_unordered, one_torch_thread
+from sbnet.engine.parallel import map_unordered, one_torch_thread
+from sbnet.engine.photo_crf import Marginals, PhotoCRF
 from sbnet.engine.progress import photo_progress
-from sbnet.errors import SBNetError
-from sbnet.ops import DenseCRF, confident_labels, with_background_score
+from sbnet.ops import confident_labels, with_background_score
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
 WRITES = ("labels", "masks")
-MEMORY_SHARE = 0.7  # of the memory available when the stage begins
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
     Photos are worked on side by side as far as cores and memory go; SBNetError for one that alone needs more memory.
     """
-    budget = MemoryBudget(int(MEMORY_SHARE * available_memory()))
+    crf = PhotoCRF(workspace.runtime)
     labels, masks = workspace.folder / "labels", workspace.folder / "masks"
     backgrounds = [
         (alpha, settings.score_power)
@@ -54,9 +53,11 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     ]
 
     def refine(photo: Photo) -> None:
-        with budget.reserve(_bytes_needed(photo, budget)):
+        size, count = photo_size(photo.path), len(photo.classes) + 1
+        with crf.room(photo.path, size, labels=count, sets=3) as marginals:
             stored = _stored(photo, workspace)
-            low, high, middle = marginals(read_photo(photo.path), stored.scores, backgrounds, settings)
+            pixels = read_photo(photo.path)
+            low, high, middle = refined(marginals, pixels, stored.scores, backgrounds, settings)
             write_label(masks / f"{photo.name}.png", _mask(middle, stored.classes))
             write_label(labels / f"{photo.name}.png", confident_labels(low, high, stored.classes))
 
@@ -68,19 +69,6 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     return {"photos": len(workspace.train.photos)}
 
 
-def _bytes_needed(photo: Photo, budget: MemoryBudget) -> int:
-    """Of the photo's CRF, asked of the header, before anything is read."""
-    height, width = photo_size(photo.path)
-    needed = DenseCRF.memory_needed(height * width, labels=len(photo.classes) + 1, sets=3)
-    if needed > budget.size:
-        raise SBNetError(
-            f"{photo.path}: the CRF of {height * width} pixels and {len(photo.classes)} classes takes up to "
-            f"{needed / 2**30:.1f} GiB of memory, of which {budget.size / 2**30:.1f} are at hand: "
-            "save the photo smaller, or use a machine with more memory"
-        )
-    return needed
-
-
 def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Photo], list[np.ndarray]]:
     """For a sweep: photo -> its mask (H, W) under each of the settings. One lattice serves all backgrounds."""
     groups: dict[Settings, list[int]] = {}
@@ -88,13 +76,17 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
         alike = replace(one, low_alpha=0, high_alpha=0, mask_alpha=0, score_power=0)
         groups.setdefault(alike, []).append(index)
 
+    crf, most = PhotoCRF(workspace.runtime), max(map(len, groups.values()))
+
     def masks(photo: Photo) -> list[np.ndarray]:
-        stored, pixels = _stored(photo, workspace), read_photo(photo.path)
         found: dict[int, np.ndarray] = {}
-        for alike, members in groups.items():
-            backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
-            sets = marginals(pixels, stored.scores, backgrounds, alike)
-            found |= {index: _mask(one, stored.classes) for index, one in zip(members, sets, strict=True)}
+        size, count = photo_size(photo.path), len(photo.classes) + 1
+        with crf.room(photo.path, size, labels=count, sets=most) as marginals:
+            stored, pixels = _stored(photo, workspace), read_photo(photo.path)
+            for alike, members in groups.items():
+                backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
+                sets = refined(marginals, pixels, stored.scores, backgrounds, alike)
+                found |= {index: _mask(one, stored.classes) for index, one in zip(members, sets, strict=True)}
         return [found[index] for index in range(len(settings))]
 
     return masks
@@ -104,16 +96,25 @@ def _stored(photo: Photo, workspace: Workspace) -> Scores:
     return read_scores(workspace.inputs["scores"] / "scores" / f"{photo.name}.npz")
 
 
-def marginals(
-    pixels: np.ndarray, scores: np.ndarray, backgrounds: Sequence[tuple[float, float]], settings: Settings
+def refined(
+    marginals: Marginals,
+    pixels: np.ndarray,
+    scores: np.ndarray,
+    backgrounds: Sequence[tuple[float, float]],
+    settings: Settings,
 ) -> np.ndarray:
     """scores (K, H, W) -> (A, K + 1, H, W), background first, for A pairs of its alpha and the scores' power."""
     foreground = torch.from_numpy(scores)
     sets = torch.stack(
         [with_background_score(foreground, alpha=alpha, power=power) for alpha, power in backgrounds]
     )
-    crf = DenseCRF(pixels, gaussian=settings.gaussian, bilateral=settings.bilateral)
-    return crf.marginals(sets.numpy(), iterations=settings.iterations)
+    return marginals(
+        pixels,
+        sets.numpy(),
+        iterations=settings.iterations,
+        gaussian=settings.gaussian,
+        bilateral=settings.bilateral,
+    )
 
 
 def _mask(marginals: np.ndarray, classes: np.ndarray) -> np.ndarray:
