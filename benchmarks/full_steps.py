@@ -14,10 +14,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import reference_cam
@@ -28,8 +27,7 @@ PHOTOS = (8, 4, 2, 1)  # a step, as many as fit
 SCALES = (1.0, 0.5, 0.75)
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """crops, photos (to try): of either step. scene: height and width of the built-in scenes. steps: of one run; runs:
     as in `compare`.
     """

@@ -21,15 +21,26 @@ def benchmark_file(monkeypatch: pytest.MonkeyPatch) -> Any:
     return SimpleNamespace(**runpy.run_path(str(FOLDER / "full_steps.py")))
 
 
-@pytest.mark.parametrize("case", ["SBNet", "DeepLab v2"])
-def test_both_sides_train_alike(case: str, benchmark_file: Any, tmp_path: Path) -> None:
-    tiny = benchmark_file.Size({"SBNet": 40, "DeepLab v2": 33}, {}, (60, 72), 1, 1)
-    benchmark_file.make_samples(tmp_path, case=case, size=tiny, photos=1)
-    options = {"case": case, "folder": str(tmp_path), "photos": 1, "steps": 1, "device": "cpu"}
+def test_both_sides_train_alike(benchmark_file: Any, tmp_path: Path) -> None:
+    tiny = benchmark_file.Size({"SBNet": 40}, {}, (60, 72), 1, 1)
+    benchmark_file.make_samples(tmp_path, case="SBNet", size=tiny, photos=1)
+    options = {"case": "SBNet", "folder": str(tmp_path), "photos": 1, "steps": 1, "device": "cpu"}
     sides = [benchmark_file.peer({}, **options), benchmark_file.ours({}, precision="32", **options)]
     losses = np.array([[side()[0] for _ in range(2)] for side in sides])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
     assert (np.diff(losses) != 0).all()
+
+
+def test_sides_in_processes_of_their_own(benchmark_file: Any) -> None:
+    tiny = benchmark_file.Size({"DeepLab v2": 33}, {"DeepLab v2": (1,)}, (60, 72), 1, 1)
+    what, *rates, _ratio, peaks, losses = benchmark_file.measure("DeepLab v2", tiny, "cpu", "32")[2:-2].split(
+        " | "
+    )
+    assert what == "DeepLab v2, ResNet-101, crop 33, 1 photos a step, 32"
+    assert all(float(rate) > 0 for rate in rates)
+    assert "GiB" in peaks
+    reference, ours = map(float, losses.split(" / "))
+    assert ours == pytest.approx(reference, rel=1e-3)
 
 
 def test_a_table_of_the_small_steps(
