@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from PIL import Image
 from sbnet.data.files import atomic_write, write_label
 from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
 from sbnet.data.palette import overlay
+from sbnet.engine.inference import AHEAD
+from sbnet.engine.parallel import in_order
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
@@ -98,9 +102,15 @@ class Segmenter:
                 "lower the scales at which the network sees it"
             )
         probabilities = self._predictor.probabilities(photo)
+        return self._cut("the photo", photo, probabilities, PhotoCRF(self._runtime) if crf else None)
+
+    def _cut(
+        self, name: str | Path, photo: np.ndarray, probabilities: np.ndarray, crf: PhotoCRF | None
+    ) -> np.ndarray:
+        """The mask (H, W) uint8, after the CRF where there is one."""
         if crf:
-            room = PhotoCRF(self._runtime).room("the photo", (height, width), labels=len(probabilities))
-            with room as marginals:
+            height, width = photo.shape[:2]
+            with crf.room(name, (height, width), labels=len(probabilities)) as marginals:
                 probabilities = apply_crf(marginals, photo, probabilities, self.settings)
         return probabilities.argmax(0).astype(np.uint8)
 
@@ -125,18 +135,37 @@ class Segmenter:
     ) -> Iterator[Path]:
         """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written.
 
-        A photo that cannot be read is told to `failed` and passed over.
+        A photo that cannot be read is told to `failed` and passed over. Others are read, and masks of those before
+        refined and written, while the network looks at one.
         """
         names, sources = _collect(photos)
         folder = Path(folder)
         _check_target(folder, sources, overlays=overlays)
-        for name, source in zip(names, sources, strict=True):
+        refinement, workers = PhotoCRF(self._runtime) if crf else None, max(1, self._runtime.worker_count)
+
+        def read(source: Path | np.ndarray) -> np.ndarray | SBNetError:
             try:
-                pixels = _pixels(source, self._max_pixels)
+                return _pixels(source, self._max_pixels)
             except SBNetError as error:
-                failed(Path(str(source)), error)
-                continue
-            yield _save(folder, name, pixels, self.mask(pixels, crf=crf), overlays=overlays)
+                return error
+
+        def finish(name: str, source: Path, pixels: np.ndarray, probabilities: np.ndarray) -> Path:
+            mask = self._cut(source, pixels, probabilities, refinement)
+            return _save(folder, name, pixels, mask, overlays=overlays)
+
+        def finishers(pool: ThreadPoolExecutor) -> Iterator[tuple[Callable[[], Path], int]]:
+            reads = ((partial(read, source), 0) for source in sources)
+            found = in_order(pool, reads, most=AHEAD, weight=0)
+            for name, source, pixels in zip(names, sources, found, strict=True):
+                path = Path(str(source))
+                if isinstance(pixels, SBNetError):
+                    failed(path, pixels)
+                else:
+                    probabilities = self._predictor.probabilities(pixels)
+                    yield partial(finish, name, path, pixels, probabilities), pixels.size // 3
+
+        with ThreadPoolExecutor(workers) as pool:
+            yield from in_order(pool, finishers(pool), most=max(AHEAD, workers), weight=MAX_PIXELS)
 
 
 def _collect(given: Photos) -> tuple[list[str], list[Path | np.ndarray]]:

@@ -1,9 +1,16 @@
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sbnet.engine.parallel import MemoryBudget, _free_in_groups, available_memory, map_unordered
+from sbnet.engine.parallel import (
+    MemoryBudget,
+    _free_in_groups,
+    available_memory,
+    in_order,
+    map_unordered,
+)
 
 
 def test_every_item_is_worked_once():
@@ -39,6 +46,42 @@ def test_an_error_comes_out_and_the_others_finish():
     with pytest.raises(ValueError, match="three"):
         list(map_unordered(work, range(6), workers=1))
     assert {0, 1, 2} <= set(finished)
+
+
+def test_jobs_in_order_within_number_and_weight():
+    weights = [1, 1, 1, 5, 20, 1, 1, 9, 1, 1, 1, 1]
+    given, done, seen = [], [], []
+
+    def job(number):
+        seen.append((number, list(given), list(done)))
+        return number
+
+    def jobs():
+        for number, weight in enumerate(weights):
+            yield lambda number=number: job(number), weight
+            given.append(number)  # handed to the pool
+
+    with ThreadPoolExecutor(3) as pool:
+        for number in in_order(pool, jobs(), most=3, weight=10):
+            done.append(number)
+    assert done == list(range(len(weights)))
+    for number, handed, finished in seen:
+        under_way = sorted({number, *handed} - set(finished))
+        assert len(under_way) <= 3
+        assert sum(weights[one] for one in under_way) <= 10 or under_way == [4]
+
+
+def test_a_job_s_error_comes_out_in_its_turn():
+    def broken():
+        raise ValueError("three")
+
+    with ThreadPoolExecutor(2) as pool:
+        found = in_order(
+            pool, [(lambda: 1, 0), (lambda: 2, 0), (broken, 0), (lambda: 4, 0)], most=1, weight=0
+        )
+        assert [next(found), next(found)] == [1, 2]
+        with pytest.raises(ValueError, match="three"):
+            next(found)
 
 
 def test_a_budget_is_never_exceeded():

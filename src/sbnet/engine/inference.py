@@ -17,14 +17,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sbnet.data.collection import Photo
-from sbnet.data.image import photo_size, pixel_limit, read_photo
+from sbnet.data.image import MAX_PIXELS, photo_size, pixel_limit, read_photo
+from sbnet.engine.parallel import in_order
 from sbnet.engine.progress import photo_progress
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
 from sbnet.models import Backbone
 from sbnet.models.fold import fold_batch_norm
 
-AHEAD = 4  # photos read before their turn, results not yet written; or one batch, where that is more. Bounds memory
+AHEAD = 4  # photos read before their turn, or one batch, where that is more; results not yet written, or one a worker
 
 OnHost = Callable[[], np.ndarray]  # see `to_host`
 
@@ -89,21 +90,19 @@ def infer_photos(
         pixels = read_photo(photo.path)
         return photo, pixels, resized(pixels, scales), beside(photo) if beside else None
 
-    def writers() -> Iterator[Callable[[], None]]:
+    def writers() -> Iterator[tuple[Callable[[], None], int]]:
         groups = _of_one_size(photos, pool, most=most, pixels=pixel_limit(scales, mirror=mirror))
         for members in _read_ahead(groups, read, pool, groups_ahead=max(1, AHEAD // most)):
             listed, pixels, at_scales, others = zip(*members, strict=True)
             views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
-            yield from compute(Batch(listed, pixels, views, others))
+            batch = Batch(listed, pixels, views, others)
+            yield from ((write, batch.size[0] * batch.size[1]) for write in compute(batch))
 
     with ThreadPoolExecutor(max(1, runtime.worker_count)) as pool:
-        writes: deque[Future[None]] = deque()
-        for write in photo_progress(title, writers(), len(photos)):
-            writes.append(pool.submit(write))
-            while len(writes) > max(AHEAD, most):
-                writes.popleft().result()
-        for pending in writes:
-            pending.result()
+        jobs = photo_progress(title, writers(), len(photos))
+        behind = max(AHEAD, most, runtime.worker_count)
+        for _ in in_order(pool, jobs, most=behind, weight=MAX_PIXELS):
+            pass
 
 
 def _of_one_size(

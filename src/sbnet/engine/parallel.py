@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +35,26 @@ def map_unordered(work: Callable[[Item], Result], items: Iterable[Item], *, work
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in done)
+
+
+def in_order(
+    pool: Executor, jobs: Iterable[tuple[Callable[[], Result], int]], *, most: int, weight: int
+) -> Iterator[Result]:
+    """Results of jobs, each with its weight, in their order, worked on by the pool while the next ones are made.
+
+    At most `most` are with the pool at once, and no more than `weight` in all; one at least.
+    """
+    pending: deque[tuple[Future[Result], int]] = deque()
+    load = 0
+    for job, its_weight in jobs:
+        while pending and (len(pending) >= most or load + its_weight > weight):
+            done, freed = pending.popleft()
+            load -= freed
+            yield done.result()
+        pending.append((pool.submit(job), its_weight))
+        load += its_weight
+    for done, _ in pending:
+        yield done.result()
 
 
 class MemoryBudget:
