@@ -41,7 +41,7 @@ def batch(inputs: dict[str, np.ndarray], net: Any) -> dict[str, Any]:
 
     photo, label = inputs["photo"], torch.from_numpy(inputs["label"])
     image = net.normalization(torch.from_numpy(photo).permute(2, 0, 1))
-    sample = Sample(image, label, photo, Box(0, 0, CROP, CROP))
+    sample = Sample(photo, label, Box(0, 0, CROP, CROP))
     labels = torch.zeros(1, net.classes - 1)
     labels[0, label.unique().long()[1:] - 1] = 1
     edges = edge_maps(sample, shrink=SMALL / CROP)
