@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
 from sbnet.engine.log import Meter, TrainingLog
+from sbnet.engine.memory import freed_memory_kept
 from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
 from sbnet.engine.progress import training_progress
 from sbnet.engine.resume import CHECKPOINT, load_checkpoint, save_checkpoint
@@ -65,7 +66,7 @@ def fit(
     batches = _batches(photos, plan, runtime, fabric, first=step * plan.accumulate)
     log = TrainingLog(folder / "log.csv", start=step, tensorboard=runtime.tensorboard)
     started, first, meter = time.perf_counter(), step, Meter()
-    with training_progress(title, steps, start=step) as progress:
+    with freed_memory_kept(), training_progress(title, steps, start=step) as progress:
         while step < steps:
             rate = set_learning_rate(optimizer, plan, step, steps)
             optimizer.zero_grad(set_to_none=True)
