@@ -20,6 +20,7 @@ from sbnet.engine.progress import training_progress
 from sbnet.engine.resume import CHECKPOINT, load_checkpoint, save_checkpoint
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
+from sbnet.models.fold import batch_norm_fused
 
 LOG_EVERY = 10  # optimiser steps a row of the log
 # (network, batch, share of the training that is done) -> loss terms
@@ -66,7 +67,7 @@ def fit(
     batches = _batches(photos, plan, runtime, fabric, first=step * plan.accumulate)
     log = TrainingLog(folder / "log.csv", start=step, tensorboard=runtime.tensorboard)
     started, first, meter = time.perf_counter(), step, Meter()
-    with freed_memory_kept(), training_progress(title, steps, start=step) as progress:
+    with freed_memory_kept(), batch_norm_fused(model), training_progress(title, steps, start=step) as progress:
         while step < steps:
             rate = set_learning_rate(optimizer, plan, step, steps)
             optimizer.zero_grad(set_to_none=True)
