@@ -24,6 +24,8 @@ class Runtime:
     workers: processes that load and post-process photos; -1 for one a CPU core.
     seed: every random choice of the run follows from it.
     tensorboard: write TensorBoard event files beside the CSV logs (extra `tensorboard`).
+    compile: have PyTorch compile the networks that are trained: minutes before the first step, for long trainings on a
+    GPU. Needs a C++ compiler, or Triton on a GPU.
     """
 
     device: str = "auto"
@@ -31,6 +33,7 @@ class Runtime:
     workers: int = -1
     seed: int = 0
     tensorboard: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_choice("runtime.device", self.device, DEVICES)
