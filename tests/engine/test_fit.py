@@ -17,6 +17,7 @@ from sbnet.engine.log import TrainingLog
 from sbnet.engine.optimizer import Plan
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
+from sbnet.models import build
 
 RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)
 
@@ -114,6 +115,39 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, kill_at, accumul
         assert torch.equal(value, resumed.state_dict()[name]), name
     steps = [row.split(",")[0] for row in (tmp_path / "halves" / "log.csv").read_text().splitlines()]
     assert steps == [row.split(",")[0] for row in (tmp_path / "whole" / "log.csv").read_text().splitlines()]
+
+
+def test_a_killed_training_with_fused_batch_norms(tmp_path):
+    """A backbone whose batch norms `fit` computes with the convolutions: the weights end as if never interrupted, what
+    is frozen as it began."""
+    data = photos(tmp_path)
+
+    def cam_network():
+        torch.manual_seed(2)
+        return build("sbnet-timm:test_efficientnet", 3, weights="none", freeze=1)
+
+    def cam_loss(network, batch, done):
+        cam = network(batch["image"], boundary=False, refine=False).cam.mean((2, 3))[:, 1:]
+        return {"class": nn.functional.multilabel_soft_margin_loss(cam, batch["labels"])}
+
+    def dies(network, batch, done):
+        if done >= 0.5:
+            raise Killed
+        return cam_loss(network, batch, done)
+
+    before, whole, halves, resumed = (cam_network() for _ in range(4))
+    train(whole, data, tmp_path / "whole", cam_loss)
+    with pytest.raises(Killed):
+        train(halves, data, tmp_path / "halves", dies)
+    train(resumed, data, tmp_path / "halves", cam_loss)
+    assert list(whole.state_dict()) == list(before.state_dict())
+    changed = {
+        name for name, value in before.state_dict().items() if not value.equal(whole.state_dict()[name])
+    }
+    trainable = {name for name, value in before.named_parameters() if value.requires_grad}
+    assert {name for name in trainable if name.startswith("backbone")} <= changed <= trainable
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
