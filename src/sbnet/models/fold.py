@@ -85,7 +85,10 @@ def _scaled(convolution: nn.Conv2d, norm: Any) -> Callable[[Tensor], Tensor]:
 def _pairs(backbone: nn.Module) -> list[tuple[nn.Conv2d, Any]]:
     """Convolutions whose output a batch norm reads and nothing else, with that batch norm."""
     image = next(backbone.parameters()).new_zeros(1, 3, PROBE, PROBE)
-    with torch.random.fork_rng(), _Readers(backbone) as seen:  # a network in training draws its dropout
+    drawn = (
+        [image.device] if image.is_cuda else []
+    )  # besides the CPU's: a network in training draws its dropout
+    with torch.random.fork_rng(drawn), _Readers(backbone) as seen:
         backbone(image)
     found = []
     for output, convolution in seen.outputs:
