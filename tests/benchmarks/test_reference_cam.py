@@ -12,6 +12,7 @@ import torch
 
 from sbnet.losses import TERMS, structure_aware
 from sbnet.models import build
+from sbnet.models.normalization import IMAGENET
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -19,6 +20,22 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 @pytest.fixture(scope="module")
 def reference() -> Any:
     return SimpleNamespace(**runpy.run_path(str(FOLDER / "reference_cam.py")))
+
+
+def test_one_training_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the step's benchmark: what the loader gives of a scene."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    step = SimpleNamespace(**runpy.run_path(str(FOLDER / "training_step.py")))
+    network = SimpleNamespace(normalization=IMAGENET, classes=21)
+    item = step.batch(step.photo_and_label(None), network)
+    assert {name: tuple(value.shape) for name, value in item.items()} == {
+        "image": (1, 3, 448, 448),
+        "label": (1, 448, 448),
+        "labels": (1, 20),
+        "canny": (1, 1, 448, 448),
+        "canny_small": (1, 1, 134, 134),
+    }
+    assert item["labels"].sum() == len(item["label"].unique()) - 1 > 0
 
 
 @torch.no_grad()

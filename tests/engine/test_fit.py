@@ -1,6 +1,8 @@
 """The training loop on a tiny network: resume, accumulation, and what stops it."""
 
 import dataclasses
+import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from sbnet.engine.log import TrainingLog
 from sbnet.engine.optimizer import Plan
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
+from sbnet.models import build
 
 RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)
 
@@ -114,6 +117,39 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, kill_at, accumul
     assert steps == [row.split(",")[0] for row in (tmp_path / "whole" / "log.csv").read_text().splitlines()]
 
 
+def test_a_killed_training_with_fused_batch_norms(tmp_path):
+    """A backbone whose batch norms `fit` computes with the convolutions: the weights end as if never interrupted, what
+    is frozen as it began."""
+    data = photos(tmp_path)
+
+    def cam_network():
+        torch.manual_seed(2)
+        return build("sbnet-timm:test_efficientnet", 3, weights="none", freeze=1)
+
+    def cam_loss(network, batch, done):
+        cam = network(batch["image"], boundary=False, refine=False).cam.mean((2, 3))[:, 1:]
+        return {"class": nn.functional.multilabel_soft_margin_loss(cam, batch["labels"])}
+
+    def dies(network, batch, done):
+        if done >= 0.5:
+            raise Killed
+        return cam_loss(network, batch, done)
+
+    before, whole, halves, resumed = (cam_network() for _ in range(4))
+    train(whole, data, tmp_path / "whole", cam_loss)
+    with pytest.raises(Killed):
+        train(halves, data, tmp_path / "halves", dies)
+    train(resumed, data, tmp_path / "halves", cam_loss)
+    assert list(whole.state_dict()) == list(before.state_dict())
+    changed = {
+        name for name, value in before.state_dict().items() if not value.equal(whole.state_dict()[name])
+    }
+    trainable = {name for name, value in before.named_parameters() if value.requires_grad}
+    assert {name for name in trainable if name.startswith("backbone")} <= changed <= trainable
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
     def explodes(network, batch, done):
         return {**class_loss(network, batch, done), "boundary": network(batch["image"]).sum() * float("nan")}
@@ -162,3 +198,41 @@ def test_bf16_and_tensorboard(tmp_path):
     assert seen == {torch.bfloat16}
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
     assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+
+
+def test_weights_are_cast_once_for_all_passes_of_a_step(tmp_path):
+    """Both passes of a step read the same copy of the weights in bf16, each step a new one."""
+    model, casts = Tiny(), []
+    model.conv.register_forward_hook(
+        lambda _module, _inputs, output: casts.append(output.grad_fn.next_functions[1][0])
+    )
+
+    def two_passes(network, batch, done):
+        network(batch["image"].flip(-1))
+        return class_loss(network, batch, done)
+
+    train(
+        model, photos(tmp_path), tmp_path / "run", two_passes, dataclasses.replace(RUNTIME, precision="bf16")
+    )
+    assert casts[0].name().startswith("ToCopy")
+    assert [one is other for one, other in itertools.pairwise(casts[:6])] == [True, False, True, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no C++ compiler")
+def test_a_compiled_training_is_the_same(tmp_path, monkeypatch):
+    """Weights under their names, equal but for rounding; a checkpoint of either goes on in the other."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    data, trained = photos(tmp_path), {}
+    for compiled in (False, True):
+        trained[compiled] = Tiny()
+        trained[compiled].dropout.p = 0.0  # compiled code draws its random numbers in another order
+        runtime = dataclasses.replace(RUNTIME, compile=compiled)
+        train(trained[compiled], data, tmp_path / f"{compiled}", runtime=runtime)
+    expected, found = trained[False].state_dict(), trained[True].state_dict()
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+    kept = torch.load(tmp_path / "True" / "checkpoint.pt", weights_only=True)
+    assert list(kept["model"]) == list(expected)
+    assert trained[True]._compiled_call_impl is not None

@@ -184,6 +184,17 @@ def test_smoothness_by_convolution():
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (5, 1), (7, 9)])
+def test_smoothness_gradient(size):
+    """Also where a map is a pixel, a row or a column; its label scales a map's gradient."""
+    torch.manual_seed(0)
+    cam, boundaries = torch.randn(3, *size, dtype=torch.float64), torch.rand(3, *size, dtype=torch.float64)
+    present = Present(torch.tensor([0, 1, 3]), torch.tensor([1.0, 1.0, 0.5]), (2, 1), 2)
+    assert torch.autograd.gradcheck(
+        lambda maps: smoothness(maps, boundaries, present), cam.requires_grad_(), atol=1e-7
+    )
+
+
 def test_min_pool_by_sorting():
     (view, _), labels, _ = example()
     masked = (view[1] * F.pad(labels, (1, 0), value=1.0)[:, :, None, None])[:, 1:]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sbnet.models import build
-from sbnet.models.fold import fold_batch_norm
+from sbnet.models.fold import batch_norm_fused, fold_batch_norm
 
 
 def norms(network: nn.Module) -> list[nn.Module]:
@@ -62,3 +62,51 @@ def test_what_is_read_twice_stays() -> None:
     fold_batch_norm(network)
     assert norms(network) == [network.norm]
     torch.testing.assert_close(network(images), expected)
+
+
+def trained(network: nn.Module, images: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """Features, and the weights' gradients of a sum that weighs channels differently."""
+    network.zero_grad()
+    features = network.backbone(images)
+    weights = (torch.linspace(-1, 1, feature.shape[1])[:, None, None] for feature in features)
+    sum((feature * weight).mean() for feature, weight in zip(features, weights, strict=True)).backward()
+    gradients = {name: value.grad for name, value in network.named_parameters() if value.grad is not None}
+    return [feature.detach() for feature in features], gradients
+
+
+@pytest.mark.parametrize("name", ["sbnet-lite0", "deeplabv2-resnet101", "sbnet-resnet38"])
+def test_fused_for_training(name: str) -> None:
+    """Features and gradients are equal, weights and their names untouched; and all is as before when it ends."""
+    network = build(name, 4, weights="none").double()
+    spread(network)
+    for module in network.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.p = 0
+    images = torch.randn(2, 3, 64, 70, dtype=torch.float64)
+    features, gradients = trained(network, images)
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    with batch_norm_fused(network):
+        assert torch.equal(torch.get_rng_state(), random)
+        found, fused = trained(network, images)
+        assert list(network.state_dict()) == list(state)
+        assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+        passing = [norm for norm in norms(network) if "forward" in vars(norm)]
+    assert len(passing) == {"sbnet-lite0": 49, "deeplabv2-resnet101": 104, "sbnet-resnet38": 20}[name]
+    assert fused.keys() == gradients.keys()
+    for one, other in zip(found, features, strict=True):
+        assert (one - other).abs().max() < 1e-10 * (other.max() - other.min())
+    for key, gradient in gradients.items():
+        assert (fused[key] - gradient).abs().max() < 1e-9 * gradient.abs().max(), key
+    again, _ = trained(network, images)
+    assert all(torch.equal(one, other) for one, other in zip(again, features, strict=True))
+
+
+def test_a_trained_batch_norm_stays() -> None:
+    network = build("sbnet-lite0", 4, weights="none")
+    norm = norms(network)[3]
+    norm.weight.requires_grad_(True)
+    with batch_norm_fused(network):
+        assert "forward" not in vars(norm)
+        assert "forward" in vars(norms(network)[4])
+    assert not any("forward" in vars(module) for module in network.modules())

@@ -100,6 +100,7 @@ def test_what_is_done_is_kept_and_told(done: Path, shared_data: Path, stages: Fa
         ("runtime.crf_device=device", []),
         ("infer_cam.boundaries=yes", ["bootstrap_infer_cam", "infer_cam"]),  # which no step reads
         ("runtime.device=cpu", []),
+        ("runtime.compile=yes", []),
         ("bootstrap.boundary_weight=3", []),  # SEAM has no such term
         ("about=later", []),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
 from sbnet.engine.progress import training_progress
 from sbnet.engine.resume import CHECKPOINT, load_checkpoint, save_checkpoint
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.speed import Losses, fast_steps, loss_terms
 from sbnet.errors import SBNetError
 
 LOG_EVERY = 10  # optimiser steps a row of the log
-# (network, batch, share of the training that is done) -> loss terms
-Losses = Callable[[nn.Module, Mapping[str, Tensor], float], dict[str, Tensor]]
 
 
 def fit(
@@ -65,12 +64,15 @@ def fit(
     batches = _batches(photos, plan, runtime, fabric, first=step * plan.accumulate)
     log = TrainingLog(folder / "log.csv", start=step, tensorboard=runtime.tensorboard)
     started, first, meter = time.perf_counter(), step, Meter()
-    with training_progress(title, steps, start=step) as progress:
+    with (
+        fast_steps(model, fabric.device, compiled=runtime.compile),
+        training_progress(title, steps, start=step) as progress,
+    ):
         while step < steps:
             rate = set_learning_rate(optimizer, plan, step, steps)
             optimizer.zero_grad(set_to_none=True)
             for _ in range(plan.accumulate):
-                terms = losses(network, next(batches), step / steps)
+                terms = loss_terms(losses, network, next(batches), step / steps, fabric.device)
                 values = torch.stack(tuple(terms.values()))
                 meter.add(_finite(terms, values, title, step), min(plan.batch, len(photos)))
                 fabric.backward(values.sum() / plan.accumulate)

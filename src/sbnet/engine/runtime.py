@@ -30,6 +30,8 @@ class Runtime:
     Which of the two is faster depends on the machine; their labels are equal on 99.9 % of the pixels.
     seed: every random choice of the run follows from it.
     tensorboard: write TensorBoard event files beside the CSV logs (extra `tensorboard`).
+    compile: have PyTorch compile the networks that are trained: minutes before the first step, for long trainings on a
+    GPU. Needs a C++ compiler, or Triton on a GPU.
     """
 
     device: str = "auto"
@@ -39,6 +41,7 @@ class Runtime:
     crf_device: str = "cpu"
     seed: int = 0
     tensorboard: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         check_choice("runtime.device", self.device, DEVICES)

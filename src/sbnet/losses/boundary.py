@@ -30,53 +30,62 @@ def boundary(logits: Tensor, boundaries: Tensor, present: Present) -> Tensor:
 
 def smoothness(cam: Tensor, boundaries: Tensor, present: Present) -> Tensor:
     """First and second derivatives of sigmoid(CAM) away from boundaries: cam raw, both (N, H, W)."""
-    weight = torch.exp(-SHARPNESS * boundaries)
-    dx, dy, laplacian = (_absolute(change * weight) for change in _Derivatives.apply(cam.sigmoid()))
-    total = FIRST_ORDER_WEIGHT * (dx + dy) + laplacian
+    total = _Roughness.apply(cam.sigmoid(), torch.exp(-SHARPNESS * boundaries))
     return (total * present.value.to(total.dtype)).sum() / present.elements(cam)
 
 
-def _absolute(values: Tensor) -> Tensor:
-    """Sum over pixels of sqrt(v^2 + SOFTNESS^2): (N, H, W) -> (N,)."""
-    return torch.sqrt(values.square() + SOFTNESS**2).sum(dim=(-2, -1))
+class _Roughness(torch.autograd.Function):
+    """Maps p and weights g (N, H, W) -> (N,): the sum over pixels of 10 (rho(g Sx p) + rho(g Sy p)) + rho(g L p), where
+    rho(s) = sqrt(s^2 + SOFTNESS^2). No gradient for g.
 
-
-class _Derivatives(torch.autograd.Function):
-    """Sobel x, Sobel y (unscaled 1 2 1) and 8-neighbour Laplacian (centre 8) of maps (N, H, W), zero padding.
-
-    As slices with their own backward pass (each filter is its own adjoint but for the sign), since a
-    convolution of a single channel takes ten times as long on a CPU.
+    The gradient is made on the way, so that one map of it is kept instead of what autograd keeps of every operation.
+    Forward and backward, CPU seconds at 21 x 448 x 448 and 8 x 256 x 256: 79 and 6.7 ms; with the filters alone as a
+    function, each by itself, 157 and 9.8; with one depthwise convolution of the three kernels, 149 and 13.0.
     """
 
     @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return _sobel(maps, -1), _sobel(maps, -2), _laplacian(maps)
+    def forward(ctx: Any, maps: Tensor, weight: Tensor) -> Tensor:
+        total, softness = maps.new_zeros(len(maps)), maps.new_tensor(SOFTNESS**2)
+        changes = _derivatives(maps)
+        for change, scale in zip(changes, (FIRST_ORDER_WEIGHT, FIRST_ORDER_WEIGHT, 1.0), strict=True):
+            change.mul_(weight)
+            absolute = torch.addcmul(softness, change, change).sqrt_()
+            total.add_(absolute.sum(dim=(-2, -1)), alpha=scale)
+            change.div_(absolute).mul_(weight)
+        ctx.save_for_backward(_transposed(*changes))
+        return total
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        dx, dy, laplacian = gradients
-        return _laplacian(laplacian) - _sobel(dx, -1) - _sobel(dy, -2)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradients[0][:, None, None], None
 
 
-def _sobel(maps: Tensor, axis: int) -> Tensor:
-    before, _, after = _neighbours(maps, axis)
-    before, middle, after = _neighbours(after - before, -3 - axis)
-    return (before + after).add_(middle, alpha=2)
+FORTH, HERE, BACK = slice(2, None), slice(1, -1), slice(None, -2)  # along an axis padded by one at both ends
 
 
-def _laplacian(maps: Tensor) -> Tensor:
-    """From differences of neighbours, which lose less to rounding than 9 p minus a sum over 3 x 3."""
-    before, middle, after = _neighbours(_curvature(maps, -1), -2)
-    return (before + after).add_(middle).add_(_curvature(maps, -2), alpha=3).neg_()
+def _derivatives(maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sobel x, Sobel y (unscaled 1 2 1) and 8-neighbour Laplacian (centre 8) of maps (N, H, W), zero padding.
+
+    The Laplacian is made from differences of neighbours, which lose less to rounding than 9 p minus a sum over 3 x 3.
+    """
+    padded = F.pad(maps, (1, 1, 1, 1))
+    left, middle, right = padded[..., BACK], padded[..., HERE], padded[..., FORTH]
+    across, smooth = right - left, (left + right).add_(middle, alpha=2)
+    curved = (left - middle).add_(right - middle)
+    dx = (across[:, BACK] + across[:, FORTH]).add_(across[:, HERE], alpha=2)
+    dy = smooth[:, FORTH] - smooth[:, BACK]
+    upright = (middle[:, BACK] - maps).add_(middle[:, FORTH] - maps)
+    laplacian = (curved[:, BACK] + curved[:, FORTH]).add_(curved[:, HERE]).add_(upright, alpha=3).neg_()
+    return dx, dy, laplacian
 
 
-def _curvature(maps: Tensor, axis: int) -> Tensor:
-    before, middle, after = _neighbours(maps, axis)
-    return (before - middle).add_(after - middle)
-
-
-def _neighbours(maps: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The maps moved by one pixel each way along an axis, zeros entering, and as they are in between."""
-    padded = F.pad(maps, (1, 1) if axis == -1 else (0, 0, 1, 1))
-    size = maps.shape[axis]
-    return padded.narrow(axis, 0, size), maps, padded.narrow(axis, 2, size)
+def _transposed(dx: Tensor, dy: Tensor, laplacian: Tensor) -> Tensor:
+    """The transpose of `_derivatives`, its first two weighted: the gradient of the maps from those of the three."""
+    across, down, second = (F.pad(gradient, (1, 1, 1, 1)) for gradient in (dx, dy, laplacian))
+    tall = (across[:, BACK] + across[:, FORTH]).add_(across[:, HERE], alpha=2)
+    wide = (down[..., BACK] + down[..., FORTH]).add_(down[..., HERE], alpha=2)
+    first = (tall[..., BACK] - tall[..., FORTH]).add_(wide[:, BACK]).sub_(wide[:, FORTH])
+    rows = (second[..., BACK] + second[..., FORTH]).add_(second[..., HERE])
+    curved = (9 * laplacian).sub_(rows[:, BACK]).sub_(rows[:, HERE]).sub_(rows[:, FORTH])
+    return curved.add_(first, alpha=FIRST_ORDER_WEIGHT)

@@ -11,7 +11,7 @@ SOURCES = (1, 3, 5, 6)  # the reference's numbers of the four features
 
 
 class ChannelAttention(nn.Module):
-    """Global context, *added* to the feature; where this block comes from (RCAN), its sigmoid multiplies."""
+    """Global context, *added* to the feature, in place; where this block comes from (RCAN), its sigmoid multiplies."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.conv_du(features.mean((2, 3), keepdim=True))
+        return features.add_(self.conv_du(features.mean((2, 3), keepdim=True)))
 
 
 class ResidualAttentionBlock(nn.Module):
@@ -36,7 +36,7 @@ class ResidualAttentionBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.body(features)
+        return self.body(features).add_(features)
 
 
 class BoundaryHead(nn.Module):
@@ -54,7 +54,7 @@ class BoundaryHead(nn.Module):
         size = (features[0].shape[2], features[0].shape[3])
         paths = []
         for number, feature in zip(SOURCES, features, strict=True):
-            path = self.get_submodule(f"conv{number}")(feature).relu()
-            path = self.get_submodule(f"conv8_{number}")(path).relu()
+            path = self.get_submodule(f"conv{number}")(feature).relu_()
+            path = self.get_submodule(f"conv8_{number}")(path).relu_()
             paths.append(resize(path, size))
         return self.classifier(self.rcab(torch.cat(paths, dim=1)))

@@ -1,14 +1,18 @@
-"""Batch norm folded into the convolution before it: one pass over the features less, at inference."""
+"""Batch norm as part of the convolution before it: one pass over the features less."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+
+from .network import Backbone
 
 PROBE = 128  # pixels of the image that shows what follows what
 
@@ -17,23 +21,75 @@ PROBE = 128  # pixels of the image that shows what follows what
 def fold_batch_norm(backbone: nn.Module) -> None:
     """Fold every batch norm in eval mode that alone reads a convolution, in place: equal features up to rounding.
 
-    backbone takes images (B, 3, H, W), on the CPU, in float32. A batch norm that something else comes before, such as
+    backbone takes images (B, 3, H, W). A batch norm that something else comes before, such as
     the sum of a pre-activation block, stays. The weights no longer fit the names of the network as it was trained.
     """
     for convolution, norm in _pairs(backbone):
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        shift = norm.bias - norm.running_mean * scale
-        if convolution.bias is not None:
-            shift += convolution.bias * scale
-        convolution.weight.mul_(scale.view(-1, 1, 1, 1))
+        scale, shift = _scale_and_shift(convolution, norm)
+        convolution.weight.mul_(scale)
         convolution.bias = nn.Parameter(shift, requires_grad=False)
         _replace(backbone, norm, _after(norm))
 
 
+@contextmanager
+def batch_norm_fused(network: nn.Module) -> Iterator[None]:
+    """Within it, what `fold_batch_norm` would fold in the network's backbones is one convolution, for training.
+
+    Kernels are scaled anew in every pass, through which the gradient reaches them, frozen ones once: on entering they
+    have the values that they are to have. Parameters, buffers, their names and values stay as they are. A batch norm
+    that is trained itself stays.
+    """
+    backbones = [module for module in network.modules() if isinstance(module, Backbone)]
+    changed: list[nn.Module] = []
+    try:
+        for convolution, norm in (pair for backbone in backbones for pair in _pairs(backbone)):
+            if not any(parameter.requires_grad for parameter in norm.parameters()):
+                changed += [convolution, norm]
+                convolution.forward = _scaled(convolution, norm)  # type: ignore[method-assign, assignment]
+                norm.forward = _after(norm).forward
+        yield
+    finally:
+        for module in changed:
+            del module.forward
+
+
+@torch.no_grad()
+def _scale_and_shift(convolution: nn.Conv2d, norm: Any) -> tuple[Tensor, Tensor]:
+    """What the kernel is multiplied with (O, 1, 1, 1), and the bias (O,), so that the batch norm is in them."""
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    if convolution.bias is not None:
+        shift += convolution.bias * scale
+    return scale.view(-1, 1, 1, 1), shift
+
+
+def _scaled(convolution: nn.Conv2d, norm: Any) -> Callable[[Tensor], Tensor]:
+    """What stands in for `convolution.forward`: the same (timm's pad by themselves), with scaled kernel and bias."""
+    forward, stored = convolution.forward, convolution._parameters
+    scale, shift = _scale_and_shift(convolution, norm)
+    once = None if convolution.weight.requires_grad else convolution.weight * scale
+
+    def scaled(features: Tensor) -> Tensor:
+        kept = stored.copy()
+        weight = convolution.weight * scale if once is None else once
+        stored.update(weight=weight, bias=shift)  # type: ignore[call-overload]
+        try:
+            return forward(features)
+        finally:
+            stored.update(kept)
+
+    return scaled
+
+
+@torch.no_grad()
 def _pairs(backbone: nn.Module) -> list[tuple[nn.Conv2d, Any]]:
     """Convolutions whose output a batch norm reads and nothing else, with that batch norm."""
-    with _Readers(backbone) as seen:
-        backbone(torch.zeros(1, 3, PROBE, PROBE))
+    image = next(backbone.parameters()).new_zeros(1, 3, PROBE, PROBE)
+    drawn = (
+        [image.device] if image.is_cuda else []
+    )  # besides the CPU's: a network in training draws its dropout
+    with torch.random.fork_rng(drawn), _Readers(backbone) as seen:
+        backbone(image)
     found = []
     for output, convolution in seen.outputs:
         readers = seen.readers[id(output)]
