@@ -12,7 +12,7 @@ from PIL import Image
 
 from sbnet.data.files import atomic_write, write_label
 from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
-from sbnet.data.palette import overlay
+from sbnet.data.palette import PALETTE, overlay
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Photos = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
 COLUMNS = 4  # pictures a row of Result.plot
+EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it shows next to nothing
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Result:
         return Path(folder)
 
     def plot(self) -> Figure:
-        """A matplotlib figure of the photos with their masks laid over, titled by the classes found."""
+        """A matplotlib figure of the photos with their masks laid over, titled by the classes found; their colours."""
         from matplotlib.figure import Figure  # loads only when something is drawn
+        from matplotlib.patches import Patch
 
         columns = max(1, min(COLUMNS, len(self)))
         rows = max(1, -(-len(self) // columns))
@@ -62,9 +64,19 @@ class Result:
             axis.set_axis_off()
         for axis, name, photo, mask in zip(axes, self.names, self.photos, self.masks, strict=False):
             axis.imshow(overlay(_pixels(photo), mask))
-            found = [self.classes[index] for index in np.unique(mask) if 0 < index < len(self.classes)]
+            found = [self.classes[index] for index in self._found([mask])]
             axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
+        colours = [
+            Patch(color=PALETTE[index] / 255, label=self.classes[index]) for index in self._found(self.masks)
+        ]
+        if colours:
+            figure.legend(handles=colours, loc="outside lower center", ncols=2 * columns, fontsize=9)
         return figure
+
+    def _found(self, masks: Sequence[np.ndarray]) -> list[int]:
+        """Ids of the classes, without background, in any of the masks."""
+        ids = {int(index) for mask in masks for index in np.unique(mask)}
+        return [index for index in sorted(ids) if 0 < index < len(self.classes)]
 
 
 class Segmenter:
@@ -120,10 +132,12 @@ class Segmenter:
         crf: bool = False,
         overlays: bool = True,
         failed: Callable[[Path, SBNetError], None],
+        empty: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
         """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written.
 
-        A photo that cannot be read is told to `failed` and passed over.
+        A photo that cannot be read is told to `failed` and passed over. The path of a mask that is background but for
+        less than a hundredth is told to `empty`, too.
         """
         names, sources = _collect(photos)
         folder = Path(folder)
@@ -134,7 +148,11 @@ class Segmenter:
             except SBNetError as error:
                 failed(Path(str(source)), error)
                 continue
-            yield _save(folder, name, pixels, self.mask(pixels, crf=crf), overlays=overlays)
+            mask = self.mask(pixels, crf=crf)
+            path = _save(folder, name, pixels, mask, overlays=overlays)
+            if empty and (mask != 0).mean() < EMPTY:
+                empty(path)
+            yield path
 
 
 def _collect(given: Photos) -> tuple[list[str], list[Path | np.ndarray]]:
