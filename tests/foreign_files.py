@@ -101,16 +101,17 @@ def irn_networks() -> dict[str, dict[str, Tensor]]:
     heads: dict[str, Tensor] = {}
     for number, source in enumerate((64, 256, 512, 1024, 2048), 1):
         heads |= _layer(f"fc_edge{number}", source, 32)
-    heads |= {"fc_edge6.weight": 0.01 * torch.randn(1, 160, 1, 1), "fc_edge6.bias": torch.zeros(1)}
+    heads |= {"fc_edge6.weight": 0.1 * torch.randn(1, 160, 1, 1), "fc_edge6.bias": torch.randn(1)}
     widths = ((64, 64), (256, 128), (512, 256), (1024, 256), (2048, 256), (768, 256), (448, 256))
     for number, (source, target) in enumerate(widths, 1):
         heads |= _layer(f"fc_dp{number}", source, target)
-    heads |= {"fc_dp7.3.weight": 0.01 * torch.randn(2, 256, 1, 1), "fc_dp7.4.running_mean": torch.ones(2)}
+    heads |= {"fc_dp7.3.weight": 0.1 * torch.randn(2, 256, 1, 1), "fc_dp7.4.running_mean": torch.ones(2)}
     for name, value in heads.items():
         part, _, rest = name.partition(".")
         listed = "edge_layers" if "edge" in part else "dp_layers"
         second |= {name: value, f"{listed}.{int(part[-1]) - 1}.{rest}": value}
     second |= {"mean_shift.running_mean": torch.ones(2), "path_indices0": torch.zeros(1, 2, 3).long()}
+    second["disp_target"] = torch.zeros(1, 2, 152, 1)
     return {"cam": cam, "second": second}
 
 
@@ -125,9 +126,12 @@ def _shown(resnet: dict[str, Tensor], stages: dict[str, str]) -> dict[str, Tenso
 
 
 def _layer(name: str, source: int, target: int) -> dict[str, Tensor]:
-    ones, zeros = torch.ones(target), torch.zeros(target)
-    convolution = 0.01 * torch.randn(target, source, 1, 1)
-    return {f"{name}.0.weight": convolution, f"{name}.1.weight": ones, f"{name}.1.bias": zeros}
+    """A 1x1 convolution and its group norm."""
+    return {
+        f"{name}.0.weight": torch.randn(target, source, 1, 1) * (2 / source) ** 0.5,
+        f"{name}.1.weight": 1 + 0.1 * torch.randn(target),
+        f"{name}.1.bias": 0.1 * torch.randn(target),
+    }
 
 
 def write_mxnet(path: Path, resnet38: dict[str, Tensor]) -> None:

@@ -10,14 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.models import resnet50
 
+import foreign_files
 from sbnet.errors import SBNetError
 from sbnet.interop import convert_weights, load_model, write_reference
 from sbnet.interop.reference_names import our_name, rename
 from sbnet.models import build_backbone
 
 State = dict[str, Tensor]
-EDGES = (64, 256, 512, 1024, 2048)
-DISPLACEMENTS = ((64, 64), (256, 128), (512, 256), (1024, 256), (2048, 256), (768, 256), (448, 256))
+
+
+@pytest.fixture
+def irn_state() -> State:
+    """What IRN's training saves: heads and backbone under every name that they have there, and what it trains with."""
+    torch.manual_seed(0)
+    return foreign_files.irn_networks()["second"]
 
 
 def numbers(*shape: int, seed: int) -> Tensor:
@@ -26,46 +32,14 @@ def numbers(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
-def backbone_of_irn() -> torch.nn.Module:
-    torch.manual_seed(0)
-    network = resnet50().eval()
-    network.layer4[0].conv2.stride = network.layer4[0].downsample[0].stride = (1, 1)
-    return network
-
-
-def irn_state() -> State:
-    """What IRN's training saves: heads and backbone under every name that they have there, and what it trains with."""
-    stages = {"conv1": "stage1.0", "bn1": "stage1.1"}
-    stages |= {f"layer{number}": f"stage{number + 1}.0" for number in range(1, 5)}
-    state: State = {}
-    for name, value in backbone_of_irn().state_dict().items():
-        part, _, rest = name.partition(".")
-        if part == "fc":
-            continue
-        again = f"{stages[part]}.{rest}"
-        listed = f"backbone.{int(again[5]) - 1}{again[6:]}"
-        state |= dict.fromkeys((f"resnet50.{name}", again, listed), value)
-    heads: State = {"fc_edge6.weight": numbers(1, 160, 1, 1, seed=1), "fc_edge6.bias": torch.tensor([0.3])}
-    layers = [(f"fc_edge{k}", source, 32) for k, source in enumerate(EDGES, 1)]
-    layers += [(f"fc_dp{k}", *shape) for k, shape in enumerate(DISPLACEMENTS, 1)]
-    for seed, (name, source, target) in enumerate(layers, 2):
-        heads[f"{name}.0.weight"] = numbers(target, source, 1, 1, seed=seed)
-        heads[f"{name}.1.weight"] = 1 + 0.1 * numbers(target, seed=seed + 50)
-        heads[f"{name}.1.bias"] = 0.1 * numbers(target, seed=seed + 100)
-    heads["fc_dp7.3.weight"] = numbers(2, 256, 1, 1, seed=200)
-    heads["fc_dp7.4.running_mean"] = torch.tensor([0.25, -0.5])
-    for name, value in heads.items():
-        kind, number = name.split(".")[0][3:-1], int(name.split(".")[0][-1])
-        listed = {"edge": "edge_layers", "dp": "dp_layers"}[kind]
-        state |= {name: value, f"{listed}.{number - 1}.{name.partition('.')[2]}": value}
-    state["mean_shift.running_mean"] = heads["fc_dp7.4.running_mean"]
-    state |= {"path_indices0": torch.zeros(2, 3, 4).long(), "disp_target": torch.zeros(1, 2, 152, 1)}
-    return state
-
-
 def irn(state: State, image: Tensor) -> tuple[Tensor, Tensor]:
     """Boundary logits and displacements, layer by layer as published, for sizes that 16 divides."""
-    net = backbone_of_irn()
+    net = resnet50().eval()
+    net.layer4[0].conv2.stride = net.layer4[0].downsample[0].stride = (1, 1)
+    theirs = {
+        name.removeprefix("resnet50."): value for name, value in state.items() if name.startswith("resnet50.")
+    }
+    assert net.load_state_dict(theirs, strict=False).missing_keys == ["fc.weight", "fc.bias"]
     features = [net.maxpool(net.relu(net.bn1(net.conv1(image))))]
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         features.append(stage(features[-1]))
@@ -85,8 +59,8 @@ def irn(state: State, image: Tensor) -> tuple[Tensor, Tensor]:
     return boundary, F.conv2d(layer("fc_dp7", torch.cat(parts, 1), 16), state["fc_dp7.3.weight"])
 
 
-def test_irns_second_network_is_ours(tmp_path: Path) -> None:
-    state = irn_state()
+def test_irns_second_network_is_ours(irn_state: State, tmp_path: Path) -> None:
+    state = irn_state
     torch.save(state, tmp_path / "res50_irn.pth")
     done = convert_weights(tmp_path / "res50_irn.pth", "irn-timm:resnet50", tmp_path / "irn.safetensors")
     notes = "\n".join(done.notes)
@@ -122,16 +96,16 @@ def test_irns_second_network_is_ours(tmp_path: Path) -> None:
     ],
 )
 def test_irns_second_network_is_read_strictly(
-    change: dict[str, Tensor | None], message: str, tmp_path: Path
+    change: dict[str, Tensor | None], message: str, irn_state: State, tmp_path: Path
 ) -> None:
-    state = {name: value for name, value in (irn_state() | change).items() if value is not None}
+    state = {name: value for name, value in (irn_state | change).items() if value is not None}
     torch.save(state, tmp_path / "a.pth")
     with pytest.raises(SBNetError, match=message):
         convert_weights(tmp_path / "a.pth", "irn-timm:resnet50", tmp_path / "a.safetensors")
 
 
-def test_a_network_of_another_kind_is_told(tmp_path: Path) -> None:
-    torch.save(irn_state(), tmp_path / "a.pth")
+def test_a_network_of_another_kind_is_told(irn_state: State, tmp_path: Path) -> None:
+    torch.save(irn_state, tmp_path / "a.pth")
     with pytest.raises(SBNetError, match="no sbnet-timm:resnet50; give --model irn-timm:resnet50"):
         convert_weights(tmp_path / "a.pth", "sbnet-timm:resnet50", tmp_path / "a.safetensors")
 
