@@ -14,7 +14,7 @@ from PIL import Image
 
 from sbnet.data.files import atomic_write, write_label
 from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
-from sbnet.data.palette import overlay
+from sbnet.data.palette import PALETTE, overlay
 from sbnet.engine.inference import AHEAD
 from sbnet.engine.parallel import in_order
 from sbnet.engine.photo_crf import PhotoCRF
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Photos = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
 COLUMNS = 4  # pictures a row of Result.plot
+EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it shows next to nothing
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Result:
         return Path(folder)
 
     def plot(self) -> Figure:
-        """A matplotlib figure of the photos with their masks laid over, titled by the classes found."""
+        """A matplotlib figure of the photos with their masks laid over, titled by the classes found; their colours."""
         from matplotlib.figure import Figure  # loads only when something is drawn
+        from matplotlib.patches import Patch
 
         columns = max(1, min(COLUMNS, len(self)))
         rows = max(1, -(-len(self) // columns))
@@ -67,9 +69,19 @@ class Result:
             axis.set_axis_off()
         for axis, name, photo, mask in zip(axes, self.names, self.photos, self.masks, strict=False):
             axis.imshow(overlay(_pixels(photo), mask))
-            found = [self.classes[index] for index in np.unique(mask) if 0 < index < len(self.classes)]
+            found = [self.classes[index] for index in self._found([mask])]
             axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
+        colours = [
+            Patch(color=PALETTE[index] / 255, label=self.classes[index]) for index in self._found(self.masks)
+        ]
+        if colours:
+            figure.legend(handles=colours, loc="outside lower center", ncols=2 * columns, fontsize=9)
         return figure
+
+    def _found(self, masks: Sequence[np.ndarray]) -> list[int]:
+        """Ids of the classes, without background, in any of the masks."""
+        ids = {int(index) for mask in masks for index in np.unique(mask)}
+        return [index for index in sorted(ids) if 0 < index < len(self.classes)]
 
 
 class Segmenter:
@@ -132,10 +144,12 @@ class Segmenter:
         crf: bool = False,
         overlays: bool = True,
         failed: Callable[[Path, SBNetError], None],
+        empty: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
         """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written.
 
-        A photo that cannot be read is told to `failed` and passed over. Others are read, and masks of those before
+        A photo that cannot be read, or is too large for the CRF, is told to `failed` and passed over; the path of a mask
+        that is background but for less than a hundredth to `empty`, too. Photos are read, and masks of those before
         refined and written, while the network looks at one.
         """
         names, sources = _collect(photos)
@@ -149,11 +163,16 @@ class Segmenter:
             except SBNetError as error:
                 return error
 
-        def finish(name: str, source: Path, pixels: np.ndarray, probabilities: np.ndarray) -> Path:
-            mask = self._cut(source, pixels, probabilities, refinement)
-            return _save(folder, name, pixels, mask, overlays=overlays)
+        def finish(
+            name: str, source: Path, pixels: np.ndarray, probabilities: np.ndarray
+        ) -> tuple[Path, bool] | tuple[Path, SBNetError]:
+            try:
+                mask = self._cut(source, pixels, probabilities, refinement)
+            except SBNetError as error:
+                return source, error
+            return _save(folder, name, pixels, mask, overlays=overlays), bool((mask != 0).mean() < EMPTY)
 
-        def finishers(pool: ThreadPoolExecutor) -> Iterator[tuple[Callable[[], Path], int]]:
+        def finishers(pool: ThreadPoolExecutor) -> Iterator[tuple[Callable[[], tuple[Path, Any]], int]]:
             reads = ((partial(read, source), 0) for source in sources)
             found = in_order(pool, reads, most=AHEAD, weight=0)
             for name, source, pixels in zip(names, sources, found, strict=True):
@@ -165,7 +184,13 @@ class Segmenter:
                     yield partial(finish, name, path, pixels, probabilities), pixels.size // 3
 
         with ThreadPoolExecutor(workers) as pool:
-            yield from in_order(pool, finishers(pool), most=max(AHEAD, workers), weight=MAX_PIXELS)
+            for path, told in in_order(pool, finishers(pool), most=max(AHEAD, workers), weight=MAX_PIXELS):
+                if isinstance(told, SBNetError):
+                    failed(path, told)
+                    continue
+                if told and empty:
+                    empty(path)
+                yield path
 
 
 def _collect(given: Photos) -> tuple[list[str], list[Path | np.ndarray]]:

@@ -13,6 +13,7 @@ from fake_stages import STEPS, FakeStages
 from sbnet import models
 from sbnet.interop.checkpoint import save_model
 from sbnet.recipes.recipe import load_recipe
+from sbnet.segmenter import Result
 from sbnet.stages.predict import Settings
 
 
@@ -105,6 +106,16 @@ def test_plot(segmenter: sbnet.Segmenter) -> None:
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[0].startswith("photo_0001: ")
     assert len(titles) == 8
+
+
+def test_plot_tells_the_colours_of_the_classes_that_are_there(segmenter: sbnet.Segmenter) -> None:
+    masks = [np.zeros((8, 9), np.uint8), np.full((8, 9), 2, np.uint8), np.full((8, 9), 255, np.uint8)]
+    result = Result(["a", "b", "c"], [photo(8, 9)] * 3, masks, segmenter.classes)
+    (legend,) = result.plot().legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dog"]
+    (patch,) = legend.get_patches()
+    assert patch.get_facecolor() == pytest.approx((0, 128 / 255, 0, 1))  # VOC's colour of class 2
+    assert not Result(["a"], [photo(8, 9)], masks[:1], segmenter.classes).plot().legends
 
 
 def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:

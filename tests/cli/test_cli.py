@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fake_stages import STEPS, FakeStages
@@ -154,6 +155,21 @@ def test_predict(segmenter: Path, photos: Path, tmp_path: Path, capsys: pytest.C
         execute(["predict", str(photos / "a.jpg"), f"--model={file}", f"--out={other}", "--no-overlay"]) == 0
     )
     assert [path.name for path in other.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(("strongest", "told"), [(0, True), (1, False)])
+def test_predict_tells_where_most_masks_are_empty(
+    strongest: int, told: bool, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = models.build("deeplabv2-lite0", classes=2, weights="none")
+    with torch.no_grad():
+        model.aspp.c0.bias[strongest] = 1e4
+    save_model(model, tmp_path / "a.safetensors", meta={"classes": ["background", "cat"]})
+    words = ["predict", photos, "--model", tmp_path / "a.safetensors", "--out", tmp_path / "masks"]
+    assert execute([str(word) for word in words]) == 0
+    out = capsys.readouterr().out
+    assert "2 of 2 masks written" in out
+    assert ("2 of them are background alone, or nearly, such as a.png" in out) == told
 
 
 def test_predict_takes_the_folder_of_a_model_file(segmenter: Path, photos: Path, tmp_path: Path) -> None:

@@ -233,9 +233,9 @@ def test_backbones_from_files_with_heads(tmp_path: Path, caplog: pytest.LogCaptu
     assert not caplog.records
     backbone = build_backbone("timm:resnet50", weights="none")
     with caplog.at_level(logging.WARNING):
-        fit_backbone(backbone, irn_state() | {"fc_edge1.0.weight": torch.zeros(1)}, "irn.pth")
+        fit_backbone(backbone, irn_state() | {"extra.weight": torch.zeros(1)}, "irn.pth")
     assert [record.getMessage() for record in caplog.records] == [
-        "irn.pth: not used, as no part of the backbone: fc_edge1.0.weight"
+        "irn.pth: not used, as no part of the backbone: extra.weight"
     ]
 
 

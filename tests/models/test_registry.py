@@ -10,6 +10,7 @@ import torch
 from sbnet.errors import SBNetError
 from sbnet.interop.backbone_weights import lite_path, lite_state
 from sbnet.models import build, model_names
+from sbnet.ops.label_grid import label_grid
 
 
 def test_names() -> None:
@@ -112,3 +113,21 @@ def test_a_failed_download_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be had .*no network.* file:PATH"
     ):
         build("sbnet-lite0", 4, weights="timm:tf_efficientnet_lite0")
+
+
+@pytest.mark.parametrize("backbone", ["timm:convnext_atto", "timm:resnet18", "lite0"])
+@pytest.mark.parametrize("stride", [8, 16])
+def test_grids_of_odd_sizes_are_rounded_up(backbone: str, stride: int) -> None:
+    """As the label grid, the pairs and the walks count their cells; ConvNeXt's own would be rounded down."""
+    image, label = torch.randn(1, 3, 65, 97), torch.zeros(1, 65, 97, dtype=torch.uint8)
+    with torch.no_grad():
+        cam = build(f"sbnet-{backbone}", 4, weights="none", stride=stride).eval()
+        output = cam(image, torch.zeros(1, 1, 65, 97))
+        assert output.cam.shape == output.refined_cam.shape == output.boundary_fused.shape == (1, 4, 65, 97)
+        affinity = build(f"affinitynet-{backbone}", 4, weights="none", stride=stride).eval()
+        grid = label_grid(label, stride=affinity.output_stride, classes=4)
+        assert affinity(image).features.shape[2:] == grid.shape[1:]
+        irn = build(f"irn-{backbone}", 4, weights="none", stride=stride).eval()
+        assert irn(image).boundary.shape == label_grid(label, stride=4, classes=4).shape == (1, 17, 25)
+        segmenter = build(f"deeplabv2-{backbone}", 4, weights="none", stride=stride).eval()
+        assert segmenter(image).logits.shape == (1, 4, -(-65 // stride), -(-97 // stride))

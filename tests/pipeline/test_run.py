@@ -86,7 +86,6 @@ def test_what_is_done_is_kept_and_told(done: Path, shared_data: Path, stages: Fa
         ("predict.crf=no", ["predict"]),
         ("train_segmenter.epochs=777", ["train_segmenter", "predict"]),
         ("random_walk.background_alpha=6.21", STEPS[7:]),
-        ("random_walk.background_score=0.31", STEPS[7:]),
         ("train_affinity.epochs=777", STEPS[6:]),
         ("train_affinity.method=irn", STEPS[6:]),
         ("train_cam.boundary_weight=0.521", STEPS[3:]),
@@ -224,6 +223,25 @@ def test_moving_weights_and_boundaries_makes_nothing_stale(
     stages.take()
     run(small_recipe(shared_data, f"train_cam.boundaries={tmp_path / 'there'}"), out)
     assert stages.take() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "read", "idle"),
+    [
+        ("affinitynet", "background_alpha", "background_score"),
+        ("irn", "background_score", "background_alpha"),
+    ],
+)
+def test_the_background_of_the_other_walk_makes_nothing_stale(
+    method: str, read: str, idle: str, out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    chosen = f"train_affinity.method={method}"
+    run(small_recipe(shared_data, chosen), out)
+    stages.take()
+    run(small_recipe(shared_data, chosen, f"random_walk.{idle}=0.77"), out)
+    assert stages.take() == []
+    run(small_recipe(shared_data, chosen, f"random_walk.{idle}=0.77", f"random_walk.{read}=0.66"), out)
+    assert stages.take() == ["random_walk", "train_segmenter", "predict"]
 
 
 def test_leftovers_of_a_killed_run_go(done: Path, shared_data: Path, stages: FakeStages) -> None:

@@ -167,6 +167,16 @@ def test_irn_s_paper() -> None:
     assert timm.is_model(recipe.model.backbone.removeprefix("timm:"))
 
 
+def test_the_commands_that_reproduce_the_papers_are_such_recipes() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reproducing.md").read_text().replace("\\\n", "")
+    commands = [line.split()[2:] for line in page.splitlines() if line.startswith("sbnet run ")]
+    assert {name for name, *_ in commands} == {*PAPER, "voc12-resnet50-irn"}
+    for name, *words in commands:
+        recipe = load_recipe(name, [DATA, *(word for word in words if "=" in word)])
+        assert (recipe.data.labels, recipe.reference) == ("xml", False)
+        assert recipe.data.train in ("train_aug", "val")
+
+
 def test_irn_differs_from_its_base_in_the_refinement_alone() -> None:
     base, recipe = (load_recipe(name, [DATA]) for name in ("voc12-lite", "voc12-lite-irn"))
     assert recipe.train_affinity.method == "irn"

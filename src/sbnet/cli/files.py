@@ -22,7 +22,7 @@ def convert_weights(
     *,
     out: Path,
     model: str | None = None,
-    to: Literal["reference", "sbnet", "seam", "psa", "irn", "affinity", "deeplab"] | None = None,
+    to: Literal["reference", "sbnet", "seam", "psa", "irn", "affinity", "deeplab", "deeplabv1"] | None = None,
     classes: Path | None = None,
 ) -> None:
     """Weights of the reference implementations or of MXNet as a model file, or a model file as theirs.

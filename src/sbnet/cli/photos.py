@@ -53,14 +53,22 @@ def predict(
     from sbnet.engine.progress import photo_progress
 
     failures: list[Path] = []
+    empty: list[Path] = []
 
     def failed(path: Path, error: SBNetError) -> None:
         failures.append(path)
         print(f"sbnet: {error}", file=sys.stderr)
 
-    written = load(model, device=device).predict_folder(found, out, crf=crf, overlays=overlay, failed=failed)
+    written = load(model, device=device).predict_folder(
+        found, out, crf=crf, overlays=overlay, failed=failed, empty=empty.append
+    )
     count = sum(1 for _ in photo_progress("predict", written, len(found)))
     print(f"{count} of {len(found)} masks written to {out}")
+    if 2 * len(empty) > count:
+        print(
+            f"  {len(empty)} of them are background alone, or nearly, such as {empty[0].name}: either there is none of "
+            "the model's classes in these photos, or they are unlike those that it learnt from, or it learnt too little"
+        )
     return 2 if failures else 0
 
 

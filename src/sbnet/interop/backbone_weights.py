@@ -48,7 +48,7 @@ LITES = {
 # What sits on the backbones: of ours and the reference's networks, torchvision's and timm's classifiers.
 HEADS = frozenset(
     {
-        *("fc8", "f8_3", "f8_4", "f8_5", "f9", "edge_layer", "fuse_canny_edge", "aspp", "projection"),
+        *("fc8", "f8_3", "f8_4", "f8_5", "f9", "edge_layer", "fuse_canny_edge", "aspp", "fov", "projection"),
         *("boundary_head", "displacement_head"),
         *("fc", "classifier", "head"),
     }

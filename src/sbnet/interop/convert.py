@@ -15,11 +15,15 @@ from ..data.labels import VOC_CLASSES
 from ..errors import SBNetError
 from .backbone_weights import LITES, fit_backbone, lite_state
 from .checkpoint import is_model, save_backbone, save_model
+from .irn_names import IRN_MARK, SECOND_MARK
 from .reference import BOUNDARY, CORRELATION, load_reference
-from .reference_names import IRN_MARK, rename
+from .reference_names import FOV_MARK, rename
 from .state_file import read_state
 
-IRN_OPTIONS = {"stride": 16, "dilate": False}
+IRN_OPTIONS: dict[str, Any] = {"stride": 16, "dilate": False}
+SEGMENTER_OPTIONS: dict[str, Any] = {"head": "large_fov", "fov_norm": "batch", "scales": (1.0,)}  # SEAM's
+
+SEGMENTER_CLASSES = ("aspp.c0.bias", "fov.7.bias")
 
 
 class Conversion(NamedTuple):
@@ -68,7 +72,7 @@ def network_from(
     """The network `name` with the weights in `state`, which were read from `source`; its `meta`; notes for the user."""
     _check_finite(source, state)
     names = _class_names(source, _count_classes(state), classes)
-    options = IRN_OPTIONS if IRN_MARK in state else {}
+    options = _options(source, name, state)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # parts that the file lacks: the same in every conversion
         model = models.build(name, len(names), weights="none", **options)
@@ -89,6 +93,23 @@ def network_from(
     return model, meta, notes
 
 
+def _options(source: Path, name: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Of the network that the file was saved from, where names alone tell; SBNetError where `name` is another one."""
+    family, _, backbone = name.partition("-")
+    if IRN_MARK in state:
+        wanted = "irn" if SECOND_MARK in state else "sbnet"
+        if family != wanted or backbone.partition(".")[0] != "timm:resnet50":
+            raise SBNetError(
+                f"{source}: IRN's network over ResNet-50, no {name}; give --model {wanted}-timm:resnet50"
+            )
+        return IRN_OPTIONS
+    if FOV_MARK in state:
+        if name != "deeplabv2-resnet38":
+            raise SBNetError(f"{source}: SEAM's segmenter, no {name}; give --model deeplabv2-resnet38")
+        return SEGMENTER_OPTIONS
+    return {}
+
+
 def _check_finite(source: Path, state: Mapping[str, Tensor]) -> None:
     bad = [
         name
@@ -105,7 +126,7 @@ def _count_classes(state: Mapping[str, Tensor]) -> int | None:
     if "fc8.weight" in tensors:
         plain = not any(name.partition(".")[0] in (*CORRELATION, *BOUNDARY) for name in tensors)
         return len(tensors["fc8.weight"]) + plain  # PSA's and IRN's have no background channel
-    return len(tensors["aspp.c0.bias"]) if "aspp.c0.bias" in tensors else None
+    return next((len(tensors[name]) for name in SEGMENTER_CLASSES if name in tensors), None)
 
 
 def _class_names(source: Path, count: int | None, classes: Sequence[str] | None) -> Sequence[str]:

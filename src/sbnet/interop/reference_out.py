@@ -14,8 +14,9 @@ from ..data.files import atomic_write
 from ..errors import SBNetError, check_choice
 from .checkpoint import load_model
 from .convert import IRN_OPTIONS, Conversion
+from .irn_names import cam_names
 from .reference import BOUNDARY, CORRELATION
-from .reference_names import irn_names, our_name
+from .reference_names import FOV, our_name
 
 # Whose network -> the parts of our CAM network that it has not.
 WITHOUT: dict[str, tuple[str, ...]] = {
@@ -25,6 +26,7 @@ WITHOUT: dict[str, tuple[str, ...]] = {
     "irn": (*CORRELATION, *BOUNDARY),
     "affinity": (),
     "deeplab": (),
+    "deeplabv1": (),
 }
 FOREGROUND_ONLY = ("psa", "irn")  # their classifiers have no background channel
 SMALLER = {"sbnet": ("seam", "psa"), "seam": ("psa",)}  # networks that another one contains
@@ -33,8 +35,9 @@ SMALLER = {"sbnet": ("seam", "psa"), "seam": ("psa",)}  # networks that another 
 def write_reference(source: Path | str, out: Path | str, *, style: str = "reference") -> Conversion:
     """Write our model file `source` under the reference's names, as a .pth that its scripts load strictly.
 
-    `style`: whose network: 'sbnet', 'seam', 'psa' or 'irn' for a CAM network, 'affinity', 'deeplab'; 'reference': by
-    what it is and how it was trained. Raises SBNetError for a network that the reference has not.
+    `style`: whose network: 'sbnet', 'seam', 'psa' or 'irn' for a CAM network, 'affinity', 'deeplab', 'deeplabv1' (the
+    segmenter that SEAM trains); 'reference': by what it is and how it was trained. Raises SBNetError for a network that
+    the reference has not.
     """
     source, out = Path(source), Path(out)
     check_choice("to", style, ("reference", *WITHOUT))
@@ -63,9 +66,22 @@ def reference_state(model: models.Network, style: str) -> dict[str, Tensor]:
             continue
         if name == "fc8.weight" and style in FOREGROUND_ONLY:
             value = value[1:].clone()
-        names = irn_names(name) if style == "irn" else [f"base.{name}" if style == "deeplab" else name]
-        state |= dict.fromkeys(names, value.contiguous())
+        state |= dict.fromkeys(_names(name, style), value.contiguous())
     return state
+
+
+def _names(name: str, style: str) -> list[str]:
+    """What the reference of `style` calls our tensor `name`."""
+    if style == "irn":
+        return cam_names(name)
+    if style == "deeplab":
+        return [f"base.{name}"]
+    if style == "deeplabv1":
+        theirs = (
+            f"{part}{name.removeprefix(ours)}" for part, ours in FOV.items() if name.startswith(f"{ours}.")
+        )
+        return [next(theirs, f"backbone.{name}")]
+    return [name]
 
 
 def _style(source: Path, model: models.Network, meta: Mapping[str, Any]) -> str:
@@ -86,7 +102,10 @@ def _style(source: Path, model: models.Network, meta: Mapping[str, Any]) -> str:
         options.get("project") or options.get("head") == "large_fov"
     ):
         return "deeplab"
+    if (family, backbone) == ("deeplabv2", "resnet38") and options.get("fov_norm") == "batch":
+        return "deeplabv1"
     raise SBNetError(
         f"{source}: the reference implementations have no network like this {model.name}; theirs are sbnet-resnet38, "
-        "affinitynet-resnet38, deeplabv2-resnet101, and sbnet-timm:resnet50 with stride 16 and without dilation"
+        "affinitynet-resnet38, deeplabv2-resnet101, deeplabv2-resnet38 as converted from SEAM's, and "
+        "sbnet-timm:resnet50 with stride 16 and without dilation"
     )

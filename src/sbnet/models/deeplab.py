@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import check_choice
-from .network import Backbone, Network
+from .network import Backbone, Network, freeze_batch_norm
 
 RATES = (6, 12, 18, 24)  # dilations at output stride 8
 FOV_RATE, FOV_CHANNELS = 12, 512  # of the large field of view, also at output stride 8
 HEADS = ("pyramid", "large_fov")
+FOV_NORMS = ("group", "batch")
 
 
 class SegmenterOutput(NamedTuple):
@@ -52,16 +53,17 @@ class AtrousPyramid(nn.Module):
 class LargeFieldOfView(nn.Sequential):
     """3x3 dilated to 512 channels, 1x1 to 512, both normalised and rectified; dropout; 1x1 to the classes.
 
-    SEAM normalises by batch; batches are small, so group norm takes its place here as in `_projection`.
+    SEAM normalises by batch; batches are small, so group norm takes its place here as in `_projection`. `norm="batch"`
+    takes SEAM's weights, their statistics fixed.
     """
 
-    def __init__(self, channels: int, classes: int, *, rate: int = FOV_RATE) -> None:
+    def __init__(self, channels: int, classes: int, *, rate: int = FOV_RATE, norm: str = "group") -> None:
         super().__init__(
             nn.Conv2d(channels, FOV_CHANNELS, 3, padding=rate, dilation=rate, bias=False),
-            nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS),
+            _fov_norm(norm),
             nn.ReLU(inplace=True),
             nn.Conv2d(FOV_CHANNELS, FOV_CHANNELS, 1, bias=False),
-            nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS),
+            _fov_norm(norm),
             nn.ReLU(inplace=True),
             nn.Dropout(0.5),
             nn.Conv2d(FOV_CHANNELS, classes, 1),
@@ -72,8 +74,15 @@ class LargeFieldOfView(nn.Sequential):
         nn.init.zeros_(self[-1].bias)  # type: ignore[arg-type]
 
 
+def _fov_norm(kind: str) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm2d(FOV_CHANNELS)
+    return nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS)
+
+
 class DeepLab(Network):
-    """`head`: `pyramid`, or `large_fov`, which knows neither `rates` nor `project`.
+    """`head`: `pyramid`, or `large_fov`, which knows neither `rates` nor `project`. `fov_norm`: `group`, or `batch`,
+    as SEAM's weights need it.
     `scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
     and as many pixels of the photo at any other. `project`: channels of a normalised 1x1 projection between
     backbone and pyramid, 0 for none (the paper). Rectified features share a large mean, which lets short trainings
@@ -89,13 +98,16 @@ class DeepLab(Network):
         scales: tuple[float, ...] = (1.0, 0.5, 0.75),
         rates: tuple[int, ...] | None = None,
         project: int = 0,
+        fov_norm: str = "group",
     ) -> None:
         super().__init__(backbone, classes, {"aspp", "projection", "fov"})
         check_choice("head", head, HEADS)
+        check_choice("fov_norm", fov_norm, FOV_NORMS)
         self.scales, self.head = tuple(scales), head
         if head == "large_fov":
             rate = max(1, FOV_RATE * 8 // self.output_stride)
-            self.fov = LargeFieldOfView(backbone.channels[-1], classes, rate=rate)
+            self.fov = LargeFieldOfView(backbone.channels[-1], classes, rate=rate, norm=fov_norm)
+            freeze_batch_norm(self.fov)
             return
         rates = tuple(rates or (max(1, rate * 8 // self.output_stride) for rate in RATES))
         channels = backbone.channels[-1]

@@ -7,6 +7,7 @@ from typing import Any
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import SBNetError, did_you_mean
 from .network import Backbone, freeze_batch_norm
@@ -24,6 +25,9 @@ class TimmBackbone(Backbone):
     `freeze`: how many stages get no gradient, the stem counting to the first; no graph is kept for them.
     `dilate`: spread the kernels of the stages whose stride was taken away, so that they see as much as before. IRN's
     ResNet-50 does not.
+
+    Grids are as large as the photo's size divided by the stride, rounded up, as losses and walks count on. Models that
+    round down (ConvNeXt and others whose stem cuts patches) get the photo padded with zeros at right and bottom.
     Raises SBNetError for an unknown name, an impossible `stride` or `freeze`, a failed download.
     """
 
@@ -44,6 +48,8 @@ class TimmBackbone(Backbone):
         with torch.enable_grad():
             stages, final = self._stages(torch.zeros(1, 3, PROBE, PROBE))
             self._freeze(stages, freeze)
+        with torch.no_grad():
+            probed = self._stages(torch.zeros(1, 3, PROBE + 1, PROBE + 1))[0]
         features = [*stages, *final]
         self.channels = tuple(feature.shape[1] for feature in features)
         self.strides = tuple(PROBE // feature.shape[-1] for feature in features)
@@ -52,6 +58,7 @@ class TimmBackbone(Backbone):
                 f"timm:{name} has features at strides {self.strides}: no use for stride={stride}; "
                 "a backbone needs at least four stages, the last of that stride"
             )
+        self._rounds_down = probed[-1].shape[-1] == stages[-1].shape[-1]
         count = len(stages)
         self.middle = (count - 3, count - 2)
         self.boundary = (count - 4, count - 3, count - 2, len(features) - 1)
@@ -59,8 +66,18 @@ class TimmBackbone(Backbone):
         self.normalization = Normalization(mean=tuple(config["mean"]), std=tuple(config["std"]))
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        height, width = images.shape[-2:]
+        if self._rounds_down:
+            coarsest = self.strides[-1]
+            images = functional.pad(images, (0, -width % coarsest, 0, -height % coarsest))
         stages, final = self._stages(images)
-        return [*stages, *final]
+        features = [*stages, *final]
+        if self._rounds_down:  # finer features have cells beyond the photo then
+            features = [
+                feature[..., : -(-height // stride), : -(-width // stride)]
+                for feature, stride in zip(features, self.strides, strict=True)
+            ]
+        return features
 
     def _stages(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """The stages' features, and the head's in a list that is empty where there is no head."""

@@ -81,13 +81,8 @@ class RunState:
     def _parts(self, step: Step) -> dict[str, Any]:
         """All that decides what the step makes, as it would stand in state.json."""
         recipe, runtime = self.recipe, self.recipe.runtime
-        settings = {key: value for key, value in plain(step.settings).items() if key not in WITHOUT_EFFECT}
-        if settings.get("method", "sbnet") != "sbnet":
-            settings = {
-                key: value
-                for key, value in settings.items()
-                if not key.startswith(("boundar", "smooth", "canny"))
-            }
+        idle = {*WITHOUT_EFFECT, *step.idle}
+        settings = {key: value for key, value in plain(step.settings).items() if key not in idle}
         parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
         if step.trains or settings.get("scores"):
             parts["files"] = self._files(recipe.model.weights if step.trains else "", settings)
@@ -240,7 +235,9 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if old == new:
             continue
         if key in ("settings", "model") and isinstance(old, dict) and isinstance(new, dict):
-            changes += [f"{k} {old.get(k)} -> {new.get(k)}" for k in new if old.get(k) != new[k]]
+            changes += [
+                f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)
+            ]
         elif key == "inputs":
             changes.append("its inputs changed")
         elif key in ("photos", "files"):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from types import ModuleType
 from typing import Any
 
@@ -20,12 +20,20 @@ from sbnet.stages import (
 )
 
 LAST = ("evaluate", "report")  # always brought up to date, never 'done'
+BOUNDARY_SETTINGS = tuple(
+    one.name
+    for one in fields(train_cam.Settings)
+    if one.name.startswith(("boundar", "smooth", "canny"))  # of the terms that SBNet alone has
+)
+# Method of train_affinity -> the background of the other one's walk.
+OTHER_BACKGROUND = {"affinitynet": "background_score", "irn": "background_alpha"}
 
 
 @dataclass(frozen=True)
 class Step:
     """name: its folder in the run. does: told to the user. inputs: the stage's input name -> step.
     photos: the list it works on. trains: starts from the run's network and seed. network: runs one at all.
+    idle: names of settings that this run's methods do not read.
     """
 
     name: str
@@ -36,6 +44,7 @@ class Step:
     photos: str = "train"
     trains: bool = False
     network: bool = True
+    idle: Collection[str] = ()
 
 
 def recipe_steps(recipe: Recipe) -> list[Step]:
@@ -95,8 +104,9 @@ def _cam_steps(
     if recipe.infer_cam.scores:
         return [Step(infer, "CAMs made elsewhere", infer_cam, recipe.infer_cam, network=False), refined]
     does = "CAM network made elsewhere" if settings.network else f"train the {what} network{why}"
+    idle = () if settings.method == "sbnet" else BOUNDARY_SETTINGS
     return [
-        Step(train, does, train_cam, settings, boundaries, trains=True),
+        Step(train, does, train_cam, settings, boundaries, trains=True, idle=idle),
         Step(infer, f"class activation maps{why}", infer_cam, recipe.infer_cam, {"network": train}),
         refined,
     ]
@@ -118,7 +128,14 @@ def _pseudo_mask_steps(recipe: Recipe) -> list[Step]:
             {} if brought else inputs,
             trains=True,
         ),
-        Step("random_walk", "random walk: the pseudo masks", random_walk, recipe.random_walk, walk),
+        Step(
+            "random_walk",
+            "random walk: the pseudo masks",
+            random_walk,
+            recipe.random_walk,
+            walk,
+            idle=(OTHER_BACKGROUND[recipe.train_affinity.method],),
+        ),
     ]
 
 

@@ -1,0 +1,586 @@
+"""Every row of docs/coming-from.md, run as it stands there, on a small folder in VOC's layout.
+
+A row's command is read from the page; names such as FILE and RUN are put in, and settings that make it small come last.
+Networks are those of `foreign_files`: the reference's names, ResNet-38 a quarter as wide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shlex
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+import foreign_files
+from sbnet import models
+from sbnet.cli import execute
+from sbnet.data.files import read_json, read_label, read_scores, write_label
+from sbnet.data.labels import VOC_CLASSES
+from sbnet.data.scenes import make_scenes
+from sbnet.data.voc import read_voc
+from sbnet.data.voc_sources import ARCHIVES
+from sbnet.interop import load_model
+from sbnet.interop.state_file import read_state
+from sbnet.models import registry
+
+PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
+PHOTOS = 5
+TRAININGS = ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
+SMALL = [
+    *("model.weights=none", "train_segmenter.weights=none", "runtime.workers=0", "runtime.precision=32"),
+    *(
+        f"{stage}.{setting}"
+        for stage in TRAININGS
+        for setting in ("epochs=1", "batch=5", "accumulate=1", "crop=64")
+    ),
+    *(f"{stage}.long_side=48,64" for stage in TRAININGS[:3]),
+    "train_segmenter.crop=33",
+    *("infer_cam.scales=0.5,1", "refine.iterations=1", "random_walk.steps=4", "predict.iterations=1"),
+]
+
+
+class Row(NamedTuple):
+    """A row of the page's tables. commands: what of its text is to be typed."""
+
+    section: str
+    title: str
+    text: str
+
+    @property
+    def commands(self) -> list[str]:
+        return re.findall(r"`(sbnet [^`]*)`", self.text)
+
+
+def read_rows() -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    section, lines = "", PAGE.read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("## "):
+            section = line.removeprefix("## ")
+        if line.startswith("| ") and "---" not in line + following:
+            title, _, text = line.strip("| ").partition(" | ")
+            assert title not in rows, f"two rows begin alike: {title}"
+            rows[title] = Row(section, title, text)
+    return rows
+
+
+ROWS = read_rows()
+Case = Callable[["Shop", Row], None]
+CASES: dict[str, Case] = {}
+
+
+def row(beginning: str) -> Callable[[Case], Case]:
+    """Registers the case of the one row that begins so."""
+    (title,) = (title for title in ROWS if title.startswith(beginning))
+    assert title not in CASES
+
+    def register(case: Case) -> Case:
+        CASES[title] = case
+        return case
+
+    return register
+
+
+class Shop:
+    """The folder in which the commands are typed: VOC2012, and what others made, written when it is asked for."""
+
+    def __init__(self, folder: Path, golden: Any) -> None:
+        self.folder, self.golden = folder, golden
+        voc = make_scenes(folder / "VOC2012", train=PHOTOS, val=2, size=(48, 64))
+        _take_vocs_classes(voc)
+        self.photos = list(read_voc(voc, "train"))
+        for photo in (*self.photos, *read_voc(voc, "val")):
+            objects = "".join(
+                f"<object><name>{VOC_CLASSES[index]}</name></object>" for index in photo.classes
+            )
+            annotation = voc / "Annotations" / f"{photo.name}.xml"
+            annotation.parent.mkdir(exist_ok=True)
+            annotation.write_text(f"<annotation>{objects}</annotation>")
+
+    def type(self, command: str, *more: str, **names: object) -> str:
+        """Runs a command; gives the folder or file that its --out names, by default the run's folder."""
+        for name, value in names.items():
+            command = re.sub(rf"\b{name}\b", str(value), command)
+        words = [*shlex.split(command), *more]
+        assert not re.findall(r"\b[A-Z]{4,}\b", " ".join(words).replace("VOC", "")), words
+        assert execute(words[1:]) == 0, words
+        return words[words.index("--out") + 1] if "--out" in words else f"runs/{words[2]}"
+
+    def run(self, command: str, *more: str, **names: object) -> Path:
+        """As `type`, for a run from photos: made small."""
+        return Path(self.type(command, *SMALL, *more, **names))
+
+    def file(self, name: str, state: dict[str, torch.Tensor]) -> Path:
+        torch.save(state, self.folder / name)
+        return self.folder / name
+
+    @cached_property
+    def cam(self) -> dict[str, dict[str, torch.Tensor]]:
+        return foreign_files.cam_networks(self.golden)
+
+    @cached_property
+    def irn(self) -> dict[str, dict[str, torch.Tensor]]:
+        return foreign_files.irn_networks()
+
+    @cached_property
+    def affinity(self) -> dict[str, torch.Tensor]:
+        network = registry.build("affinitynet-resnet38", weights="none")
+        return foreign_files.named(network, self.golden.load("affinitynet_state", 0))
+
+    @cached_property
+    def resnet38(self) -> dict[str, torch.Tensor]:
+        return registry.build_backbone("resnet38", weights="none").state_dict()
+
+    @cached_property
+    def cams(self) -> Path:
+        """The reference's CAMs of the training photos, made of their masks."""
+        folder = Path("out_cam")
+        for photo in self.photos:
+            truth = read_label(photo.mask)
+            maps = {index - 1: (truth == index).astype(np.float32) for index in photo.classes}
+            foreign_files.write_pickle(folder / f"{photo.name}.npy", maps)
+        return folder
+
+    @cached_property
+    def seam(self) -> Path:
+        """A run of voc12-resnet38-seam up to its pseudo masks."""
+        return self.run(
+            "sbnet run voc12-resnet38-seam --data VOC2012 --out runs/stages --to random-walk",
+            f"infer_cam.scores={self.cams}",
+        )
+
+    @cached_property
+    def masks(self) -> Path:
+        folder = Path("masks")
+        folder.mkdir()
+        for path in Path("VOC2012/SegmentationClass").iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        return folder
+
+
+def _take_vocs_classes(voc: Path) -> None:
+    """Four of VOC's classes a photo, as stripes below a background, so that there is none without a photo."""
+    (voc / "classes.txt").unlink()
+    for number, path in enumerate(sorted((voc / "SegmentationClass").iterdir())):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[8:] = np.repeat(np.arange(4), 16) + 4 * (number % PHOTOS) + 1
+        write_label(path, mask)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, golden: Any) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.REFERENCE, "resnet38", foreign_files.ThinResNet38)
+        patch.chdir(folder)
+        yield Shop(folder, golden)
+
+
+def test_every_row_has_its_case() -> None:
+    assert len(ROWS) > 30
+    assert CASES.keys() == ROWS.keys()
+
+
+@pytest.mark.parametrize("title", ROWS)
+def test_row(title: str, shop: Shop) -> None:
+    CASES[title](shop, ROWS[title])
+
+
+def opened(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
+    """A model file, by safetensors alone and by us: the network, and what its header says besides."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sbnet"])
+        assert len(list(file.keys())) > 100
+    model, meta = load_model(path)
+    assert header["normalization"] == json.loads(json.dumps(dataclasses.asdict(model.normalization)))
+    assert tuple(header["meta"]["classes"]) == VOC_CLASSES
+    return model, meta
+
+
+# Weights in
+
+
+def converts(
+    beginning: str, state: Callable[[Shop], dict[str, torch.Tensor]], *, method: str | None = None
+) -> None:
+    @row(beginning)
+    def case(shop: Shop, told: Row) -> None:
+        theirs = shop.file("theirs.pth", state(shop))
+        (command,) = told.commands
+        model, meta = opened(shop.type(command, FILE=theirs))
+        assert (meta.get("method"), meta["converted_from"]) == (method, "theirs.pth")
+        assert command.split()[4] == model.name
+
+
+converts("SBNet's or SEAM's CAM network", lambda shop: shop.cam["seam"], method="seam")
+converts("PSA's `resnet38_cls`", lambda shop: shop.cam["psa"], method="cam")
+converts("PSA's or SEAM's AffinityNet", lambda shop: shop.affinity)
+converts("IRN's ResNet-50 CAM network", lambda shop: shop.irn["cam"], method="cam")
+converts("IRN's second network", lambda shop: shop.irn["second"])
+converts("SEAM's segmenter", lambda shop: foreign_files.seam_segmenter())
+converts("`deeplabv2_resnet101_msc-vocaug-20000.pth`", lambda shop: foreign_files.deeplab(shop.golden))
+
+
+def coco(shop: Shop) -> dict[str, torch.Tensor]:
+    """DeepLab v1's: the backbone, and a classifier of COCO's classes."""
+    state = foreign_files.without(foreign_files.deeplab(shop.golden), "aspp")
+    backbone = {name.removeprefix("base."): value for name, value in state.items() if ".aspp." not in name}
+    return backbone | {"fc.weight": torch.zeros(91, 2048, 1, 1)}
+
+
+@row("`deeplabv1_resnet101-coco.pth` (a backbone")
+def case_coco_backbone(shop: Shop, told: Row) -> None:
+    theirs = coco(shop)
+    more = ("train_segmenter.labels=truth", "train_segmenter.learning_rate=1e-30", "--to", "train-segmenter")
+    (command,) = told.commands
+    small = [word for word in SMALL if not word.startswith("train_segmenter.weights")]
+    run = Path(shop.type(command, *small, *more, "--out", "runs/coco", FILE=shop.file("coco.pth", theirs)))
+    model, _ = load_model(run / "train_segmenter" / "model.safetensors")
+    for name in ("layer1.conv1.conv.weight", "layer5.block3.increase.conv.weight"):
+        torch.testing.assert_close(model.backbone.state_dict()[name], theirs[name])
+
+
+@row("`ilsvrc-cls_rna-a1_cls1000_ep-0001.params`")
+def case_mxnet(shop: Shop, told: Row) -> None:
+    foreign_files.write_mxnet(Path("a1.params"), shop.resnet38)
+    small = [word for word in SMALL if not word.startswith("model.weights")]
+    (command,) = told.commands
+    more = ("train_cam.method=cam", "--to", "train-cam", "--out", "runs/mxnet")
+    run = Path(shop.type(command, *small, *more, FILE="a1.params"))
+    model, _ = load_model(run / "train_cam" / "model.safetensors")
+    for name in ("conv1a.weight", "b2_1.conv_branch2a.weight", "bn7.running_var"):  # frozen
+        assert torch.equal(model.backbone.state_dict()[name], shop.resnet38[name])
+
+
+def converts_backbone(beginning: str, write: Callable[[Shop, Path], None], tensor: str) -> None:
+    @row(beginning)
+    def case(shop: Shop, told: Row) -> None:
+        write(shop, Path("theirs"))
+        (command,) = told.commands
+        out = shop.type(command, FILE="theirs")
+        assert torch.equal(
+            read_state(out)[tensor], read_state("theirs")[tensor.replace("bn7.weight", "arg:bn7_gamma")]
+        )
+        name = command.split()[4]
+        assert registry.build_backbone(name, weights=f"file:{out}")
+
+
+converts_backbone(
+    "`deeplabv1_resnet101-coco.pth`, as safetensors",
+    lambda shop, path: torch.save(coco(shop), path),
+    "layer1.conv1.conv.weight",
+)
+converts_backbone(
+    "MXNet's file", lambda shop, path: foreign_files.write_mxnet(path, shop.resnet38), "bn7.weight"
+)
+
+
+def takes_place(setting: str, extra: tuple[str, ...], stop: str, step: str) -> None:
+    """The rows of settings, in a run up to the step that they replace."""
+
+    @row(f"`{setting}`")
+    def case(shop: Shop, told: Row) -> None:
+        what = {
+            "train_cam": lambda: shop.file("w.pth", shop.cam["sbnet"]),
+            "bootstrap": lambda: shop.file("w.pth", shop.cam["seam"]),
+            "train_affinity": lambda: shop.file("w.pth", shop.affinity),
+            "train_segmenter": lambda: shop.file("w.pth", foreign_files.seam_segmenter()),
+            "infer_cam": lambda: shop.cams,
+        }[setting.partition(".")[0]]()
+        assert shop.cams
+        command = f"sbnet run voc12-resnet38 --data VOC2012 --out runs/{setting} --to {stop} {setting}={what}"
+        run = shop.run(command, *extra)
+        assert (run / step / "done.json").is_file()
+        assert not (run / step / "log.csv").exists()  # nothing was trained there
+
+
+takes_place("train_cam.network", (), "infer-cam", "train_cam")
+takes_place("bootstrap.network", (), "train-cam", "bootstrap_train_cam")
+takes_place("train_affinity.network", ("infer_cam.scores=out_cam",), "random-walk", "train_affinity")
+takes_place(
+    "train_segmenter.network",
+    ("train_segmenter.labels=truth", "train_segmenter.backbone=resnet38"),
+    "predict",
+    "train_segmenter",
+)
+takes_place("infer_cam.scores", (), "refine", "infer_cam")
+
+
+# Weights out
+
+
+def goes_out(beginning: str, model: str, states: Callable[[Shop], list[dict[str, torch.Tensor]]]) -> None:
+    @row(beginning)
+    def case(shop: Shop, told: Row) -> None:
+        (command,) = (
+            line for line in PAGE.read_text().splitlines() if line.endswith("--to reference --out cam.pth")
+        )
+        for state in states(shop):
+            theirs = shop.file("theirs.pth", state)
+            shop.type(f"sbnet convert-weights {theirs} --model {model} --out ours.safetensors")
+            back = shop.type(command.replace("runs/a/train_cam/model.safetensors", "ours.safetensors"))
+            again = torch.load(back, weights_only=True)
+            assert again.keys() >= state.keys()
+            assert all(name.endswith("num_batches_tracked") for name in again.keys() - state.keys())
+            assert all(torch.equal(again[name], value) for name, value in state.items())
+
+
+goes_out("`sbnet-resnet38`, method", "sbnet-resnet38", lambda shop: list(shop.cam.values()))
+goes_out("`affinitynet-resnet38`", "affinitynet-resnet38", lambda shop: [shop.affinity])
+goes_out("`deeplabv2-resnet101`", "deeplabv2-resnet101", lambda shop: [foreign_files.deeplab(shop.golden)])
+goes_out("`deeplabv2-resnet38`", "deeplabv2-resnet38", lambda shop: [foreign_files.seam_segmenter()])
+goes_out("`sbnet-timm:resnet50`", "sbnet-timm:resnet50", lambda shop: [shop.irn["cam"]])
+
+
+# CAM files
+
+
+@row("`out_cam/NAME.npy`, to start from")
+def case_start_from_cams(shop: Shop, told: Row) -> None:
+    assert shop.cams
+    (command,) = told.commands
+    run = shop.run(command, "--to", "refine", "--out", "runs/cams")
+    assert read_json(run / "metrics.json")["cam"]["miou"] == 1  # they were made of the true masks
+    assert len(list((run / "refine" / "labels").iterdir())) == len(shop.photos)
+
+
+@row("`out_cam/NAME.npy`, as our")
+def case_cams_as_ours(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    assert shop.cams
+    folder = Path(shop.type(command))
+    for photo in shop.photos:
+        assert read_scores(folder / f"{photo.name}.npz").classes.tolist() == list(photo.classes)
+
+
+@row("IRN's `cam/NAME.npy`")
+def case_irns_cams(shop: Shop, told: Row) -> None:
+    for photo in shop.photos:
+        maps = np.stack([(read_label(photo.mask) == index).astype(np.float32) for index in photo.classes])
+        keys = torch.tensor([index - 1 for index in photo.classes])
+        content = {"keys": keys, "cam": torch.from_numpy(maps[:, ::4, ::4].copy()), "high_res": maps}
+        foreign_files.write_pickle(Path("cam") / f"{photo.name}.npy", content)
+    (command,) = told.commands
+    folder = Path(shop.type(command))
+    for photo in shop.photos:
+        scores, classes = read_scores(folder / f"{photo.name}.npz")
+        assert classes.tolist() == list(photo.classes)
+        assert np.array_equal(scores[0] > 0, read_label(photo.mask) == classes[0])
+
+
+@row("`out_crf_4.0`, `out_crf_24.0`")
+def case_marginals(shop: Shop, told: Row) -> None:
+    for photo in shop.photos:
+        truth = read_label(photo.mask)
+        for folder, unsure in (("out_crf_4.0", 0.0), ("out_crf_24.0", 0.0)):
+            marginals = {0: (truth == 0) + np.float32(unsure)}
+            marginals |= {index: (truth == index).astype(np.float32) for index in photo.classes}
+            foreign_files.write_pickle(Path(folder) / f"{photo.name}.npy", marginals)
+    (command,) = told.commands
+    folder = Path(shop.type(command))
+    for photo in shop.photos:
+        truth = read_label(photo.mask)
+        known = truth != 255
+        assert np.array_equal(read_label(folder / f"{photo.name}.png")[known], truth[known])
+
+
+@row("our `infer_cam/scores`")
+def case_our_cams_as_theirs(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    folder = shop.type(command.replace("--out out_cam", "--out out_again"), RUN=shop.seam)
+    for photo in shop.photos:
+        theirs = np.load(f"{folder}/{photo.name}.npy", allow_pickle=True).item()
+        assert [key + 1 for key in theirs] == list(photo.classes)
+
+
+@row("our scores, for someone's `train_aff`")
+def case_our_cams_as_marginals(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    folder = shop.type(command.replace("--out out_crf", "--out out_ours"), RUN=shop.seam)
+    for photo in shop.photos:
+        for alpha in ("4.0", "24.0"):
+            theirs = np.load(f"{folder}_{alpha}/{photo.name}.npy", allow_pickle=True).item()
+            assert list(theirs) == [0, *photo.classes]
+            assert {values.shape for values in theirs.values()} == {(48, 64)}
+
+
+# Commands
+
+
+@row("`train_SB.py`")
+def case_train_cam(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    run = shop.run(
+        "sbnet run voc12-resnet38 --data VOC2012 --out runs/train --to train-cam", "train_cam.method=cam"
+    )
+    for method in re.findall(r"`(sbnet|seam|cam)`", told.text):
+        shop.type(command, f"train_cam.method={method}", RUN=run)
+        _, meta = load_model(run / "train_cam" / "model.safetensors")
+        assert meta["method"] == method
+        assert meta["recipe"]["train_cam"]["method"] == method
+        header = (run / "train_cam" / "log.csv").read_text().splitlines()[0]
+        assert ("smoothness" in header, "cross" in header) == (method == "sbnet", method != "cam")
+
+
+def infers(beginning: str, network: str, step: str) -> None:
+    @row(beginning)
+    def case(shop: Shop, told: Row) -> None:
+        (command,) = told.commands
+        weights = shop.file("w.pth", shop.cam[network])
+        run = shop.run(command, "--out", f"runs/{step}", RECIPE="voc12-resnet38-seam", W=weights)
+        assert len(list((run / "infer_cam" / "scores").iterdir())) == len(shop.photos)
+        assert read_json(run / "metrics.json")["cam"]["photos"] == len(shop.photos)
+        assert (run / step / "done.json").is_file()
+
+
+infers("`infer_SB.py`", "sbnet", "infer_cam")
+infers("`infer_SEAM.py --weights W --out_crf D`", "seam", "refine")
+
+
+@row("`train_aff.py")
+def case_train_affinity(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    shop.type(command, "train_affinity.learning_rate=0.02", RUN=shop.seam)
+    model, meta = opened(shop.seam / "train_affinity" / "model.safetensors")
+    assert model.name == "affinitynet-resnet38"
+    assert meta["recipe"]["train_affinity"]["learning_rate"] == 0.02
+
+
+@row("`infer_aff.py")
+def case_infer_affinity(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    weights = shop.file("w.pth", shop.affinity)
+    run = shop.run(command, "--out", "runs/walk", RECIPE="voc12-resnet38", D=shop.cams, W=weights)
+    masks = run / "random_walk" / "masks"
+    assert sorted(path.stem for path in masks.iterdir()) == sorted(photo.name for photo in shop.photos)
+    assert read_json(run / "metrics.json")["random_walk"]["photos"] == len(shop.photos)
+
+
+@row("IRN's `run_sample.py`")
+def case_irn(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    run = shop.run(command, "--out", "runs/irn", "infer_cam.scales=1")
+    for step, family in (("train_cam", "sbnet"), ("train_affinity", "irn")):
+        model, meta = opened(run / step / "model.safetensors")
+        assert model.name == f"{family}-timm:resnet50.tv_in1k"
+        assert meta["recipe"]["name"] == "voc12-resnet50-irn"
+    assert len(list((run / "random_walk" / "masks").iterdir())) == len(shop.photos)
+
+
+@row("SEAM's retraining")
+def case_seam_retraining(shop: Shop, told: Row) -> None:
+    for command in told.commands:
+        shop.type(command, RUN=shop.seam)
+    model, meta = opened(shop.seam / "train_segmenter" / "model.safetensors")
+    assert (model.name, model.head) == ("deeplabv2-resnet38", "large_fov")
+    assert meta["recipe"]["name"] == "voc12-resnet38-seam"
+    assert meta["predict"]["scales"] == [0.5, 0.75, 1, 1.25, 1.5, 1.75]
+    for masks in ("masks", "masks_crf"):
+        assert len(list((shop.seam / "predict" / masks).iterdir())) == 2
+
+
+@row("DeepLab v2's `main.py train`")
+def case_deeplab(shop: Shop, told: Row) -> None:
+    start = "sbnet run voc12-resnet38 --data VOC2012 --out runs/deeplab --to random-walk"
+    affinity = shop.file("a.pth", shop.affinity)
+    run = shop.run(start, f"infer_cam.scores={shop.cams}", f"train_affinity.network={affinity}")
+    for command in told.commands:
+        shop.type(command, RUN=run)
+    model, _ = load_model(run / "train_segmenter" / "model.safetensors")
+    assert (model.name, model.scales) == ("deeplabv2-resnet101", (1.0, 0.75, 0.5))
+    assert {"segmenter", "segmenter_crf"} <= read_json(run / "metrics.json").keys()
+
+
+def evaluates(beginning: str) -> None:
+    @row(beginning)
+    def case(shop: Shop, told: Row) -> None:
+        (command,) = told.commands
+        names = "VOC2012/ImageSets/Segmentation/val.txt"
+        shop.type(command, "--json", "figures.json", MASKS=shop.masks, LIST=names)
+        figures = read_json(Path("figures.json"))
+        assert figures["miou"] == 1
+        assert figures["photos"] == (2 if "LIST" in command else PHOTOS + 2)
+
+
+evaluates("`evaluation.py --type png`")
+evaluates("`VOCevalseg.m`")
+
+
+@row("`evaluation.py --type npy")
+def case_curve(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    run = shop.run(command, "--out", "runs/curve", RECIPE="voc12-resnet38", D=shop.cams)
+    cam = read_json(run / "metrics.json")["cam"]
+    assert len(cam["curve"]) == 60
+    assert (run / "report.html").is_file()
+
+
+@row("lists `voc12/train.txt`")
+def case_lists(shop: Shop, told: Row) -> None:
+    lists = Path("VOC2012/ImageSets/Segmentation")
+    theirs = Path("voc12/train_aug.txt")
+    theirs.parent.mkdir()
+    names = [photo.name for photo in shop.photos]
+    theirs.write_text("".join(f"/JPEGImages/{n}.jpg /SegmentationClassAug/{n}.png\n" for n in names))
+    taken, made = told.commands
+    shop.type(taken)
+    assert (lists / "train_aug.txt").read_text().split() == names
+    (lists / "train_aug.txt").unlink()
+    os.symlink("SegmentationClass", "VOC2012/SegmentationClassAug")
+    shop.type(made)
+    assert (lists / "train_aug.txt").read_text().split() == sorted(names)
+    assert len((lists / "trainval.txt").read_text().split()) == PHOTOS + 2
+
+
+@row("`cls_labels.npy`")
+def case_labels(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    more = ("--to", "refine", "--out", "runs/xml")
+    run = shop.run(command, f"infer_cam.scores={shop.cams}", *more, RECIPE="voc12-resnet38")
+    assert (run / "refine" / "done.json").is_file()
+
+
+@row("`wget")
+def case_fetch(shop: Shop, told: Row) -> None:
+    Path("site").mkdir()
+    Path("photo.jpg").write_bytes(b"a photo")
+    handler = partial(SimpleHTTPRequestHandler, directory="site")
+    with pytest.MonkeyPatch.context() as patch, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        patch.setenv("no_proxy", "127.0.0.1")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        for name, archive in list(ARCHIVES.items()):
+            path = Path("site") / archive.url.rpartition("/")[2]
+            with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as packed:
+                packed.add("photo.jpg", f"{archive.unpacked}/photo.jpg")
+            digest = hashlib.md5(path.read_bytes()).hexdigest()
+            url = f"http://127.0.0.1:{server.server_port}/{path.name}"
+            patch.setitem(ARCHIVES, name, archive._replace(url=url, md5=digest))
+        for command in told.commands:
+            shop.type(command)
+        server.shutdown()
+        thread.join()
+    for archive in ARCHIVES.values():
+        assert (Path("data") / archive.unpacked / "photo.jpg").read_bytes() == b"a photo"
+
+
+@row("archive for VOC's test server")
+def case_package(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    out = shop.type(command, MASKS=shop.masks, LIST="VOC2012/ImageSets/Segmentation/val.txt")
+    with tarfile.open(out) as archive:
+        assert len(archive.getnames()) == 2

@@ -1,0 +1,168 @@
+"""Files as SBNet's, SEAM's, PSA's, IRN's and DeepLab v2's code writes them, with random numbers in them.
+
+ResNet-38 is a quarter as wide, so that tests can write, read and train it; names and layers are the reference's.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sbnet import models
+from sbnet.interop.mxnet_file import LIST
+from sbnet.interop.reference_names import our_name
+from sbnet.models import resnet38
+from sbnet.models.network import freeze_batch_norm
+
+THINNER = (
+    4  # with fewer than 16 channels, PyTorch 2.15 on some CPUs writes beyond its gradients (channels last)
+)
+BOUNDARY = ("edge_layer", "fuse_canny_edge")
+CORRELATION = ("f8_3", "f8_4", "f9")
+
+
+class ThinResNet38(resnet38.ResNet38):
+    """ResNet-38 with a quarter of its channels."""
+
+    channels = tuple(channels // THINNER for channels in resnet38.ResNet38.channels)
+
+    def __init__(self, **options: Any) -> None:
+        basic, bottleneck, conv = resnet38.BasicBlock, resnet38.BottleneckBlock, resnet38._conv
+
+        def thin(kind: Any, *widths: int, **options: Any) -> nn.Module:
+            return kind(*(width // THINNER for width in widths), **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resnet38, "BasicBlock", lambda *w, **o: thin(basic, *w, **o))
+            patch.setattr(resnet38, "BottleneckBlock", lambda *w, **o: thin(bottleneck, *w, **o))
+            patch.setattr(
+                resnet38, "_conv", lambda s, t, k, **o: conv(s, t // THINNER if s == 3 else t, k, **o)
+            )
+            super().__init__(**options)
+        self.bn7 = nn.BatchNorm2d(self.channels[-1])
+        freeze_batch_norm(self)
+
+
+def named(network: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """The network's tensors under the reference's own list of names, which must be all that it has."""
+    own = {our_name(name): value for name, value in network.state_dict().items()}
+    state = {name: own.pop(our_name(name)) for name in names}
+    assert not [name for name in own if not name.endswith("num_batches_tracked")]
+    return state
+
+
+def without(state: dict[str, Tensor], *parts: str) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name.split(".")[0] not in parts}
+
+
+def cam_networks(golden: Any) -> dict[str, dict[str, Tensor]]:
+    """SBNet's, SEAM's and PSA's CAM network."""
+    sbnet = named(models.build("sbnet-resnet38", weights="none"), golden.load("sbnet_state", 0))
+    seam = without(sbnet, *BOUNDARY)
+    psa = without(seam, *CORRELATION)
+    return {"sbnet": sbnet, "seam": seam, "psa": psa | {"fc8.weight": psa["fc8.weight"][1:].clone()}}
+
+
+def deeplab(golden: Any) -> dict[str, Tensor]:
+    return named(models.build("deeplabv2-resnet101", weights="none"), golden.load("deeplabv2_state", 0))
+
+
+def seam_segmenter() -> dict[str, Tensor]:
+    """DeepLab v1 over ResNet-38, as SEAM's retraining saves it."""
+    backbone = models.build_backbone("resnet38", weights="none").state_dict()
+    state = {f"backbone.{name}": value for name, value in backbone.items()}
+    state["conv_fov.weight"] = 0.01 * torch.randn(512, ThinResNet38.channels[-1], 3, 3)
+    state["conv_fov2.weight"] = 0.01 * torch.randn(512, 512, 1, 1)
+    for name in ("bn_fov", "bn_fov2"):
+        norm = nn.BatchNorm2d(512).state_dict()
+        state |= {f"{name}.{what}": value for what, value in norm.items()}
+    return state | {"cls_conv.weight": torch.randn(21, 512, 1, 1), "cls_conv.bias": torch.randn(21)}
+
+
+def irn_networks() -> dict[str, dict[str, Tensor]]:
+    """IRN's CAM network and its second one: every tensor under each of its names."""
+    resnet = models.build_backbone("timm:resnet50", weights="none").state_dict()
+    resnet = {our_name(name): value for name, value in resnet.items()}
+    stem = {"conv1": "stage1.0", "bn1": "stage1.1"}
+    layers = [f"layer{number}" for number in range(1, 5)]
+    cam = _shown(
+        resnet, stem | dict(zip(layers, ("stage1.4", "stage2.0", "stage3.0", "stage4.0"), strict=True))
+    )
+    classifier = 0.01 * torch.randn(20, 2048, 1, 1)
+    cam |= {"classifier.weight": classifier, "newly_added.0.weight": classifier}
+    second = _shown(resnet, stem | {layer: f"stage{number}.0" for number, layer in enumerate(layers, 2)})
+    heads: dict[str, Tensor] = {}
+    for number, source in enumerate((64, 256, 512, 1024, 2048), 1):
+        heads |= _layer(f"fc_edge{number}", source, 32)
+    heads |= {"fc_edge6.weight": 0.1 * torch.randn(1, 160, 1, 1), "fc_edge6.bias": torch.randn(1)}
+    widths = ((64, 64), (256, 128), (512, 256), (1024, 256), (2048, 256), (768, 256), (448, 256))
+    for number, (source, target) in enumerate(widths, 1):
+        heads |= _layer(f"fc_dp{number}", source, target)
+    heads |= {"fc_dp7.3.weight": 0.1 * torch.randn(2, 256, 1, 1), "fc_dp7.4.running_mean": torch.ones(2)}
+    for name, value in heads.items():
+        part, _, rest = name.partition(".")
+        listed = "edge_layers" if "edge" in part else "dp_layers"
+        second |= {name: value, f"{listed}.{int(part[-1]) - 1}.{rest}": value}
+    second |= {"mean_shift.running_mean": torch.ones(2), "path_indices0": torch.zeros(1, 2, 3).long()}
+    second["disp_target"] = torch.zeros(1, 2, 152, 1)
+    return {"cam": cam, "second": second}
+
+
+def _shown(resnet: dict[str, Tensor], stages: dict[str, str]) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for name, value in resnet.items():
+        part, _, rest = name.partition(".")
+        stage = stages[part]
+        again = f"backbone.{int(stage[5]) - 1}{stage[6:]}"
+        state |= dict.fromkeys((f"resnet50.{name}", f"{stage}.{rest}", f"{again}.{rest}"), value)
+    return state
+
+
+def _layer(name: str, source: int, target: int) -> dict[str, Tensor]:
+    """A 1x1 convolution and its group norm."""
+    return {
+        f"{name}.0.weight": torch.randn(target, source, 1, 1) * (2 / source) ** 0.5,
+        f"{name}.1.weight": 1 + 0.1 * torch.randn(target),
+        f"{name}.1.bias": 0.1 * torch.randn(target),
+    }
+
+
+def write_mxnet(path: Path, resnet38: dict[str, Tensor]) -> None:
+    """ResNet-38 as MXNet 0.12 and later write it, with ImageNet's classifier."""
+    arrays = {_mxnet_name(name): value for name, value in resnet38.items() if "num_batches" not in name}
+    arrays["arg:linear1000_bias"] = torch.zeros(1000)
+    with path.open("wb") as file:
+        file.write(LIST + struct.pack("<Q", len(arrays)))
+        for value in arrays.values():
+            shape = struct.pack(f"<I{value.dim()}q", value.dim(), *value.shape)
+            file.write(struct.pack("<Ii", 0xF993FAC9, 0) + shape + struct.pack("<iii", 1, 0, 0))
+            file.write(value.numpy().tobytes())
+        file.write(struct.pack("<Q", len(arrays)))
+        for name in arrays:
+            file.write(struct.pack("<Q", len(name)) + name.encode())
+
+
+def _mxnet_name(ours: str) -> str:
+    """b5_1.bn_branch2a.running_var -> aux:bn5b1_branch2a_moving_var."""
+    block, *middle, what = ours.split(".")
+    kind, _, branch = middle[0].partition("_") if middle else ("", "", "")
+    norm = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
+    last = "weight" if kind == "conv" or block == "conv1a" else norm[what]
+    group = "aux" if last.startswith("moving") else "arg"
+    if not middle:
+        return f"{group}:{block}_{last}"
+    unit = f"{block[1]}a" if "_" not in block else f"{block[1]}b{block[3:]}"
+    return f"{group}:{'res' if kind == 'conv' else 'bn'}{unit}_{branch}_{last}"
+
+
+def write_pickle(path: Path, content: dict[Any, Any]) -> None:
+    """As their scripts do it: np.save of a dictionary."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.array(content, dtype=object), allow_pickle=True)
