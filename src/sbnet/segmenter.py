@@ -148,9 +148,9 @@ class Segmenter:
     ) -> Iterator[Path]:
         """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written.
 
-        A photo that cannot be read, or is too large for the CRF, is told to `failed` and passed over; the path of a mask
-        that is background but for less than a hundredth to `empty`, too. Photos are read, and masks of those before
-        refined and written, while the network looks at one.
+        A photo that cannot be read, or is too large for the CRF, is told to `failed` and passed over; the path of a
+        mask that is background but for less than a hundredth to `empty`, too. Photos are read, and masks of those
+        before refined and written, while the network looks at one.
         """
         names, sources = _collect(photos)
         folder = Path(folder)
