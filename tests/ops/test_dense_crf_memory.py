@@ -44,4 +44,4 @@ def test_memory_needed_bounds_what_is_taken(labels: int, noise: bool, widths: tu
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     taken, vertices = map(int, answer.split())
     known = DenseCRF.memory_needed(600 * 800, labels=labels, vertices=vertices)
-    assert 0.35 * known < taken <= known + 2**23, (taken, known, vertices)
+    assert 0.35 * known < taken <= 1.03 * known + 2**23, (taken, known, vertices)
