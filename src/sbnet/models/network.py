@@ -36,9 +36,9 @@ class Backbone(nn.Module):
 class Network(nn.Module):
     """A backbone with heads.
 
-    Batch norms of the backbone, and others that are frozen, stay in eval mode with fixed parameters whatever `train()` says: batches are small and
-    crops are partly empty, so their statistics are worse than ImageNet's. `name` and `options` are what `build()`
-    needs to make the network again.
+    Batch norms of the backbone, and others that are frozen, stay in eval mode with fixed parameters whatever `train()`
+    says: batches are small and crops are partly empty, so their statistics are worse than ImageNet's. `name` and
+    `options` are what `build()` needs to make the network again.
     """
 
     name: str = ""
