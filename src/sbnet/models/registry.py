@@ -36,15 +36,15 @@ REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet10
 OF_BACKBONE = ("stride", "freeze", "dilate")  # options
 BACKBONES = (*REFERENCE, *LITES)
 # Where no reference binds us: a lighter boundary head, trained as the new layers that it is; affinities that start in
-# the middle of their range; one scale; a pyramid that does not take many times what a small backbone does.
+# the middle of their range; one scale; decoders that take no more time than the small backbones.
 OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "sbnet": {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True},
     "affinitynet": {"gain": 1.0},
     "irn": {},
     "deeplabv2": {"scales": (1.0,), "project": 256},
-    "deeplabv3plus": {},
-    "upernet": {"channels": 128},
-    "segformer": {},
+    "deeplabv3plus": {"channels": 128},
+    "upernet": {"channels": 64},
+    "segformer": {"channels": 128},
 }
 
 
