@@ -44,10 +44,7 @@ class DecoderSegmenter(Segmenter):
     ) -> None:
         super().__init__(backbone, classes, {"decoder", "classifier"}, scales=scales)
         self.decoder = decoder
-        _part("base.initialization").initialize_decoder(decoder)
         self.classifier = nn.Conv2d(channels, classes, 1)
-        nn.init.normal_(self.classifier.weight, std=0.01)
-        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
 
     def logits(self, images: Tensor) -> Tensor:
         """(B, C, H, W). Raises SBNetError for a batch in training that is too small for the batch norms."""
@@ -63,6 +60,12 @@ class DecoderSegmenter(Segmenter):
         enlarged = F.interpolate(scores, size=padded.shape[2:], mode="bilinear", align_corners=False)
         return enlarged[..., :height, :width]
 
+    def initialize(self) -> None:
+        """The library's initial weights. A classifier of the usual N(0, 0.01) would hold back the gradient."""
+        start = _part("base.initialization")
+        start.initialize_decoder(self.decoder)
+        start.initialize_head(self.classifier)
+
     def _features(self, padded: Tensor) -> list[Tensor]:
         """As the library's encoders give them: strides 1, 2 (none), then the four, finest first."""
         features = self.backbone(padded)
@@ -75,7 +78,10 @@ class DecoderSegmenter(Segmenter):
 
 
 class DeepLabV3Plus(DecoderSegmenter):
-    """Dilations are 12, 24, 36 at output stride 8, and half of that at 16, as in the paper."""
+    """Dilations are 12, 24, 36 at output stride 8, and half of that at 16, as in the paper.
+
+    Initial weights are PyTorch's own, as in the library.
+    """
 
     def __init__(
         self,
@@ -113,6 +119,7 @@ class UPerNet(DecoderSegmenter):
             encoder_channels=_encoder_channels(backbone), encoder_depth=5, decoder_channels=channels
         )
         super().__init__(backbone, classes, decoder, channels=channels, scales=scales)
+        self.initialize()
 
 
 class SegFormer(DecoderSegmenter):
@@ -135,6 +142,7 @@ class SegFormer(DecoderSegmenter):
             encoder_channels=_encoder_channels(backbone), encoder_depth=5, segmentation_channels=channels
         )
         super().__init__(backbone, classes, decoder, channels=channels, scales=scales)
+        self.initialize()
 
 
 def _encoder_channels(backbone: Backbone) -> list[int]:
