@@ -111,6 +111,7 @@ def execute_uncaught(arguments: list[str]) -> None:
     [
         (["family=upernt"], "family: 'upernt' is not one of deeplabv2, .* (did you mean 'upernet'?)"),
         (["family=upernet", "head=large_fov"], "head: 'large_fov' is one of deeplabv2's, not of upernet's"),
+        (["family=upernet", "batch=1"], "batch: upernet needs batches of 2 photos or more"),
         (["channels=64"], "channels: deeplabv2 has no decoder"),
         (["family=upernet", "channels=-1"], "train_segmenter.channels is -1; expected 0 or more"),
     ],

@@ -31,7 +31,7 @@ class DecoderSegmenter(Segmenter):
     `channels`: of the decoder. `scales`: as in `Segmenter`.
     """
 
-    smallest_batch = 2  # in training: a map pooled to one cell has no variance within one photo
+    smallest_batch = 2  # a map pooled to one cell has no variance within one photo
 
     def __init__(
         self,

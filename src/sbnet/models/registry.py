@@ -18,9 +18,10 @@ from .irn_network import IrnNetwork
 from .network import Backbone, Network
 from .resnet38 import ResNet38
 from .resnet101 import ResNet101
+from .segmenter import Segmenter
 from .timm_backbone import TimmBackbone, pretrained_state
 
-SEGMENTERS: dict[str, Callable[..., Network]] = {
+SEGMENTERS: dict[str, type[Segmenter]] = {
     "deeplabv2": DeepLab,
     "deeplabv3plus": DeepLabV3Plus,
     "upernet": UPerNet,

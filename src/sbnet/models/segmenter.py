@@ -28,7 +28,12 @@ class SegmenterOutput(NamedTuple):
 
 
 class Segmenter(Network):
-    """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1."""
+    """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1.
+
+    `smallest_batch`: photos that a pass in training needs.
+    """
+
+    smallest_batch = 1
 
     def __init__(
         self, backbone: Backbone, classes: int, new: Iterable[str], *, scales: tuple[float, ...]

@@ -66,6 +66,11 @@ class Settings:
             raise SBNetError(
                 f"head: '{self.head}' is one of deeplabv2's, not of {self.family}'s; leave it out"
             )
+        smallest = SEGMENTERS[self.family].smallest_batch
+        if 0 < self.batch < smallest:
+            raise SBNetError(
+                f"batch: {self.family} needs batches of {smallest} photos or more, for its decoder's batch norms"
+            )
         if self.family == "deeplabv2" and self.channels:
             raise SBNetError("channels: deeplabv2 has no decoder; leave it out, or choose another family")
         check_choice("labels", self.labels, LABELS)
