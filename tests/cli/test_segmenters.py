@@ -131,8 +131,10 @@ def test_without_the_library(
     for name in [name for name in sys.modules if name.startswith("segmentation_models_pytorch")]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
-    error = refused(*words(shared_data, tmp_path / "run", masks, "upernet"))
-    assert "pip install 'sbnet[smp]'" in error
+    begin = words(shared_data, tmp_path / "run", masks, "upernet")
+    assert "pip install 'sbnet[smp]'" in refused(*begin)
+    assert not (tmp_path / "run").exists()  # before the first of the steps
+    assert execute([*begin, "--to", "random-walk"]) == 0  # which does not need it
 
 
 def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:

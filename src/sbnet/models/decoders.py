@@ -46,6 +46,10 @@ class DecoderSegmenter(Segmenter):
         self.decoder = decoder
         self.classifier = nn.Conv2d(channels, classes, 1)
 
+    @classmethod
+    def check_installed(cls) -> None:
+        _part("base.initialization")
+
     def logits(self, images: Tensor) -> Tensor:
         """(B, C, H, W). Raises SBNetError for a batch in training that is too small for the batch norms."""
         if self.training and len(images) < self.smallest_batch:

@@ -41,6 +41,10 @@ class Segmenter(Network):
         super().__init__(backbone, classes, new)
         self.scales = tuple(scales)
 
+    @classmethod
+    def check_installed(cls) -> None:
+        """Raises SBNetError where a library that the network is made of is missing."""
+
     def logits(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) normalised -> (B, C, h, w)."""
         raise NotImplementedError
