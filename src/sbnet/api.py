@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sbnet import pipeline
+from sbnet import models, pipeline
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.interop.checkpoint import load_model
@@ -79,7 +79,7 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> 
             settings = load_recipe(path).predict
         path = file
     model, meta = load_model(path)
-    if not model.name.startswith("deeplab") or "classes" not in meta:
+    if not isinstance(model, models.Segmenter) or "classes" not in meta:
         raise SBNetError(
             f"{path} holds '{model.name}', which is no segmenter; give the run's train_segmenter one"
         )

@@ -22,12 +22,16 @@ PACKAGES = (
     "scipy",
     "pillow",
     "cyclopts",
+    "segmentation-models-pytorch",
 )
 FAMILIES = {
     "sbnet": "CAM network: pixel correlation, boundary head",
     "affinitynet": "affinities of pixel pairs",
     "irn": "class boundaries and displacements, the second refinement",
     "deeplabv2": "segmenter",
+    "deeplabv3plus": "segmenter of the extra smp",
+    "upernet": "segmenter of the extra smp",
+    "segformer": "segmenter of the extra smp",
 }
 BACKBONES = {
     "resnet38": "ResNet-38 (weights: file:PATH)",

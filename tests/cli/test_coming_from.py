@@ -300,6 +300,7 @@ def takes_place(setting: str, extra: tuple[str, ...], stop: str, step: str) -> N
             "train_affinity": lambda: shop.file("w.pth", shop.affinity),
             "train_segmenter": lambda: shop.file("w.pth", foreign_files.seam_segmenter()),
             "infer_cam": lambda: shop.cams,
+            "random_walk": lambda: shop.masks,
         }[setting.partition(".")[0]]()
         assert shop.cams
         command = f"sbnet run voc12-resnet38 --data VOC2012 --out runs/{setting} --to {stop} {setting}={what}"
@@ -318,6 +319,7 @@ takes_place(
     "train_segmenter",
 )
 takes_place("infer_cam.scores", (), "refine", "infer_cam")
+takes_place("random_walk.masks", (), "random-walk", "random_walk")
 
 
 # Weights out
@@ -491,6 +493,15 @@ def case_seam_retraining(shop: Shop, told: Row) -> None:
     assert meta["predict"]["scales"] == [0.5, 0.75, 1, 1.25, 1.5, 1.75]
     for masks in ("masks", "masks_crf"):
         assert len(list((shop.seam / "predict" / masks).iterdir())) == 2
+
+
+@row("a segmenter on someone's pseudo masks")
+def case_pseudo_masks(shop: Shop, told: Row) -> None:
+    (command,) = told.commands
+    more = ("train_segmenter.backbone=lite0", "--to", "train-segmenter", "--out", "runs/masks")
+    run = shop.run(command, *more, RECIPE="voc12-resnet38", MASKS=shop.masks)
+    assert read_json(run / "metrics.json")["random_walk"]["miou"] == 1  # they are the true ones
+    assert load_model(run / "train_segmenter" / "model.safetensors")[0].name == "deeplabv2-lite0"
 
 
 @row("DeepLab v2's `main.py train`")

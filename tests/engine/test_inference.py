@@ -19,8 +19,7 @@ from sbnet.engine.inference import Batch, infer_photos, inference_network, to_de
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
-from sbnet.models import build
-from sbnet.models.deeplab import SegmenterOutput
+from sbnet.models import SegmenterOutput, build
 from ways import NO_CUDA
 
 

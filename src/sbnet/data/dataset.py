@@ -56,7 +56,7 @@ class TrainingSet(Dataset[Item]):
         self._canny, self._shrink = canny, shrink
         self._labels: list[Path] | None = None
         if label_folder is not None:
-            self._labels = _labels_in(Path(label_folder), collection)
+            self._labels = label_files(Path(label_folder), collection)
         elif truth:
             self._labels = [_true_mask(photo, collection) for photo in collection]
 
@@ -168,7 +168,8 @@ def seed_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _labels_in(folder: Path, collection: Collection) -> list[Path]:
+def label_files(folder: Path, collection: Collection) -> list[Path]:
+    """`folder`/NAME.png of each photo. Raises SBNetError where one is missing."""
     present = {path.name for path in folder.glob("*.png")}
     missing = [photo.name for photo in collection if f"{photo.name}.png" not in present]
     if missing:

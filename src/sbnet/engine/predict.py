@@ -41,8 +41,8 @@ class SegmenterPredictor:
         total = torch.zeros((), device=self._fabric.device)
         photos = len(of_scales[0])
         for images in views(of_scales, self._network, mirror=self._mirror, device=self._fabric.device):
-            logits = functional.interpolate(
-                self._network(images).logits.float(), size, mode="bilinear", align_corners=False
-            )
+            logits = self._network(images).logits.float()
+            if logits.shape[2:] != size:  # at scale 1 some segmenters answer pixel by pixel
+                logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
             total = total + unmirror(logits.softmax(1), photos) / (len(images) // photos)
         return total / len(self._scales)

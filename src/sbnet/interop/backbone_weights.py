@@ -49,7 +49,7 @@ LITES = {
 HEADS = frozenset(
     {
         *("fc8", "f8_3", "f8_4", "f8_5", "f9", "edge_layer", "fuse_canny_edge", "aspp", "fov", "projection"),
-        *("boundary_head", "displacement_head"),
+        *("decoder", "boundary_head", "displacement_head"),
         *("fc", "classifier", "head"),
     }
 )

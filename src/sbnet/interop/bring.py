@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import models
 from ..errors import SBNetError
 from .checkpoint import is_model, load_model, save_model
 from .convert import network_from
@@ -26,8 +27,11 @@ def bring_network(
     else:
         model, found, _ = network_from(source, name, read_state(source), classes)
     family = name.partition("-")[0]
-    if model.name.partition("-")[0] != family:
-        raise SBNetError(f"{source}: the network {model.name}, where one of the kind {family} is needed")
+    alike = (*models.SEGMENTERS,) if family in models.SEGMENTERS else (family,)
+    if model.name.partition("-")[0] not in alike:
+        raise SBNetError(
+            f"{source}: the network {model.name}, where one of the kind {' or '.join(alike)} is needed"
+        )
     if list(found.get("classes", ())) != list(classes):
         theirs = ", ".join(found.get("classes", ["none named"]))
         raise SBNetError(f"{source}: a network of the classes {theirs}; the photos have {', '.join(classes)}")

@@ -2,14 +2,16 @@
 
 from .affinity_network import AffinityNetwork, AffinityOutput
 from .cam_network import CamNetwork, CamOutput
-from .deeplab import DeepLab, SegmenterOutput
+from .deeplab import DeepLab
 from .irn_network import IrnNetwork, IrnOutput
 from .network import Backbone, Network
 from .normalization import Normalization
-from .registry import BACKBONES, build, build_backbone, model_names
+from .registry import BACKBONES, SEGMENTERS, build, build_backbone, model_names
+from .segmenter import Segmenter, SegmenterOutput
 
 __all__ = [
     "BACKBONES",
+    "SEGMENTERS",
     "AffinityNetwork",
     "AffinityOutput",
     "Backbone",
@@ -20,6 +22,7 @@ __all__ = [
     "IrnOutput",
     "Network",
     "Normalization",
+    "Segmenter",
     "SegmenterOutput",
     "build",
     "build_backbone",

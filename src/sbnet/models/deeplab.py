@@ -7,31 +7,17 @@ Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import check_choice
-from .network import Backbone, Network, freeze_batch_norm
+from .network import Backbone, freeze_batch_norm
+from .segmenter import Segmenter
 
 RATES = (6, 12, 18, 24)  # dilations at output stride 8
 FOV_RATE, FOV_CHANNELS = 12, 512  # of the large field of view, also at output stride 8
 HEADS = ("pyramid", "large_fov")
 FOV_NORMS = ("group", "batch")
-
-
-class SegmenterOutput(NamedTuple):
-    """`logits` (B, C, h, w): the maximum over scales. `per_scale`: each scale's own (B, C, h_s, w_s)."""
-
-    logits: Tensor
-    per_scale: tuple[Tensor, ...]
-
-    @property
-    def supervised(self) -> tuple[Tensor, ...]:
-        """What takes a cross entropy in training: every scale, and their maximum where there are several."""
-        return self.per_scale if len(self.per_scale) == 1 else (*self.per_scale, self.logits)
 
 
 class AtrousPyramid(nn.Module):
@@ -80,10 +66,10 @@ def _fov_norm(kind: str) -> nn.Module:
     return nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS)
 
 
-class DeepLab(Network):
+class DeepLab(Segmenter):
     """`head`: `pyramid`, or `large_fov`, which knows neither `rates` nor `project`. `fov_norm`: `group`, or `batch`,
     as SEAM's weights need it.
-    `scales`: of the input; the first is 1. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
+    `scales`: of the input, as in `Segmenter`. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
     and as many pixels of the photo at any other. `project`: channels of a normalised 1x1 projection between
     backbone and pyramid, 0 for none (the paper). Rectified features share a large mean, which lets short trainings
     with high learning rates diverge; group norm takes it away.
@@ -100,10 +86,10 @@ class DeepLab(Network):
         project: int = 0,
         fov_norm: str = "group",
     ) -> None:
-        super().__init__(backbone, classes, {"aspp", "projection", "fov"})
+        super().__init__(backbone, classes, {"aspp", "projection", "fov"}, scales=scales)
         check_choice("head", head, HEADS)
         check_choice("fov_norm", fov_norm, FOV_NORMS)
-        self.scales, self.head = tuple(scales), head
+        self.head = head
         if head == "large_fov":
             rate = max(1, FOV_RATE * 8 // self.output_stride)
             self.fov = LargeFieldOfView(backbone.channels[-1], classes, rate=rate, norm=fov_norm)
@@ -114,17 +100,8 @@ class DeepLab(Network):
         self.projection = _projection(channels, project) if project else nn.Identity()
         self.aspp = AtrousPyramid(project or channels, classes, rates)
 
-    def forward(self, images: Tensor) -> SegmenterOutput:
-        """images (B, 3, H, W) normalised."""
-        per_scale = tuple(self._logits(images, scale) for scale in self.scales)
-        size = per_scale[0].shape[2:]
-        enlarged = [per_scale[0]]
-        enlarged += [F.interpolate(logits, size=size, mode="bilinear") for logits in per_scale[1:]]
-        return SegmenterOutput(torch.stack(enlarged).amax(0), per_scale)
-
-    def _logits(self, images: Tensor, scale: float) -> Tensor:
-        if scale != 1:
-            images = F.interpolate(images, scale_factor=scale, mode="bilinear", recompute_scale_factor=False)
+    def logits(self, images: Tensor) -> Tensor:
+        """(B, C, h, w) at the backbone's output stride."""
         feature = self.backbone(images)[-1]
         return self.fov(feature) if self.head == "large_fov" else self.aspp(self.projection(feature))
 

@@ -16,14 +16,16 @@ class Backbone(nn.Module):
     """Features of an image, shallow to deep.
 
     Subclasses set `channels` and `strides` (one number per feature), `normalization`, and the indexes of the
-    features that heads read: `middle` (two; pixel correlation, affinity) and `boundary` (four). The deepest
-    feature, index -1, is the one that is classified.
+    features that heads read: `middle` (two; pixel correlation, affinity), `boundary` (four) and `pyramid` (four of the
+    strides 4, 8, 16 and 32, of which the output stride cuts off the largest). The deepest feature, index -1, is the one
+    that is classified.
     """
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     middle: tuple[int, int]
     boundary: tuple[int, int, int, int]
+    pyramid: tuple[int, int, int, int]
     normalization: Normalization
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -34,9 +36,9 @@ class Backbone(nn.Module):
 class Network(nn.Module):
     """A backbone with heads.
 
-    Batch norm stays in eval mode with fixed parameters whatever `train()` says: batches are small and crops
-    are partly empty, so their statistics are worse than ImageNet's. `name` and `options` are what `build()`
-    needs to make the network again.
+    Batch norms of the backbone, and others that are frozen, stay in eval mode with fixed parameters whatever `train()`
+    says: batches are small and crops are partly empty, so their statistics are worse than ImageNet's. `name` and
+    `options` are what `build()` needs to make the network again.
     """
 
     name: str = ""
@@ -54,8 +56,11 @@ class Network(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
+        of_backbone = set(self.backbone.modules())
         for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and (
+                module in of_backbone or not module.weight.requires_grad
+            ):
                 module.eval()
         return self
 

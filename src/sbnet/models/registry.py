@@ -12,36 +12,48 @@ from ..interop.backbone_weights import LITES, fit_backbone, lite_path, lite_stat
 from ..interop.state_file import read_state
 from .affinity_network import AffinityNetwork
 from .cam_network import CamNetwork
+from .decoders import DeepLabV3Plus, SegFormer, UPerNet
 from .deeplab import DeepLab
 from .irn_network import IrnNetwork
 from .network import Backbone, Network
 from .resnet38 import ResNet38
 from .resnet101 import ResNet101
+from .segmenter import Segmenter
 from .timm_backbone import TimmBackbone, pretrained_state
 
+SEGMENTERS: dict[str, type[Segmenter]] = {
+    "deeplabv2": DeepLab,
+    "deeplabv3plus": DeepLabV3Plus,
+    "upernet": UPerNet,
+    "segformer": SegFormer,
+}
 FAMILIES: dict[str, Callable[..., Network]] = {
     "sbnet": CamNetwork,
     "affinitynet": AffinityNetwork,
     "irn": IrnNetwork,
-    "deeplabv2": DeepLab,
+    **SEGMENTERS,
 }
 REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
 OF_BACKBONE = ("stride", "freeze", "dilate")  # options
 BACKBONES = (*REFERENCE, *LITES)
 # Where no reference binds us: a lighter boundary head, trained as the new layers that it is; affinities that start in
-# the middle of their range; one scale.
+# the middle of their range; one scale; decoders that take no more time than the small backbones.
 OUR_DEFAULTS: dict[str, dict[str, Any]] = {
     "sbnet": {"dropout": 0.2, "boundary_channels": 16, "canny_scale": 1 / 255, "boundary_is_new": True},
     "affinitynet": {"gain": 1.0},
     "irn": {},
     "deeplabv2": {"scales": (1.0,), "project": 256},
+    "deeplabv3plus": {"channels": 128},
+    "upernet": {"channels": 64},
+    "segformer": {"channels": 128},
 }
 
 
 def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any) -> Network:
     """A network by name, 'FAMILY-BACKBONE', in training mode.
 
-    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'irn', 'deeplabv2'.
+    FAMILY: 'sbnet' (CAM network), 'affinitynet', 'irn'; the segmenters 'deeplabv2', 'deeplabv3plus', 'upernet',
+    'segformer'.
     BACKBONE: 'resnet38', 'resnet101' (the reference's, output stride 8), 'lite0', 'lite2' (the
     EfficientNet-Lites), 'timm:NAME'.
     `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else

@@ -42,6 +42,7 @@ class ResNet101(Backbone):
     strides = (4, 4, 8, 8, 8)
     middle = (2, 3)
     boundary = (0, 1, 3, 4)
+    pyramid = (1, 2, 3, 4)
     normalization = CAFFE
 
     def __init__(self, *, freeze: int = 0) -> None:

@@ -98,6 +98,7 @@ class ResNet38(Backbone):
     strides = (1, 2, 4, 8, 8, 8, 8)
     middle = (3, 4)
     boundary = (0, 2, 4, 5)
+    pyramid = (2, 3, 4, 6)
     normalization = IMAGENET
     stages = (
         ("conv1a", "b2", "b2_1", "b2_2"),

@@ -62,6 +62,7 @@ class TimmBackbone(Backbone):
         count = len(stages)
         self.middle = (count - 3, count - 2)
         self.boundary = (count - 4, count - 3, count - 2, len(features) - 1)
+        self.pyramid = self.boundary
         config = self.net.pretrained_cfg
         self.normalization = Normalization(mean=tuple(config["mean"]), std=tuple(config["std"]))
 

@@ -90,7 +90,7 @@ def _pixel_limit(recipe: Recipe, *, train: bool) -> int:
     """Pixels that a photo may have, so that every network which sees it can."""
     predict, infer = recipe.predict, recipe.infer_cam
     limits = [pixel_limit(predict.scales, mirror=predict.mirror)]
-    if train and recipe.train_segmenter.labels == "pseudo":
+    if train and recipe.train_segmenter.labels == "pseudo" and not recipe.random_walk.masks:
         limits.append(pixel_limit(infer.scales, mirror=infer.mirror))
         limits.append(pixel_limit([recipe.random_walk.scale], mirror=False))
     return min(limits)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from sbnet.engine.resume import CHECKPOINT
 from sbnet.errors import SBNetError
-from sbnet.models.registry import REFERENCE
+from sbnet.models.registry import REFERENCE, SEGMENTERS
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
@@ -48,6 +48,7 @@ def run(
     chosen, before = choose(steps, start, stop, only)
     recipe.runtime.torch_device()
     _check_weights(recipe, chosen)
+    _check_library(chosen)
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder))
         _head(state, console)
@@ -74,6 +75,13 @@ def _check_weights(recipe: Recipe, steps: list[Step]) -> None:
                 f"{key}: {backbone} comes without weights; give {key}=file:PATH of a state dict under the reference's "
                 f"names (.pth or .safetensors) or of MXNet's .params, or {key}=none to begin with random ones"
             )
+
+
+def _check_library(steps: list[Step]) -> None:
+    """What the last training needs is asked for before the first."""
+    for step in steps:
+        if step.name == "train_segmenter" and not step.settings.network:
+            SEGMENTERS[step.settings.family].check_installed()
 
 
 def _head(state: RunState, console: Console) -> None:

@@ -19,7 +19,8 @@ from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
-FOLDERS = {"boundaries": "train_cam", "scores": "infer_cam"}  # setting that names a folder -> its stage
+# Setting that names a folder -> its stage.
+FOLDERS = {"boundaries": "train_cam", "scores": "infer_cam", "masks": "random_walk"}
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
 UNREAD = {
     "infer_cam": ("boundaries",),
@@ -84,7 +85,7 @@ class RunState:
         idle = {*WITHOUT_EFFECT, *step.idle}
         settings = {key: value for key, value in plain(step.settings).items() if key not in idle}
         parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
-        if step.trains or settings.get("scores"):
+        if step.trains or settings.get("scores") or settings.get("masks"):
             parts["files"] = self._files(recipe.model.weights if step.trains else "", settings)
             parts["settings"] = _without_places(settings)
         if step.trains:

@@ -51,14 +51,18 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     """The steps of a recipe in order, `evaluate` and `report` left out.
 
     The bootstrap steps make boundary labels, so only the `sbnet` method without a folder of its own has them.
-    CAMs or networks that were made elsewhere need no step before them.
+    CAMs, networks or pseudo masks that were made elsewhere need no step before them.
     Under `reference` the settings are those with the reference code's quirks, which the fingerprints so see.
     A segmenter trained on the true masks (the ceiling) needs no step before it. Without a val list `predict` is left
     the report's training photos.
     """
     recipe = recipe.with_quirks()
     chain: list[Step] = []
-    if recipe.train_segmenter.labels == "pseudo":
+    if recipe.train_segmenter.labels == "pseudo" and recipe.random_walk.masks:
+        chain.append(
+            Step("random_walk", "pseudo masks made elsewhere", random_walk, recipe.random_walk, network=False)
+        )
+    elif recipe.train_segmenter.labels == "pseudo":
         boundaries = {}
         train, brought = recipe.train_cam, recipe.train_cam.network or recipe.infer_cam.scores
         if train.method == "sbnet" and not train.boundaries and not brought:

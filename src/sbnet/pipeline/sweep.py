@@ -153,6 +153,10 @@ def _workspace(recipe: Recipe, folder: Path, data: RunData, name: str) -> tuple[
         raise SBNetError(
             f"there is no step '{name}' in this run; its steps are {', '.join(s.name for s in steps)}"
         )
+    if name == "random_walk" and recipe.random_walk.masks:
+        raise SBNetError(
+            f"{folder}: its masks were made elsewhere ({recipe.random_walk.masks}); nothing to try"
+        )
     state = RunState(folder, steps, recipe, data)
     for needed in step.inputs.values():
         if (reason := not_done(state.status(state.step(needed)))) is not None:

@@ -32,6 +32,7 @@ POSITIVE = [
 ]
 NOT_NEGATIVE = [
     *("model.freeze", "runtime.inference_batch", "runtime.seed", "random_walk.steps"),
+    "train_segmenter.channels",
     *(f"{stage}.weight_decay" for stage in TRAINING),
     *(f"{stage}.{name}" for stage in CAM for name in ("boundary_weight", "smoothness_weight")),
     *(f"{stage}.iterations" for stage in CRF),

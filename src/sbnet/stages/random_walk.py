@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbnet import ops
+from sbnet.data import IGNORE
 from sbnet.data.collection import Photo
+from sbnet.data.dataset import label_files
 from sbnet.data.files import Scores, read_scores, write_grey, write_label
-from sbnet.data.image import read_photo
+from sbnet.data.image import photo_size, read_mask, read_photo
 from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
+from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
+from sbnet.engine.progress import photo_progress
 from sbnet.engine.views import stacks, unmirror, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
 from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
-READS = ("scores", "network")
+READS = ("scores", "network")  # where `masks` names no folder
 WRITES = ("masks",)
 
 SMALLEST_MAXIMUM = 1e-5  # of walked scores; a photo whose scores all lie on boundaries is background
@@ -37,6 +42,7 @@ class Settings:
     sharpness: the papers' beta. steps: walk length. The papers' values are 8 and 64 (AffinityNet), 10 and 256 (IRN).
     scale: photo size, relative to the original, at which affinities are taken; more than 1 for small photos.
     crf: refine the walked scores with the dense CRF before the mask is cut.
+    masks: a folder of pseudo masks made elsewhere, NAME.png with class ids or 255, taken instead.
     """
 
     background_alpha: float = 16.0
@@ -46,10 +52,13 @@ class Settings:
     steps: int = 64
     scale: float = 1.0
     crf: bool = False
+    masks: str = ""
 
 
 def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the pseudo mask of every training photo that has none yet."""
+    if settings.masks:
+        return _take_over(Path(settings.masks), workspace)
     network = _Network(workspace)
     masks, boundaries = workspace.folder / "masks", workspace.folder / "boundaries"
     shown = {photo.name for photo in shown_photos(workspace.train)}
@@ -91,6 +100,23 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         beside=network.stored,
     )
     return {"photos": len(workspace.train.photos)}
+
+
+def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
+    """Masks from `folder`, checked against photos and classes; SBNetError at once where a file is missing."""
+    photos, classes = workspace.train.photos, len(workspace.train.classes)
+    files = dict(zip((photo.name for photo in photos), label_files(folder, workspace.train), strict=True))
+    target = workspace.folder / "masks"
+
+    def take(photo: Photo) -> bool:
+        mask = read_mask(files[photo.name], classes=classes, size=photo_size(photo.path))
+        write_label(target / f"{photo.name}.png", mask)
+        return bool((mask == IGNORE).any())
+
+    # All of them, also after an interruption: all are asked whether they leave pixels open.
+    done = map_unordered(take, photos, workers=workspace.runtime.worker_count)
+    open_masks = sum(photo_progress("take over masks", done, len(photos)))
+    return {"photos": len(photos), "masks with open pixels": open_masks}
 
 
 def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Photo], list[np.ndarray]]:

@@ -14,10 +14,10 @@ from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
-from sbnet.errors import check_choice
+from sbnet.errors import SBNetError, check_choice
 from sbnet.interop.bring import bring_network
 from sbnet.interop.checkpoint import save_model
-from sbnet.models import build
+from sbnet.models import SEGMENTERS, build
 from sbnet.models.deeplab import HEADS
 from sbnet.stages.workspace import Workspace
 
@@ -30,7 +30,9 @@ WRITES = ("model.safetensors", "log.csv")
 @dataclass(frozen=True)
 class Settings:
     """Names as in train_cam. backbone, freeze: '' and -1 for the run's own.
-    head: `pyramid` (DeepLab v2), or `large_fov` (DeepLab v1, as SEAM has it over ResNet-38).
+    family: `deeplabv2`, or with the library of the extra `smp` `deeplabv3plus`, `upernet` or `segformer`.
+    head: of deeplabv2, `pyramid`, or `large_fov` (DeepLab v1, as SEAM has it over ResNet-38).
+    channels: of the other families' decoders; 0 for what suits the backbone.
     labels: `pseudo`, or `truth` for the ceiling.
     scales: input sizes whose logits are maxed and each trained (DeepLab v2, section 3.1).
     network: a segmenter trained elsewhere, taken instead, as in train_cam.
@@ -39,7 +41,9 @@ class Settings:
     backbone: str = ""
     weights: str = "auto"
     freeze: int = -1
+    family: str = "deeplabv2"
     head: str = "pyramid"
+    channels: int = 0
     labels: str = "pseudo"
     scales: tuple[float, ...] = (1.0, 0.75, 0.5)
     epochs: int = 20
@@ -56,7 +60,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("family", self.family, SEGMENTERS)
         check_choice("head", self.head, HEADS)
+        if self.family != "deeplabv2" and self.head != "pyramid":
+            raise SBNetError(
+                f"head: '{self.head}' is one of deeplabv2's, not of {self.family}'s; leave it out"
+            )
+        smallest = SEGMENTERS[self.family].smallest_batch
+        if 0 < self.batch < smallest:
+            raise SBNetError(
+                f"batch: {self.family} needs batches of {smallest} photos or more, for its decoder's batch norms"
+            )
+        if self.family == "deeplabv2" and self.channels:
+            raise SBNetError("channels: deeplabv2 has no decoder; leave it out, or choose another family")
         check_choice("labels", self.labels, LABELS)
 
 
@@ -64,18 +80,18 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     """Write the trained segmenter and its log. Raises SBNetError for photos, masks or weights that cannot be used."""
     target = workspace.folder / "model.safetensors"
     meta = workspace.meta(predict=dict(workspace.predict))
+    name = f"{settings.family}-{settings.backbone or workspace.model.backbone}"
     if settings.network:
-        name = f"deeplabv2-{settings.backbone or workspace.model.backbone}"
         return bring_network(settings.network, target, name=name, classes=workspace.train.classes, meta=meta)
     workspace.runtime.seed_torch()  # new layers are random
     model = build(
-        f"deeplabv2-{settings.backbone or workspace.model.backbone}",
+        name,
         classes=len(workspace.train.classes),
         weights=settings.weights,
         stride=workspace.model.stride,
         freeze=workspace.model.freeze if settings.freeze < 0 else settings.freeze,
-        head=settings.head,
         scales=settings.scales,
+        **_head(settings),
     )
     photos = TrainingSet(
         workspace.train,
@@ -104,3 +120,10 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     )
     save_model(model, target, meta=meta)
     return facts
+
+
+def _head(settings: Settings) -> dict[str, Any]:
+    """The options of what stands on the backbone."""
+    if settings.family == "deeplabv2":
+        return {"head": settings.head}
+    return {"channels": settings.channels} if settings.channels else {}
