@@ -21,6 +21,7 @@ from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
+from sbnet.ops import strongest_labels
 from sbnet.photo_files import find_photos
 from sbnet.stages.predict import Settings, apply_crf
 
@@ -124,7 +125,7 @@ class Segmenter:
             height, width = photo.shape[:2]
             with crf.room(name, (height, width), labels=len(probabilities)) as marginals:
                 probabilities = apply_crf(marginals, photo, probabilities, self.settings)
-        return probabilities.argmax(0).astype(np.uint8)
+        return strongest_labels(probabilities)
 
     def predict(self, photos: Photos, *, crf: bool = False) -> Result:
         """Masks of photos: files, folders, arrays (H, W, 3) uint8, or a list of them.

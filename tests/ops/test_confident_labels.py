@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sbnet.ops import confident_labels
+from sbnet.ops import confident_labels, strongest_labels
 
 
 def marginals(winners):
@@ -42,3 +44,29 @@ def test_nan_is_refused_with_its_place():
     high[1, 2, 3] = np.nan
     with pytest.raises(ValueError, match=r"high: NaN at index \(1, 2, 3\)"):
         confident_labels(low, high, np.arange(1, 2))
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**16), channels=st.integers(1, 256), levels=st.integers(1, 5))
+def test_strongest_labels_are_the_argmax(kind, seed, channels, levels):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-levels, levels, (channels, 3, 5)).astype(np.float32)  # with many equal ones
+    found = strongest_labels(kind(scores))
+    assert type(found) is type(kind(scores))
+    assert np.asarray(found).dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(found), scores.argmax(0))
+    ids = rng.permutation(256)[: channels - 1]
+    expected = np.concatenate([[0], ids])[scores.argmax(0)]
+    np.testing.assert_array_equal(np.asarray(strongest_labels(kind(scores), kind(ids))), expected)
+
+
+def test_what_has_no_strongest_label_is_refused():
+    scores = np.zeros((3, 4, 5), np.float32)
+    with pytest.raises(ValueError, match=r"scores \(3, 4, 5\) for 3 classes"):
+        strongest_labels(scores, np.arange(3))
+    with pytest.raises(ValueError, match=r"scores \(257, 1, 1\) for any number of classes"):
+        strongest_labels(np.zeros((257, 1, 1)))
+    scores[1, 2, 3] = np.nan
+    with pytest.raises(ValueError, match=r"scores: NaN at index \(1, 2, 3\)"):
+        strongest_labels(scores)

@@ -4,7 +4,7 @@ from .affinity import grid_radius, pair_affinity, pair_labels, pair_offsets
 from .boundaries import label_boundaries, window_boundaries
 from .cam import background_score, normalize_scores, with_background_score
 from .canny import canny
-from .confident_labels import confident_labels
+from .confident_labels import confident_labels, strongest_labels
 from .dense_crf import DenseCRF
 from .path_affinity import boundary_walk, path_affinity
 from .random_walk import random_walk
@@ -23,6 +23,7 @@ __all__ = [
     "pair_offsets",
     "path_affinity",
     "random_walk",
+    "strongest_labels",
     "window_boundaries",
     "with_background_score",
 ]

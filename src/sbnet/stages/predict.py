@@ -16,6 +16,7 @@ from sbnet.engine.inference import Batch, OnHost, infer_photos, to_host
 from sbnet.engine.photo_crf import Marginals, PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.interop.checkpoint import load_model
+from sbnet.ops import strongest_labels
 from sbnet.report import shown_photos
 from sbnet.stages.workspace import Workspace
 
@@ -49,11 +50,11 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
     def write(folder: Path, photo: Photo, pixels: np.ndarray, found: OnHost, row: int) -> None:
         probabilities = found()[row]
-        write_label(folder / f"{photo.name}.png", probabilities.argmax(0).astype(np.uint8))
+        write_label(folder / f"{photo.name}.png", strongest_labels(probabilities))
         if settings.crf and folder == masks:
             with crf.room(photo.path, pixels.shape[:2], labels=len(probabilities)) as marginals:
                 smoothed = apply_crf(marginals, pixels, probabilities, settings)
-            write_label(refined / f"{photo.name}.png", smoothed.argmax(0).astype(np.uint8))
+            write_label(refined / f"{photo.name}.png", strongest_labels(smoothed))
 
     def predict(title: str, photos: Sequence[Photo], folder: Path) -> None:
         def compute(batch: Batch) -> Sequence[Callable[[], None]]:

@@ -197,7 +197,7 @@ class _Network:
         if settings.crf:
             with self._crf.room(photo.path, pixels.shape[:2], labels=len(walked)) as marginals:
                 walked = marginals(pixels, np.ascontiguousarray(walked, dtype=np.float32))
-        return np.concatenate([[0], classes]).astype(np.uint8)[walked.argmax(0)]
+        return ops.strongest_labels(walked, classes)
 
 
 def photo_affinity(network: nn.Module, stack: Tensor, *, stride: int, device: torch.device) -> Tensor:

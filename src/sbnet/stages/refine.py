@@ -15,7 +15,7 @@ from sbnet.data.image import photo_size, read_photo
 from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.photo_crf import Marginals, PhotoCRF
 from sbnet.engine.progress import photo_progress
-from sbnet.ops import confident_labels, with_background_score
+from sbnet.ops import confident_labels, strongest_labels, with_background_score
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
@@ -58,7 +58,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
             stored = _stored(photo, workspace)
             pixels = read_photo(photo.path)
             low, high, middle = refined(marginals, pixels, stored.scores, backgrounds, settings)
-            write_label(masks / f"{photo.name}.png", _mask(middle, stored.classes))
+            write_label(masks / f"{photo.name}.png", strongest_labels(middle, stored.classes))
             write_label(labels / f"{photo.name}.png", confident_labels(low, high, stored.classes))
 
     todo = [photo for photo in workspace.train.photos if not (labels / f"{photo.name}.png").exists()]
@@ -86,7 +86,10 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
             for alike, members in groups.items():
                 backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
                 sets = refined(marginals, pixels, stored.scores, backgrounds, alike)
-                found |= {index: _mask(one, stored.classes) for index, one in zip(members, sets, strict=True)}
+                found |= {
+                    index: strongest_labels(one, stored.classes)
+                    for index, one in zip(members, sets, strict=True)
+                }
         return [found[index] for index in range(len(settings))]
 
     return masks
@@ -115,7 +118,3 @@ def refined(
         gaussian=settings.gaussian,
         bilateral=settings.bilateral,
     )
-
-
-def _mask(marginals: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], classes]).astype(np.uint8)[marginals.argmax(0)]
