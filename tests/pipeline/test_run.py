@@ -93,6 +93,8 @@ def test_what_is_done_is_kept_and_told(done: Path, shared_data: Path, stages: Fa
         ("refine.low_alpha=3.21", ["bootstrap_refine", *STEPS[3:]]),
         ("runtime.seed=777", STEPS),
         ("model.freeze=777", STEPS),
+        ("model.dilate=no", STEPS),
+        ("train_affinity.jitter=no", STEPS[6:]),
         ("train_cam.checkpoint_every=777", []),
         ("runtime.workers=0", []),
         ("runtime.inference_batch=3", []),
@@ -242,6 +244,21 @@ def test_the_background_of_the_other_walk_makes_nothing_stale(
     assert stages.take() == []
     run(small_recipe(shared_data, chosen, f"random_walk.{idle}=0.77", f"random_walk.{read}=0.66"), out)
     assert stages.take() == ["random_walk", "train_segmenter", "predict"]
+
+
+def test_settings_that_older_runs_do_not_know_make_nothing_stale(
+    done: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    for name in ("train_cam", "train_affinity", "train_segmenter"):
+        made_from = read_json(done / name / "state.json")["made_from"]
+        assert not {"jitter", "dilate"} & {*made_from["settings"], *made_from["model"]}
+    text = io.StringIO()
+    overrides = ("train_cam.jitter=no", "model.dilate=no")
+    run(small_recipe(shared_data, *overrides), done, console=Console(file=text, width=200))
+    assert "is redone (dilate True -> False, its inputs changed, jitter True -> False)" in text.getvalue()
+    assert stages.take() == STEPS
+    run(small_recipe(shared_data), done)
+    assert stages.take() == STEPS
 
 
 def test_leftovers_of_a_killed_run_go(done: Path, shared_data: Path, stages: FakeStages) -> None:

@@ -18,6 +18,7 @@ from sbnet.data.colours import Jitter, draw_jitter, jitter_by_matrix, jitter_in_
 
 Size = tuple[int, int]  # height, width
 AUGMENTATIONS = ("fast", "exact")
+JITTER = (0.3, 0.3, 0.3, 0.1)  # reach of brightness, contrast, saturation, hue: SEAM's and AffinityNet's
 
 
 class Box(NamedTuple):
@@ -73,7 +74,7 @@ class TrainTransform:
         long_side: tuple[int, int] | None = None,
         scale: tuple[float, float] | None = None,
         mirror: float = 0.5,
-        jitter: tuple[float, float, float, float] | None = (0.3, 0.3, 0.3, 0.1),
+        jitter: tuple[float, float, float, float] | None = JITTER,
         augmentation: str = "fast",
     ) -> None:
         if (long_side is None) == (scale is None):

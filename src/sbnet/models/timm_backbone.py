@@ -22,7 +22,8 @@ class TimmBackbone(Backbone):
     Features are timm's stages, then, where the model has one, its convolutional head (the 1280 channels of
     the EfficientNets): pretrained too, and rectified, which suits a linear classifier better.
 
-    `freeze`: how many stages get no gradient, the stem counting to the first; no graph is kept for them.
+    `freeze`: how many stages get no gradient, the stem counting to the first (in the ResNets it is one by itself); no
+    graph is kept for them.
     `dilate`: spread the kernels of the stages whose stride was taken away, so that they see as much as before. IRN's
     ResNet-50 does not.
 

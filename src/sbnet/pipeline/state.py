@@ -19,6 +19,8 @@ from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
+# Settings that older run folders do not know -> the value that they were made with: it counts as not set.
+AS_BEFORE = {"jitter": True, "dilate": True}
 # Setting that names a folder -> its stage.
 FOLDERS = {"boundaries": "train_cam", "scores": "infer_cam", "masks": "random_walk"}
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
@@ -83,13 +85,13 @@ class RunState:
         """All that decides what the step makes, as it would stand in state.json."""
         recipe, runtime = self.recipe, self.recipe.runtime
         idle = {*WITHOUT_EFFECT, *step.idle}
-        settings = {key: value for key, value in plain(step.settings).items() if key not in idle}
+        settings = _set({key: value for key, value in plain(step.settings).items() if key not in idle})
         parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
         if step.trains or settings.get("scores") or settings.get("masks"):
             parts["files"] = self._files(recipe.model.weights if step.trains else "", settings)
             parts["settings"] = _without_places(settings)
         if step.trains:
-            parts["model"], parts["seed"] = _without_places(plain(recipe.model)), runtime.seed
+            parts["model"], parts["seed"] = _without_places(_set(plain(recipe.model))), runtime.seed
         if step.network:
             parts["precision"] = runtime.precision
         truth = step.trains and settings.get("labels") == "truth"
@@ -209,6 +211,11 @@ def _without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without those at their value of AS_BEFORE."""
+    return {key: value for key, value in settings.items() if key not in AS_BEFORE or value != AS_BEFORE[key]}
+
+
 def _without(parts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The parts without the settings of these names."""
     settings = {key: value for key, value in dict(parts.get("settings", {})).items() if key not in names}
@@ -236,6 +243,7 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if old == new:
             continue
         if key in ("settings", "model") and isinstance(old, dict) and isinstance(new, dict):
+            old, new = {**AS_BEFORE, **old}, {**AS_BEFORE, **new}
             changes += [
                 f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)
             ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
-from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
+from sbnet.data.transforms import AUGMENTATIONS, JITTER, TrainTransform
 from sbnet.engine.fit import Losses, fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import SBNetError, check_choice
@@ -49,6 +49,7 @@ class Settings:
     weight_decay: float = 5e-4
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
+    jitter: bool = True
     augmentation: str = "fast"
     network: str = ""
     checkpoint_every: int = 100
@@ -74,6 +75,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         weights=workspace.model.weights,
         stride=workspace.model.stride,
         freeze=workspace.model.freeze,
+        dilate=workspace.model.dilate,
     )
     assert isinstance(model, AffinityNetwork | IrnNetwork)
     smallest = SMALLEST_GRID * model.output_stride
@@ -86,7 +88,12 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         model.backbone.load_state_dict(cam.backbone.state_dict())
     photos = TrainingSet(
         workspace.train,
-        TrainTransform(crop=settings.crop, long_side=settings.long_side, augmentation=settings.augmentation),
+        TrainTransform(
+            crop=settings.crop,
+            long_side=settings.long_side,
+            jitter=JITTER if settings.jitter else None,
+            augmentation=settings.augmentation,
+        ),
         normalization=model.normalization,
         seed=workspace.runtime.seed,
         label_folder=workspace.inputs["labels"] / "labels",

@@ -15,7 +15,7 @@ from sbnet import losses, ops
 from sbnet.data.dataset import TrainingSet
 from sbnet.data.edges import EDGES
 from sbnet.data.files import LABEL_FOLDERS
-from sbnet.data.transforms import AUGMENTATIONS, TrainTransform
+from sbnet.data.transforms import AUGMENTATIONS, JITTER, TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.optimizer import Plan
 from sbnet.errors import check_choice
@@ -41,6 +41,7 @@ class Settings:
     epochs, batch, accumulate: passes over the photos; photos a step; steps whose gradients are summed.
     learning_rate, momentum, weight_decay: SGD with polynomial decay of power 0.9.
     crop, long_side: training crop and the range of random long sides, pixels.
+    jitter: change the colours at random, as SEAM and AffinityNet do; IRN does not.
     augmentation: `fast` (colours by one matrix, large JPEGs decoded smaller) or `exact` (Pillow, in turn).
     shrink: size of view 2 relative to the crop. 0.3 of the paper's 448 is 134 pixels; of a small crop it is too little.
     boundary_weight, smoothness_weight: loss weights (paper: 0.01 and 1; smoothness is 10 x first + second order).
@@ -65,6 +66,7 @@ class Settings:
     weight_decay: float = 5e-4
     crop: int = 448
     long_side: tuple[int, int] = (448, 768)
+    jitter: bool = True
     augmentation: str = "fast"
     shrink: float = 0.3
     boundary_weight: float = 0.01
@@ -100,11 +102,17 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         weights=workspace.model.weights,
         stride=workspace.model.stride,
         freeze=workspace.model.freeze,
+        dilate=workspace.model.dilate,
     )
     with_boundaries = settings.method == "sbnet"
     photos = TrainingSet(
         workspace.train,
-        TrainTransform(crop=settings.crop, long_side=settings.long_side, augmentation=settings.augmentation),
+        TrainTransform(
+            crop=settings.crop,
+            long_side=settings.long_side,
+            jitter=JITTER if settings.jitter else None,
+            augmentation=settings.augmentation,
+        ),
         normalization=model.normalization,
         seed=workspace.runtime.seed,
         label_folder=_boundary_labels(settings, workspace) if with_boundaries else None,

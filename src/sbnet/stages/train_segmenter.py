@@ -29,7 +29,7 @@ WRITES = ("model.safetensors", "log.csv")
 
 @dataclass(frozen=True)
 class Settings:
-    """Names as in train_cam. backbone, freeze: '' and -1 for the run's own.
+    """Names as in train_cam. backbone, freeze: '' and -1 for the run's own. One that is named is dilated, as DeepLab's.
     family: `deeplabv2`, or with the library of the extra `smp` `deeplabv3plus`, `upernet` or `segformer`.
     head: of deeplabv2, `pyramid`, or `large_fov` (DeepLab v1, as SEAM has it over ResNet-38).
     channels: of the other families' decoders; 0 for what suits the backbone.
@@ -90,6 +90,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         weights=settings.weights,
         stride=workspace.model.stride,
         freeze=workspace.model.freeze if settings.freeze < 0 else settings.freeze,
+        dilate=workspace.model.dilate or bool(settings.backbone),
         scales=settings.scales,
         **_head(settings),
     )

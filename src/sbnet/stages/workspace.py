@@ -19,13 +19,17 @@ class ModelSettings:
     weights: `auto` (the backbone's own ImageNet weights; the ResNets have none), `none`,
     `file:PATH`, or `timm:NAME`.
     stride: output stride, 8 or 16 (timm backbones; the ResNets have 8).
-    freeze: backbone stages kept as they are; the stem belongs to the first (the paper's ResNet-38: 1).
+    freeze: backbone stages kept as they are; the stem belongs to the first (the paper's ResNet-38: 1); of timm's
+    ResNets it is the first, and layer1 the second.
+    dilate: spread the kernels of the stages whose stride was taken away. ResNet-38 and -101 always have them so; IRN's
+    ResNet-50 does not.
     """
 
     backbone: str = "lite0"
     weights: str = "auto"
     stride: int = 16
     freeze: int = 2
+    dilate: bool = True
 
 
 @dataclass(frozen=True)
