@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,6 +104,31 @@ def test_someones_affinitynet_gets_crf_marginals(scored: Path, shared_data: Path
         assert np.array_equal(label, confident_labels(expected[4], expected[24], classes))
 
 
+def test_someones_marginals_share_a_lattice_and_no_folder(
+    scored: Path, shared_data: Path, tmp_path: Path, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in sorted(scored.iterdir())[2:]:
+        path.unlink()
+    words = ("convert-cams", scored, "--to", "reference", "--out", tmp_path / "crf")
+    photos = ("--photos", shared_data / "JPEGImages", "--crf-alphas")
+    error = refused(*words, *photos, "4,4.21,24,4.24")
+    assert "crf_4.2: the folder of both 4.21 and 4.24" in error
+    assert not list(tmp_path.glob("crf*"))
+    built: list[object] = []
+    build = DenseCRF.__init__
+
+    def counted(self: DenseCRF, *arguments: Any, **keywords: Any) -> None:
+        built.append(self)
+        build(self, *arguments, **keywords)
+
+    monkeypatch.setattr(DenseCRF, "__init__", counted)
+    assert run(*words, *photos, "4,16,24") == 0
+    assert len(built) == 2
+    assert sorted(path.name for path in tmp_path.glob("crf_*")) == ["crf_16.0", "crf_24.0", "crf_4.0"]
+    monkeypatch.setattr("sbnet.engine.photo_crf.available_memory", lambda: 1000)
+    assert "save the photo smaller" in refused(*words, *photos, "4,24")
+
+
 def test_convert_cams_tells_what_is_wrong(
     scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -192,6 +219,9 @@ def test_a_run_takes_networks_made_elsewhere(
     printed = capsys.readouterr().out
     for what in ("CAM network made elsewhere", "AffinityNet made elsewhere", "segmenter made elsewhere"):
         assert what in printed
+    note = "not in the file, left untrained and unused: edge_layer, fuse_canny_edge"
+    assert f"      {note}\n" in printed
+    assert read_json(out / "train_cam" / "done.json")["facts"]["notes"] == [note]
     folders = [
         "infer_cam",
         "predict",
@@ -204,6 +234,8 @@ def test_a_run_takes_networks_made_elsewhere(
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == folders
     _, meta = load_model(out / "train_cam" / "model.safetensors")
     assert (meta["method"], tuple(meta["classes"])) == ("seam", names)
+    digest = hashlib.sha256(weights["sbnet"].read_bytes()).hexdigest()
+    assert (meta["converted_from"], meta["sha256"]) == ("sbnet.pth", digest)
     assert meta["recipe"]["train_cam"]["network"] == str(weights["sbnet"])
     assert len(list((out / "random_walk" / "masks").iterdir())) == len(list(scored.iterdir()))
     assert run(*begin, *settings) == 0

@@ -182,14 +182,16 @@ def test_a_run_takes_pseudo_masks_made_elsewhere(
     assert "random_walk.masks: there is no folder" in refused(*again)
 
 
-def test_a_segmenter_of_another_family_may_be_brought(
+def test_a_segmenter_is_brought_as_the_family_that_it_is(
     shared_data: Path, masks: Path, tmp_path: Path, refused: Any
 ) -> None:
     out = tmp_path / "run"
     assert execute([*words(shared_data, out, masks, "segformer"), "--to", "train-segmenter"]) == 0
     model = out / "train_segmenter" / "model.safetensors"
     given = [*words(shared_data, tmp_path / "again", masks), f"train_segmenter.network={model}"]
-    assert execute(given) == 0
+    error = refused(*given)  # or the recipe in the run would say deeplabv2
+    assert "the kind deeplabv2 is needed: set train_segmenter.family=segformer" in error
+    assert execute([*given, "train_segmenter.family=segformer"]) == 0
     assert load_model(tmp_path / "again" / "train_segmenter" / "model.safetensors")[0].name.startswith(
         "segformer"
     )

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from sbnet.errors import SBNetError
 from sbnet.interop import backbone_weights, load_model, save_model
-from sbnet.models import Normalization, build
+from sbnet.interop.checkpoint import is_model, network_name
+from sbnet.models import Normalization, build, same_backbone
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -91,13 +92,67 @@ def test_others_may_read_the_file_as_they_may_any(tmp_path: Path) -> None:
         ("options", {"boundary_channels": "many"}),
         ("options", {"no such": 1}),
         ("name", "sbnet-nothing"),
+        ("classes", float("inf")),
+        ("meta", {"classes": [1, 2]}),
     ],
 )
 def test_hostile_headers(tmp_path: Path, key: str, value: object) -> None:
     path = tmp_path / "model.safetensors"
     save_model(build("sbnet-lite0", 3, weights="none"), path, meta={})
-    with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["sbnet"])
-    save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": json.dumps(header | {key: value})})
+    rewrite(path, **{key: value})
     with pytest.raises(SBNetError):
         load_model(path)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """The file with one tensor of no network's, and another header."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sbnet"])
+    save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": json.dumps(header | changes)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"project": 4}, "describes no network .ZeroDivisionError"),  # a group norm of no groups
+        ({"project": 10**9}, "its tensors are not those"),  # 5 TB, if it were made
+        ({"stride": [8]}, "cannot be built"),
+    ],
+)
+def test_hostile_options_take_no_memory(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(build("deeplabv2-lite0", 3, weights="none"), path, meta={})
+    rewrite(path, options=options)
+    with pytest.raises(SBNetError, match=message):
+        load_model(path)
+
+
+def test_headers_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": "[" * 200_000})
+    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+        load_model(path)
+    assert not is_model(path)
+
+
+@pytest.mark.parametrize("name", ["sbnet-lite0", "irn-timm:resnet18"])
+def test_loading_draws_as_building_does(tmp_path: Path, name: str) -> None:
+    """What a training draws after it has loaded a network is not moved by the look at its shapes."""
+    save_model(build(name, 3, weights="none"), tmp_path / "model.safetensors", meta={})
+    torch.manual_seed(0)
+    build(name, 3, weights="none")
+    expected = torch.rand(4)
+    torch.manual_seed(0)
+    model, _ = load_model(tmp_path / "model.safetensors")
+    assert torch.equal(torch.rand(4), expected)
+    assert {value.device.type for value in model.state_dict().values()} == {"cpu"}
+
+
+def test_names_of_networks(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    assert network_name(path) == ""
+    save_model(build("affinitynet-lite0", 3, weights="none"), path, meta={})
+    assert network_name(path) == "affinitynet-lite0"
+    assert same_backbone("lite0", "timm:tf_efficientnet_lite0.in1k")
+    assert same_backbone("timm:resnet50.a1_in1k", "timm:resnet50")
+    assert not same_backbone("resnet101", "timm:resnet101")

@@ -158,7 +158,11 @@ def test_mxnets_names() -> None:
 def test_names_that_clash_or_differ() -> None:
     with pytest.raises(SBNetError, match="another tensor of the file is conv1a"):
         rename({"conv1a.weight": torch.zeros(1), "arg:conv1a_weight": torch.zeros(1)})
+    with pytest.raises(SBNetError, match=r"module.conv1a.weight: another tensor of the file is conv1a"):
+        rename({"conv1a.weight": torch.zeros(1), "module.conv1a.weight": torch.zeros(1)})
     state = irn_state()
+    with pytest.raises(SBNetError, match=r"another tensor of the file is conv1.weight already"):
+        rename(state | {"conv1.weight": torch.zeros(1)})
     state["stage1.0.weight"] = state["stage1.0.weight"] + 1
     with pytest.raises(SBNetError, match=r"stage1.0.weight: differs from resnet50.conv1.weight"):
         rename(state)
@@ -197,6 +201,16 @@ def test_every_name_is_accounted_for(small: dict[str, Tensor], tmp_path: Path) -
         convert_weights(out, "sbnet-lite0", tmp_path / "b.safetensors")
     with pytest.raises(SBNetError, match="have no network like this sbnet-lite0"):
         write_reference(out, tmp_path / "b.pth")
+
+
+def test_a_training_s_checkpoint_is_accounted_for(small: dict[str, Tensor], tmp_path: Path) -> None:
+    path, out = tmp_path / "a.pth", tmp_path / "a.safetensors"
+    torch.save({"state_dict": small, "ema": {"fc8.weight": torch.zeros(1)}, "epoch": 3}, path)
+    left_out = "left out, beside 'state_dict' in the file: ema, epoch"
+    done = convert_weights(path, "sbnet-lite0", out, classes=["background", "a", "b", "c"])
+    assert done.notes == [left_out]
+    done = convert_weights(path, "lite0", out)
+    assert done.notes[1:] == [left_out]
 
 
 def test_missing_parts_are_the_same_in_every_conversion(small: dict[str, Tensor], tmp_path: Path) -> None:

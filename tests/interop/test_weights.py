@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from sbnet.errors import SBNetError
 from sbnet.interop import backbone_weights, load_reference
 from sbnet.interop.backbone_weights import LITES, Lite, lite_path, lite_state
-from sbnet.interop.state_file import read_state
+from sbnet.interop.state_file import read_state, read_weights
 from sbnet.models import Network, build
 
 CROSSWORD_PUZZLE = 918  # ImageNet
@@ -107,6 +107,30 @@ def test_wrapped_and_prefixed_states(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, path)
     with pytest.raises(SBNetError, match="no named tensors"):
         read_state(path)
+
+
+def test_what_stands_beside_the_state_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "weights.pth"
+    state = {"a": torch.ones(2), "step": 7, 1: torch.ones(1)}
+    torch.save({"model": state, "ema": {"a": torch.zeros(2)}, "fc.weight": torch.ones(1), "epoch": 3}, path)
+    tensors, left_out = read_weights(path)
+    assert list(tensors) == ["a"]
+    beside, none = "beside 'model' in the file", "no named tensor"
+    assert left_out == {"ema": beside, "fc.weight": beside, "epoch": beside, "step": none, "1": none}
+    assert caplog.text == ""  # whoever asks for them tells them
+    assert list(read_state(path)) == ["a"]
+    assert f"{path}: not used, as it is none of the state's tensors: ema, fc.weight, epoch" in caplog.text
+
+
+def test_no_tensor_hides_another(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    for state in (
+        {"a": torch.ones(1), "module.a": torch.zeros(1)},
+        {"module.a": torch.ones(1), "a": torch.ones(1)},
+    ):
+        torch.save(state, path)
+        with pytest.raises(SBNetError, match=f"{path.name}: .*another tensor of the file is a already"):
+            read_state(path)
 
 
 def test_reference_is_strict(network: Network) -> None:

@@ -13,6 +13,8 @@ from rich.console import Console
 from fake_stages import STEPS, FakeStages, make_data, small_recipe
 from sbnet.data.files import read_json, read_label, write_json, write_label
 from sbnet.errors import SBNetError
+from sbnet.interop import save_model
+from sbnet.models import build
 from sbnet.pipeline import run
 from sbnet.pipeline.folder import open_folder
 from sbnet.recipes.recipe import load_recipe
@@ -574,6 +576,24 @@ def test_networks_made_elsewhere_need_no_weights(
     moved.write_bytes(b"other weights")
     run(recipe, out, stop="refine")
     assert stages.take() == STEPS[3:6]
+
+
+def test_a_network_that_affinitynet_cannot_start_from_is_refused_before_the_run(
+    stages: FakeStages, shared_data: Path, tmp_path: Path, out: Path
+) -> None:
+    path = tmp_path / "cam.safetensors"
+    save_model(build("sbnet-timm:resnet18", 8, weights="none"), path, meta={})
+    settings = ("train_affinity.start=cam", f"train_cam.network={path}")
+    message = refusal(small_recipe(shared_data, *settings), out)
+    assert (
+        "lite0 cannot start from the CAM network, which is sbnet-timm:resnet18; set train_affinity" in message
+    )
+    assert "model.backbone=timm:resnet18" in message
+    assert not out.exists()
+    run(small_recipe(shared_data, *settings), out, stop="refine")  # which does not start from it
+    for remedy in ("train_affinity.start=imagenet", "model.backbone=timm:resnet18"):
+        run(small_recipe(shared_data, *settings, remedy), out, stop="train_affinity")
+        assert stages.take()[-1] == "train_affinity"
 
 
 def test_photos_too_large_for_the_scales_are_refused(

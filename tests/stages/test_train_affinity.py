@@ -66,6 +66,17 @@ def test_the_backbone_starts_where_it_is_told(
         assert all(near) is same
 
 
+def test_another_backbone_is_no_start(
+    photos: Collection, tmp_path: Path, cam: dict[str, torch.Tensor]
+) -> None:
+    other = build("sbnet-timm:resnet18", len(photos.classes), weights="none")
+    save_model(other, tmp_path / "cam" / "model.safetensors", meta={})
+    with pytest.raises(
+        SBNetError, match="lite0 cannot start from the CAM network, which is sbnet-timm:resnet18"
+    ):
+        trained(photos, tmp_path, start="cam")
+
+
 def test_irn_trains_its_heads_alone(photos: Collection, tmp_path: Path, cam: dict[str, torch.Tensor]) -> None:
     little = trained(photos, tmp_path, method="irn", start="cam")
     much = trained(photos, tmp_path, method="irn", start="cam", epochs=3, learning_rate=0.1)

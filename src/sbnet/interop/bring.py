@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import models
 from ..errors import SBNetError
+from ..models import SEGMENTERS
 from .checkpoint import is_model, load_model, save_model
 from .convert import network_from
-from .state_file import read_state
+from .state_file import read_weights
 
 
 def bring_network(
@@ -19,21 +19,23 @@ def bring_network(
     """Write the network in `source` as the model file `target`; returns facts for done.json.
 
     `source`: a model file of ours, or weights of other origin for the network `name`. `meta` comes besides what the
-    file itself says. Raises SBNetError for a network of another kind, or of other classes.
+    file itself says. The facts' `notes` are a line of each thing that is not as in the other file.
+    Raises SBNetError for a network of another family than `name`'s, or of other classes.
     """
     source = Path(source)
+    notes: list[str] = []
     if is_model(source):
         model, found = load_model(source)
     else:
-        model, found, _ = network_from(source, name, read_state(source), classes)
-    family = name.partition("-")[0]
-    alike = (*models.SEGMENTERS,) if family in models.SEGMENTERS else (family,)
-    if model.name.partition("-")[0] not in alike:
+        model, found, notes = network_from(source, name, read_weights(source), classes)
+    family, theirs = (one.partition("-")[0] for one in (name, model.name))
+    if theirs != family:
+        remedy = f": set train_segmenter.family={theirs}" if {family, theirs} <= set(SEGMENTERS) else ""
         raise SBNetError(
-            f"{source}: the network {model.name}, where one of the kind {' or '.join(alike)} is needed"
+            f"{source}: the network {model.name}, where one of the kind {family} is needed{remedy}"
         )
     if list(found.get("classes", ())) != list(classes):
-        theirs = ", ".join(found.get("classes", ["none named"]))
-        raise SBNetError(f"{source}: a network of the classes {theirs}; the photos have {', '.join(classes)}")
+        named = ", ".join(found.get("classes", ["none named"]))
+        raise SBNetError(f"{source}: a network of the classes {named}; the photos have {', '.join(classes)}")
     save_model(model, target, meta={**meta, **found})
-    return {"network": str(source)}
+    return {"network": str(source), "notes": notes}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from .. import models
 from ..data.files import atomic_write
@@ -17,6 +18,11 @@ from ..errors import SBNetError
 
 FORMAT = "1"
 MOST_CLASSES = 256  # ids are bytes; a larger number in a header is no network's
+# What reading a header raises, whoever wrote it: JSON may be nested too deep, numbers too large.
+BROKEN = (
+    *(SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
 
 
 def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any]) -> None:
@@ -59,11 +65,17 @@ def _write(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
 
 def is_model(path: Path | str) -> bool:
     """Whether `path` is a whole file that `save_model` wrote, or looks like one."""
+    return bool(network_name(path))
+
+
+def network_name(path: Path | str) -> str:
+    """FAMILY-BACKBONE of the network in a `save_model` file, as its header has it; '' for any other file."""
     try:
         with safe_open(path, framework="pt") as file:
-            return "classes" in json.loads((file.metadata() or {})["sbnet"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        return False
+            header = json.loads((file.metadata() or {})["sbnet"])
+            return str(header["name"]) if "classes" in header else ""
+    except BROKEN:
+        return ""
 
 
 def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
@@ -92,7 +104,9 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
             tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"]
         )
         meta = dict(header["meta"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        if not all(isinstance(one, str) for one in meta.get("classes", ())):
+            raise ValueError("class names that are none")
+    except BROKEN as error:
         raise SBNetError(
             f"{path}: not a model written by sbnet, or a damaged one ({type(error).__name__}: {error}); "
             "train it again; weights of other origin: sbnet convert-weights, or weights=file:PATH"
@@ -102,12 +116,26 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
             f"{path}: format {header.get('format')} is not {FORMAT}; use the sbnet that wrote it"
         )
     try:
-        model = models.build(name, classes, weights="none", **options)
-    except (TypeError, ValueError, RuntimeError) as error:  # options that no sbnet writes
-        raise SBNetError(f"{path}: its header describes no network ({error}); train it again") from error
-    expected = {key: value.shape for key, value in model.state_dict().items()}
-    if expected != {key: value.shape for key, value in state.items()}:
-        raise SBNetError(f"{path}: its tensors are not those of {name}; use the sbnet version that wrote it")
-    model.load_state_dict(state)
+        model = models.build(name, classes, weights="none", check=_holds(path, state), **options)
+        model.load_state_dict(state)
+    except SBNetError:
+        raise
+    except Exception as error:  # options that no sbnet writes make a constructor raise what they like
+        raise SBNetError(
+            f"{path}: its header describes no network ({type(error).__name__}: {error}); train it again"
+        ) from error
     model.normalization = normalization  # as trained, whatever timm says of this backbone by now
     return model.eval(), meta
+
+
+def _holds(path: Path, state: Mapping[str, Tensor]) -> Callable[[models.Network], None]:
+    """Refuses a network whose tensors are not those of the file, by names and shapes."""
+    shapes = {key: value.shape for key, value in state.items()}
+
+    def check(network: models.Network) -> None:
+        if shapes != {key: value.shape for key, value in network.state_dict().items()}:
+            raise SBNetError(
+                f"{path}: its tensors are not those of the network in its header; use the sbnet version that wrote it"
+            )
+
+    return check

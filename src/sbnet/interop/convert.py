@@ -18,7 +18,7 @@ from .checkpoint import is_model, save_backbone, save_model
 from .irn_names import IRN_MARK, SECOND_MARK
 from .reference import BOUNDARY, CORRELATION, load_reference
 from .reference_names import FOV_MARK, rename
-from .state_file import read_state
+from .state_file import Weights, read_weights
 
 IRN_OPTIONS: dict[str, Any] = {"stride": 16, "dilate": False}
 SEGMENTER_OPTIONS: dict[str, Any] = {"head": "large_fov", "fov_norm": "batch", "scales": (1.0,)}  # SEAM's
@@ -51,25 +51,27 @@ def convert_weights(
         raise SBNetError(
             f"{source}: a model file of sbnet's already; use it as it is, or give --to reference"
         )
-    state = read_state(source)
-    origin = {"converted_from": source.name, "sha256": _digest(source)}
+    weights = read_weights(source)
     if name in models.BACKBONES or name.startswith("timm:"):
+        state = weights.tensors
         _check_finite(source, state)
         backbone = models.build_backbone(name, weights="none")
         unused = fit_backbone(backbone, lite_state(name, source) if name in LITES else state, source)
-        save_backbone(backbone, out, name=name, meta=origin)
+        save_backbone(backbone, out, name=name, meta=_origin(source))
         notes = [f"left out, as no part of the backbone: {', '.join(sorted(unused))}"] if unused else []
+        notes += _told(weights.left_out)
         return Conversion(out, f"backbone {name}", len(backbone.state_dict()), notes)
-    model, meta, notes = network_from(source, name, state, classes)
-    save_model(model, out, meta={**meta, **origin})
+    model, meta, notes = network_from(source, name, weights, classes)
+    save_model(model, out, meta=meta)
     method = f", method {meta['method']}" if "method" in meta else ""
     return Conversion(out, f"{name}, {model.classes} classes{method}", len(model.state_dict()), notes)
 
 
 def network_from(
-    source: Path, name: str, state: Mapping[str, Tensor], classes: Sequence[str] | None
+    source: Path, name: str, weights: Weights, classes: Sequence[str] | None
 ) -> tuple[models.Network, dict[str, Any], list[str]]:
-    """The network `name` with the weights in `state`, which were read from `source`; its `meta`; notes for the user."""
+    """The network `name` with `weights`, which were read from `source`; its `meta`; notes for the user."""
+    state = weights.tensors
     _check_finite(source, state)
     names = _class_names(source, _count_classes(state), classes)
     options = _options(source, name, state)
@@ -82,15 +84,14 @@ def network_from(
     except SBNetError as error:
         bare = name.partition("-")[2]
         raise SBNetError(f"{source}: {error}, or take its backbone alone (--model {bare})") from error
-    meta: dict[str, Any] = {"classes": list(names)}
+    meta: dict[str, Any] = {"classes": list(names), **_origin(source)}
     notes = [f"added: {added}" for added in loaded.added]
     if isinstance(model, models.CamNetwork):
         _check_parts(source, loaded.absent)
         meta["method"] = _method(loaded.absent)
         if loaded.absent:
             notes.append(f"not in the file, left untrained and unused: {', '.join(loaded.absent)}")
-    notes += [f"left out, {why}: {listed}" for why, listed in _by_reason(loaded.left_out).items()]
-    return model, meta, notes
+    return model, meta, notes + _told(weights.left_out | loaded.left_out)
 
 
 def _options(source: Path, name: str, state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -158,13 +159,18 @@ def _method(absent: Sequence[str]) -> str:
     return "seam" if set(BOUNDARY) <= set(absent) else "sbnet"
 
 
-def _by_reason(left_out: Mapping[str, str]) -> dict[str, str]:
+def _told(left_out: Mapping[str, str]) -> list[str]:
+    """A line for each reason."""
     reasons: dict[str, list[str]] = {}
     for name, why in left_out.items():
         reasons.setdefault(why, []).append(name)
-    return {why: ", ".join(names) for why, names in reasons.items()}
+    return [f"left out, {why}: {', '.join(names)}" for why, names in reasons.items()]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _origin(source: Path) -> dict[str, str]:
+    """What a model file says of the file that it was made from."""
+    with source.open("rb") as file:
+        return {
+            "converted_from": source.name,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }

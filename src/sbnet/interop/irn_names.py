@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SBNetError
+from .unique_names import by_new_name
 
 IRN_MARK = "resnet50.conv1.weight"
 SECOND_MARK = "fc_edge1.0.weight"
@@ -42,10 +43,10 @@ UNUSED = {
 def from_irn(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors of either network under our names; names in the file -> why they are not among them.
 
-    Raises SBNetError where two names of one tensor differ.
+    Raises SBNetError where two names of one tensor differ, or two tensors would have one name.
     """
     second = SECOND_MARK in state
-    tensors: dict[str, Tensor] = {}
+    renamed: list[tuple[str, str, Tensor]] = []
     left_out: dict[str, str] = {}
     for name, value in state.items():
         first = _original(name, second)
@@ -61,8 +62,8 @@ def from_irn(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
         elif why:
             left_out[name] = why
         else:
-            tensors[_ours(name, second)] = value
-    return tensors, left_out
+            renamed.append((name, _ours(name, second), value))
+    return by_new_name(renamed), left_out
 
 
 def _original(name: str, second: bool) -> str:

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from ..errors import SBNetError
 from .irn_names import IRN_MARK, from_irn
+from .unique_names import by_new_name, without_parallel
 
 MXNET = re.compile(
     r"(?:arg:|aux:)?(?:(?:res|bn)(?P<stage>\d)(?:a|b(?P<block>\d+))_(?P<branch>branch\w+?)|(?P<top>conv1a|bn7))"
@@ -56,13 +56,13 @@ def our_name(name: str) -> str:
 def rename(state: Mapping[str, Tensor]) -> Renamed:
     """A state of any of the origins above under our names. A name that is none of theirs stays, to be refused later.
 
-    Raises SBNetError where two names of the file mean one tensor and differ.
+    Raises SBNetError where two names of the file are one of ours, or mean one tensor and differ.
     """
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state = without_parallel(state)
     if IRN_MARK in state:
         return Renamed(*from_irn(state))
     head = FOV if FOV_MARK in state else {}
-    tensors: dict[str, Tensor] = {}
+    renamed: list[tuple[str, str, Tensor]] = []
     left_out: dict[str, str] = {}
     for name, value in state.items():
         if MXNET_CLASSIFIER.fullmatch(name):
@@ -71,13 +71,8 @@ def rename(state: Mapping[str, Tensor]) -> Renamed:
         match = MXNET.fullmatch(name)
         ours = _from_mxnet(match) if match else our_name(name)
         part, _, rest = ours.partition(".")
-        ours = f"{head[part]}.{rest}" if part in head else ours
-        if ours in tensors:
-            raise SBNetError(
-                f"{name}: another tensor of the file is {ours} already; give a file of one network"
-            )
-        tensors[ours] = value
-    return Renamed(tensors, left_out)
+        renamed.append((name, f"{head[part]}.{rest}" if part in head else ours, value))
+    return Renamed(by_new_name(renamed), left_out)
 
 
 def _from_mxnet(match: re.Match[str]) -> str:

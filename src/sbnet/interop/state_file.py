@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -12,29 +14,56 @@ from torch import Tensor
 
 from ..errors import SBNetError
 from .mxnet_file import is_mxnet_file, read_mxnet
+from .unique_names import without_parallel
+
+logger = logging.getLogger(__name__)
+
+
+class Weights(NamedTuple):
+    """tensors: by name, on the CPU. left_out: names in the file -> why they are not among them."""
+
+    tensors: dict[str, Tensor]
+    left_out: dict[str, str]
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file, a .pth of plain tensors, or MXNet's .params, by name, on the CPU.
+    """`read_weights`' tensors; what else the file holds is told in a warning."""
+    tensors, left_out = read_weights(path)
+    if left_out:
+        logger.warning("%s: not used, as it is none of the state's tensors: %s", path, ", ".join(left_out))
+    return tensors
+
+
+def read_weights(path: Path | str) -> Weights:
+    """The tensors of a .safetensors file, a .pth of plain tensors, or MXNet's .params.
 
     A 'state_dict' or 'model' entry is unwrapped and DataParallel's 'module.' dropped. Raises SBNetError for a
-    missing or broken file, one without tensors, and a pickle with anything but tensors in it: that one is not
-    executed.
+    missing or broken file, one without tensors, one in which two names are then one, and a pickle with anything but
+    tensors in it: that one is not executed.
     """
     path = Path(path)
     if not path.is_file():
         raise SBNetError(f"{path}: no such weights file; check the path")
     state = _read(path)
+    left_out: dict[str, str] = {}
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
+            left_out |= {str(name): f"beside '{key}' in the file" for name in state if name != key}
             state = state[key]
-    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
+    tensors: dict[str, Tensor] = {}
+    for name, value in state.items() if isinstance(state, dict) else ():
+        if isinstance(name, str) and isinstance(value, Tensor):
+            tensors[name] = value
+        else:
+            left_out[str(name)] = "no named tensor"
+    if not tensors:
         raise SBNetError(
             f"{path}: holds no named tensors; give a state dict (.safetensors, or .pth of tensors)"
         )
-    return {
-        str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)
-    }
+    try:
+        return Weights(without_parallel(tensors), left_out)
+    except SBNetError as error:
+        raise SBNetError(f"{path}: {error}") from error
 
 
 def _read(path: Path) -> object:

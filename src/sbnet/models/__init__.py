@@ -6,7 +6,7 @@ from .deeplab import DeepLab
 from .irn_network import IrnNetwork, IrnOutput
 from .network import Backbone, Network
 from .normalization import Normalization
-from .registry import BACKBONES, SEGMENTERS, build, build_backbone, model_names
+from .registry import BACKBONES, SEGMENTERS, build, build_backbone, model_names, same_backbone
 from .segmenter import Segmenter, SegmenterOutput
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "build",
     "build_backbone",
     "model_names",
+    "same_backbone",
 ]

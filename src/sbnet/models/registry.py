@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..errors import SBNetError, did_you_mean
 from ..interop.backbone_weights import LITES, fit_backbone, lite_path, lite_state
 from ..interop.state_file import read_state
@@ -49,7 +51,14 @@ OUR_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any) -> Network:
+def build(
+    name: str,
+    classes: int = 21,
+    *,
+    weights: str = "auto",
+    check: Callable[[Network], None] | None = None,
+    **options: Any,
+) -> Network:
     """A network by name, 'FAMILY-BACKBONE', in training mode.
 
     FAMILY: 'sbnet' (CAM network), 'affinitynet', 'irn'; the segmenters 'deeplabv2', 'deeplabv3plus', 'upernet',
@@ -61,6 +70,8 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
     timm).
     `options`: `stride` (8 or 16), `freeze` and `dilate` of the backbone, and the keywords of the network's class.
     Reference backbones default to the reference's values, the others to `OUR_DEFAULTS`.
+    `check` is given the network before what stands on the backbone has memory, and raises to refuse it: for options
+    from a file that may not be trusted.
     Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
     """
     family, _, chosen = name.partition("-")
@@ -72,10 +83,23 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
     rest = {key: value for key, value in options.items() if key not in own}
     backbone = build_backbone(chosen, weights=weights, **own)
     head = rest if chosen in REFERENCE else {**OUR_DEFAULTS[family], **rest}
+    if check is not None:
+        if family in SEGMENTERS:
+            SEGMENTERS[family].check_installed()  # nothing is to be imported under another default device
+        with torch.device("meta"):
+            check(FAMILIES[family](backbone, classes, **head))
     network = FAMILIES[family](backbone, classes, **head)
     network.name = name
     network.options = {**own, **head}
     return network.train()
+
+
+def same_backbone(one: str, other: str) -> bool:
+    """Whether two names are of one architecture: the Lites are timm's, and timm's names may end in a tag of weights."""
+    first, second = (
+        f"timm:{LITES[name].timm_name}" if name in LITES else name.partition(".")[0] for name in (one, other)
+    )
+    return first == second
 
 
 def model_names() -> list[str]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from sbnet.engine.resume import CHECKPOINT
 from sbnet.errors import SBNetError
+from sbnet.interop.checkpoint import network_name
 from sbnet.models.registry import REFERENCE, SEGMENTERS
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
@@ -22,7 +23,7 @@ from sbnet.pipeline.steps import Step, choose, recipe_steps
 from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
 from sbnet.report.page import duration
-from sbnet.stages import report
+from sbnet.stages import report, train_affinity
 from sbnet.stages.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ def run(
     recipe.runtime.torch_device()
     _check_weights(recipe, chosen)
     _check_library(chosen)
+    _check_start(recipe, chosen)
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder))
         _head(state, console)
@@ -82,6 +84,15 @@ def _check_library(steps: list[Step]) -> None:
     for step in steps:
         if step.name == "train_segmenter" and not step.settings.network:
             SEGMENTERS[step.settings.family].check_installed()
+
+
+def _check_start(recipe: Recipe, steps: list[Step]) -> None:
+    """Whether AffinityNet can start from a CAM network that was made elsewhere is known before any CAM is made."""
+    for step in steps:
+        if step.name == "train_affinity" and "cam" in step.inputs and recipe.train_cam.network:
+            name = network_name(recipe.train_cam.network)  # of other origin: it is read as model.backbone
+            if name:
+                train_affinity.check_start(name, recipe.model.backbone)
 
 
 def _head(state: RunState, console: Console) -> None:
@@ -140,6 +151,8 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
     seconds = state.add_seconds(step, time.perf_counter() - begun)
     state.finish(step, status, seconds, facts)
     (workspace.folder / CHECKPOINT).unlink(missing_ok=True)
+    for note in facts.get("notes", ()):
+        _print(console, f"      {note}")
     return seconds
 
 

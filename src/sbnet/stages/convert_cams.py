@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from sbnet.data.files import read_scores, write_label, write_scores
-from sbnet.data.image import read_photo
+from sbnet.data.image import photo_size, read_photo
 from sbnet.engine.parallel import map_unordered
+from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.progress import photo_progress
-from sbnet.engine.runtime import cpu_count
+from sbnet.engine.runtime import Runtime, cpu_count
 from sbnet.errors import SBNetError
 from sbnet.interop.cam_files import read_cam, read_marginals, write_cam, write_marginals
-from sbnet.ops import DenseCRF, confident_labels, with_background_score
+from sbnet.ops import confident_labels, with_background_score
 
 
 def cams_to_scores(folder: Path, out: Path) -> int:
@@ -37,19 +38,32 @@ def scores_to_cams(
 
     For each of `alphas` also the CRF's marginals at that background power, which their AffinityNet learns from, into
     `out`_ALPHA, named as SEAM's --out_crf names them; `photos`: the photos' files, needed for these.
+    Raises SBNetError for photos that are missing, one that alone needs more memory than there is, and alphas that
+    would share a folder.
     """
     if alphas and not photos:
         raise SBNetError("the CRF works on the photos: give their folder (--photos)")
+    folders = [out.with_name(f"{out.name}_{alpha:.1f}") for alpha in alphas]
+    for index, one in enumerate(folders):
+        if one in folders[:index]:
+            raise SBNetError(
+                f"{one}: the folder of both {alphas[folders.index(one)]:g} and {alphas[index]:g}, as names have one "
+                "decimal; write them one after the other, into folders of their own (--out)"
+            )
+    crf = PhotoCRF(Runtime())
     by_name = {path.stem: path for path in photos}
 
     def convert(path: Path) -> None:
         scores, classes = read_scores(path)
-        for alpha in alphas:
+        if alphas:
             if path.stem not in by_name:
                 raise SBNetError(f"{path}: its photo '{path.stem}' is not among the photos given; add it")
-            probabilities = with_background_score(torch.from_numpy(scores), alpha=alpha).numpy()
-            marginals = DenseCRF(read_photo(by_name[path.stem])).marginals(probabilities, iterations=10)
-            write_marginals(out.with_name(f"{out.name}_{alpha:.1f}") / f"{path.stem}.npy", marginals, classes)
+            photo = by_name[path.stem]
+            with crf.room(photo, photo_size(photo), labels=len(classes) + 1, sets=len(alphas)) as marginals:
+                foreground = torch.from_numpy(scores)
+                sets = torch.stack([with_background_score(foreground, alpha=alpha) for alpha in alphas])
+                for target, one in zip(folders, marginals(read_photo(photo), sets.numpy()), strict=True):
+                    write_marginals(target / f"{path.stem}.npy", one, classes)
         write_cam(out / f"{path.stem}.npy", scores, classes)
 
     return _each(folder, ".npz", convert)

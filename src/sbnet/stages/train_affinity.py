@@ -17,7 +17,7 @@ from sbnet.engine.optimizer import Plan
 from sbnet.errors import SBNetError, check_choice
 from sbnet.interop.bring import bring_network
 from sbnet.interop.checkpoint import load_model, save_model
-from sbnet.models import AffinityNetwork, IrnNetwork, build
+from sbnet.models import AffinityNetwork, IrnNetwork, build, same_backbone
 from sbnet.ops.label_grid import label_grid
 from sbnet.stages.workspace import Workspace
 
@@ -85,6 +85,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         )
     if settings.start == "cam":
         cam, _ = load_model(workspace.inputs["cam"] / "model.safetensors")
+        check_start(cam.name, workspace.model.backbone)
         model.backbone.load_state_dict(cam.backbone.state_dict())
     photos = TrainingSet(
         workspace.train,
@@ -110,6 +111,16 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     )
     save_model(model, target, meta=meta)
     return facts
+
+
+def check_start(cam: str, backbone: str) -> None:
+    """Refuse, with SBNetError, to start `backbone` from that of the CAM network of the name `cam`, a different one."""
+    theirs = cam.partition("-")[2]
+    if not same_backbone(theirs, backbone):
+        raise SBNetError(
+            f"train_affinity.start: {backbone} cannot start from the CAM network, which is {cam}; "
+            f"set train_affinity.start=imagenet, or model.backbone={theirs}"
+        )
 
 
 def affinitynet_objective(model: AffinityNetwork) -> Losses:
