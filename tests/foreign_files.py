@@ -26,6 +26,7 @@ THINNER = (
 )
 BOUNDARY = ("edge_layer", "fuse_canny_edge")
 CORRELATION = ("f8_3", "f8_4", "f9")
+STEM = {"conv1": "stage1.0", "bn1": "stage1.1"}  # IRN's second names
 
 
 class ThinResNet38(resnet38.ResNet38):
@@ -75,29 +76,29 @@ def deeplab(golden: Any) -> dict[str, Tensor]:
 
 
 def seam_segmenter() -> dict[str, Tensor]:
-    """DeepLab v1 over ResNet-38, as SEAM's retraining saves it."""
+    """DeepLab v1 over ResNet-38, as SEAM's retraining saves it: the head has batch norms, with statistics."""
     backbone = models.build_backbone("resnet38", weights="none").state_dict()
     state = {f"backbone.{name}": value for name, value in backbone.items()}
-    state["conv_fov.weight"] = 0.01 * torch.randn(512, ThinResNet38.channels[-1], 3, 3)
-    state["conv_fov2.weight"] = 0.01 * torch.randn(512, 512, 1, 1)
+    state["conv_fov.weight"] = _spread(512, len(backbone["bn7.weight"]), 3, 3)
+    state["conv_fov2.weight"] = _spread(512, 512, 1, 1)
     for name in ("bn_fov", "bn_fov2"):
-        norm = nn.BatchNorm2d(512).state_dict()
-        state |= {f"{name}.{what}": value for what, value in norm.items()}
-    return state | {"cls_conv.weight": torch.randn(21, 512, 1, 1), "cls_conv.bias": torch.randn(21)}
+        for what in ("weight", "running_mean", "running_var"):
+            state[f"{name}.{what}"] = torch.rand(512) + 0.5
+        state |= {f"{name}.bias": torch.randn(512), f"{name}.num_batches_tracked": torch.tensor(20_000)}
+    return state | {"cls_conv.weight": _spread(21, 512, 1, 1), "cls_conv.bias": torch.randn(21)}
+
+
+def _spread(*shape: int) -> Tensor:
+    """As spread out as initial weights are."""
+    return torch.randn(shape) * (2 / torch.Size(shape[1:]).numel()) ** 0.5
 
 
 def irn_networks() -> dict[str, dict[str, Tensor]]:
     """IRN's CAM network and its second one: every tensor under each of its names."""
     resnet = models.build_backbone("timm:resnet50", weights="none").state_dict()
     resnet = {our_name(name): value for name, value in resnet.items()}
-    stem = {"conv1": "stage1.0", "bn1": "stage1.1"}
-    layers = [f"layer{number}" for number in range(1, 5)]
-    cam = _shown(
-        resnet, stem | dict(zip(layers, ("stage1.4", "stage2.0", "stage3.0", "stage4.0"), strict=True))
-    )
-    classifier = 0.01 * torch.randn(20, 2048, 1, 1)
-    cam |= {"classifier.weight": classifier, "newly_added.0.weight": classifier}
-    second = _shown(resnet, stem | {layer: f"stage{number}.0" for number, layer in enumerate(layers, 2)})
+    layers = {f"layer{number}": f"stage{number + 1}.0" for number in range(1, 5)}
+    second = _shown(resnet, STEM | layers)
     heads: dict[str, Tensor] = {}
     for number, source in enumerate((64, 256, 512, 1024, 2048), 1):
         heads |= _layer(f"fc_edge{number}", source, 32)
@@ -112,7 +113,17 @@ def irn_networks() -> dict[str, dict[str, Tensor]]:
         second |= {name: value, f"{listed}.{int(part[-1]) - 1}.{rest}": value}
     second |= {"mean_shift.running_mean": torch.ones(2), "path_indices0": torch.zeros(1, 2, 3).long()}
     second["disp_target"] = torch.zeros(1, 2, 152, 1)
-    return {"cam": cam, "second": second}
+    return {"cam": irn_cam(resnet), "second": second}
+
+
+def irn_cam(resnet: dict[str, Tensor]) -> dict[str, Tensor]:
+    """IRN's CAM network over this ResNet-50, whose names are torchvision's."""
+    layers = {"layer1": "stage1.4", "layer2": "stage2.0", "layer3": "stage3.0", "layer4": "stage4.0"}
+    classifier = 0.01 * torch.randn(20, 2048, 1, 1)
+    return _shown(resnet, STEM | layers) | {
+        "classifier.weight": classifier,
+        "newly_added.0.weight": classifier,
+    }
 
 
 def _shown(resnet: dict[str, Tensor], stages: dict[str, str]) -> dict[str, Tensor]:
@@ -136,7 +147,7 @@ def _layer(name: str, source: int, target: int) -> dict[str, Tensor]:
 
 def write_mxnet(path: Path, resnet38: dict[str, Tensor]) -> None:
     """ResNet-38 as MXNet 0.12 and later write it, with ImageNet's classifier."""
-    arrays = {_mxnet_name(name): value for name, value in resnet38.items() if "num_batches" not in name}
+    arrays = {mxnet_name(name): value for name, value in resnet38.items() if "num_batches" not in name}
     arrays["arg:linear1000_bias"] = torch.zeros(1000)
     with path.open("wb") as file:
         file.write(LIST + struct.pack("<Q", len(arrays)))
@@ -149,8 +160,8 @@ def write_mxnet(path: Path, resnet38: dict[str, Tensor]) -> None:
             file.write(struct.pack("<Q", len(name)) + name.encode())
 
 
-def _mxnet_name(ours: str) -> str:
-    """b5_1.bn_branch2a.running_var -> aux:bn5b1_branch2a_moving_var."""
+def mxnet_name(ours: str) -> str:
+    """As MXNet's Module writes it: b5_1.bn_branch2a.running_var -> aux:bn5b1_branch2a_moving_var."""
     block, *middle, what = ours.split(".")
     kind, _, branch = middle[0].partition("_") if middle else ("", "", "")
     norm = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}

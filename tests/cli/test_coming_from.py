@@ -14,7 +14,7 @@ import re
 import shlex
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,17 +23,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 import foreign_files
-from sbnet import models
+from sbnet import models, ops
 from sbnet.cli import execute
-from sbnet.data.files import read_json, read_label, read_scores, write_label
+from sbnet.data.collection import Photo
+from sbnet.data.files import Scores, read_json, read_label, read_scores, write_label
+from sbnet.data.image import read_photo
 from sbnet.data.labels import VOC_CLASSES
 from sbnet.data.scenes import make_scenes
 from sbnet.data.voc import read_voc
 from sbnet.data.voc_sources import ARCHIVES
 from sbnet.interop import load_model
+from sbnet.interop.reference_names import our_name, rename
 from sbnet.interop.state_file import read_state
 from sbnet.models import registry
 
@@ -103,13 +107,17 @@ class Shop:
         voc = make_scenes(folder / "VOC2012", train=PHOTOS, val=2, size=(48, 64))
         _take_vocs_classes(voc)
         self.photos = list(read_voc(voc, "train"))
-        for photo in (*self.photos, *read_voc(voc, "val")):
-            objects = "".join(
-                f"<object><name>{VOC_CLASSES[index]}</name></object>" for index in photo.classes
-            )
-            annotation = voc / "Annotations" / f"{photo.name}.xml"
-            annotation.parent.mkdir(exist_ok=True)
-            annotation.write_text(f"<annotation>{objects}</annotation>")
+        self.val = list(read_voc(voc, "val"))
+        first, second = self.photos[:2]
+        moved = first.classes[-1]
+        # What the annotations say: of two photos not what the masks show.
+        self.annotated = {photo.name: photo.classes for photo in (*self.photos, *self.val)}
+        self.annotated[first.name] = first.classes[:-1]
+        self.annotated[second.name] = tuple(sorted((*second.classes, moved)))
+        (voc / "Annotations").mkdir()
+        for name, classes in self.annotated.items():
+            objects = "".join(f"<object><name>{VOC_CLASSES[index]}</name></object>" for index in classes)
+            (voc / "Annotations" / f"{name}.xml").write_text(f"<annotation>{objects}</annotation>")
 
     def type(self, command: str, *more: str, **names: object) -> str:
         """Runs a command; gives the folder or file that its --out names, by default the run's folder."""
@@ -147,11 +155,10 @@ class Shop:
 
     @cached_property
     def cams(self) -> Path:
-        """The reference's CAMs of the training photos, made of their masks."""
+        """The reference's CAMs of the training photos, made of their masks: see `shown`."""
         folder = Path("out_cam")
         for photo in self.photos:
-            truth = read_label(photo.mask)
-            maps = {index - 1: (truth == index).astype(np.float32) for index in photo.classes}
+            maps = {index - 1: shown(photo, index) for index in photo.classes}
             foreign_files.write_pickle(folder / f"{photo.name}.npy", maps)
         return folder
 
@@ -168,15 +175,47 @@ class Shop:
         folder = Path("masks")
         folder.mkdir()
         for path in Path("VOC2012/SegmentationClass").iterdir():
-            (folder / path.name).write_bytes(path.read_bytes())
+            truth = read_label(path)
+            write_label(folder / path.name, np.where(truth == 255, 0, truth).astype(np.uint8))
+        return folder
+
+    @cached_property
+    def spoilt(self) -> Path:
+        """Those masks with mistakes: background over objects, and a class where there is none."""
+        folder = Path("spoilt")
+        for number, path in enumerate(sorted(self.masks.iterdir())):
+            mask = read_label(path)
+            mask[20:30, 10 : 20 + 3 * number] = 0
+            mask[:5, :9] = mask[40, 40]
+            write_label(folder / path.name, mask)
         return folder
 
 
+def shown(photo: Photo, index: int) -> np.ndarray:
+    """A class's CAM: 0.3 at the photo's top to 1 at its bottom where the class is, else 0."""
+    ramp = np.linspace(0.3, 1, 48, dtype=np.float32)[:, None]
+    return ramp * (read_label(photo.mask) == index)
+
+
+def mean_iou(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Of (prediction, truth), as VOC counts: over all photos at once, without the pixels whose truth is 255."""
+    found, true = (np.concatenate([mask.ravel() for mask in masks]) for masks in zip(*pairs, strict=True))
+    found, true = found[true != 255], true[true != 255]
+    shares = [
+        np.sum((found == index) & (true == index)) / np.sum((found == index) | (true == index))
+        for index in np.union1d(found, true)
+    ]
+    return float(np.mean(shares))
+
+
 def _take_vocs_classes(voc: Path) -> None:
-    """Four of VOC's classes a photo, as stripes below a background, so that there is none without a photo."""
+    """Four of VOC's classes a photo, as stripes below a background and a line of 255, so that there is none without a
+    photo.
+    """
     (voc / "classes.txt").unlink()
     for number, path in enumerate(sorted((voc / "SegmentationClass").iterdir())):
         mask = np.zeros((48, 64), np.uint8)
+        mask[7] = 255
         mask[8:] = np.repeat(np.arange(4), 16) + 4 * (number % PHOTOS) + 1
         write_label(path, mask)
 
@@ -215,21 +254,41 @@ def opened(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
 
 
 def converts(
-    beginning: str, state: Callable[[Shop], dict[str, torch.Tensor]], *, method: str | None = None
+    beginning: str,
+    *states: Callable[[Shop], dict[str, torch.Tensor]],
+    methods: tuple[str | None, ...] = (None,),
 ) -> None:
+    """states: of each network that the row names; methods: what its file then says that it was trained by."""
+
     @row(beginning)
     def case(shop: Shop, told: Row) -> None:
-        theirs = shop.file("theirs.pth", state(shop))
         (command,) = told.commands
-        model, meta = opened(shop.type(command, FILE=theirs))
-        assert (meta.get("method"), meta["converted_from"]) == (method, "theirs.pth")
-        assert command.split()[4] == model.name
+        for state, method in zip(states, methods, strict=True):
+            theirs = state(shop)
+            model, meta = opened(shop.type(command, FILE=shop.file("theirs.pth", theirs)))
+            assert (meta.get("method"), meta["converted_from"]) == (method, "theirs.pth")
+            assert command.split()[4] == model.name
+            assert_taken(model, theirs)
 
 
-converts("SBNet's or SEAM's CAM network", lambda shop: shop.cam["seam"], method="seam")
-converts("PSA's `resnet38_cls`", lambda shop: shop.cam["psa"], method="cam")
+def assert_taken(model: models.Network, theirs: dict[str, torch.Tensor]) -> None:
+    """Every tensor of the file is in the network; a background channel may have been put before a classifier's."""
+    own = {our_name(name): value for name, value in model.state_dict().items()}
+    tensors = rename(theirs).tensors
+    for name, value in tensors.items():
+        assert torch.equal(own[name][-len(value) :] if value.dim() else own[name], value), name
+    assert len(tensors) > 100
+
+
+converts(
+    "SBNet's or SEAM's CAM network",
+    lambda shop: shop.cam["sbnet"],
+    lambda shop: shop.cam["seam"],
+    methods=("sbnet", "seam"),
+)
+converts("PSA's `resnet38_cls`", lambda shop: shop.cam["psa"], methods=("cam",))
 converts("PSA's or SEAM's AffinityNet", lambda shop: shop.affinity)
-converts("IRN's ResNet-50 CAM network", lambda shop: shop.irn["cam"], method="cam")
+converts("IRN's ResNet-50 CAM network", lambda shop: shop.irn["cam"], methods=("cam",))
 converts("IRN's second network", lambda shop: shop.irn["second"])
 converts("SEAM's segmenter", lambda shop: foreign_files.seam_segmenter())
 converts("`deeplabv2_resnet101_msc-vocaug-20000.pth`", lambda shop: foreign_files.deeplab(shop.golden))
@@ -289,8 +348,8 @@ converts_backbone(
 )
 
 
-def takes_place(setting: str, extra: tuple[str, ...], stop: str, step: str) -> None:
-    """The rows of settings, in a run up to the step that they replace."""
+def takes_place(setting: str, extra: tuple[str, ...], stop: str, step: str, steps: tuple[str, ...]) -> None:
+    """The rows of settings, in a run up to a step that reads what they replace. steps: all that such a run has."""
 
     @row(f"`{setting}`")
     def case(shop: Shop, told: Row) -> None:
@@ -305,21 +364,34 @@ def takes_place(setting: str, extra: tuple[str, ...], stop: str, step: str) -> N
         assert shop.cams
         command = f"sbnet run voc12-resnet38 --data VOC2012 --out runs/{setting} --to {stop} {setting}={what}"
         run = shop.run(command, *extra)
-        assert (run / step / "done.json").is_file()
+        assert {path.parent.name for path in run.glob("*/done.json")} == {step, *steps}
         assert not (run / step / "log.csv").exists()  # nothing was trained there
 
 
-takes_place("train_cam.network", (), "infer-cam", "train_cam")
-takes_place("bootstrap.network", (), "train-cam", "bootstrap_train_cam")
-takes_place("train_affinity.network", ("infer_cam.scores=out_cam",), "random-walk", "train_affinity")
+takes_place("train_cam.network", (), "infer-cam", "train_cam", ("infer_cam",))
+takes_place(
+    "bootstrap.network",
+    (),
+    "train-cam",
+    "bootstrap_train_cam",
+    ("bootstrap_infer_cam", "bootstrap_refine", "train_cam"),
+)
+takes_place(
+    "train_affinity.network",
+    ("infer_cam.scores=out_cam",),
+    "random-walk",
+    "train_affinity",
+    ("infer_cam", "refine", "random_walk"),
+)
 takes_place(
     "train_segmenter.network",
     ("train_segmenter.labels=truth", "train_segmenter.backbone=resnet38"),
     "predict",
     "train_segmenter",
+    ("predict",),
 )
-takes_place("infer_cam.scores", (), "refine", "infer_cam")
-takes_place("random_walk.masks", (), "random-walk", "random_walk")
+takes_place("infer_cam.scores", (), "refine", "infer_cam", ("refine",))
+takes_place("random_walk.masks", (), "random-walk", "random_walk", ())
 
 
 # Weights out
@@ -366,38 +438,47 @@ def case_cams_as_ours(shop: Shop, told: Row) -> None:
     assert shop.cams
     folder = Path(shop.type(command))
     for photo in shop.photos:
-        assert read_scores(folder / f"{photo.name}.npz").classes.tolist() == list(photo.classes)
+        assert_shown(read_scores(folder / f"{photo.name}.npz"), photo)
+
+
+def assert_shown(found: Scores, photo: Photo) -> None:
+    """The photo's classes, and the CAMs that `shown` gives, in half precision."""
+    assert found.classes.tolist() == list(photo.classes)
+    expected = [shown(photo, index) for index in photo.classes]
+    np.testing.assert_allclose(found.scores, expected, rtol=0, atol=5e-4)
 
 
 @row("IRN's `cam/NAME.npy`")
 def case_irns_cams(shop: Shop, told: Row) -> None:
     for photo in shop.photos:
-        maps = np.stack([(read_label(photo.mask) == index).astype(np.float32) for index in photo.classes])
+        maps = np.stack([shown(photo, index) for index in photo.classes])
         keys = torch.tensor([index - 1 for index in photo.classes])
         content = {"keys": keys, "cam": torch.from_numpy(maps[:, ::4, ::4].copy()), "high_res": maps}
         foreign_files.write_pickle(Path("cam") / f"{photo.name}.npy", content)
     (command,) = told.commands
     folder = Path(shop.type(command))
     for photo in shop.photos:
-        scores, classes = read_scores(folder / f"{photo.name}.npz")
-        assert classes.tolist() == list(photo.classes)
-        assert np.array_equal(scores[0] > 0, read_label(photo.mask) == classes[0])
+        assert_shown(read_scores(folder / f"{photo.name}.npz"), photo)
 
 
 @row("`out_crf_4.0`, `out_crf_24.0`")
 def case_marginals(shop: Shop, told: Row) -> None:
+    """Much background under 4: down to row 20. Little under 24: down to row 8. Between them nothing is sure."""
+    expected = {}
     for photo in shop.photos:
-        truth = read_label(photo.mask)
-        for folder, unsure in (("out_crf_4.0", 0.0), ("out_crf_24.0", 0.0)):
-            marginals = {0: (truth == 0) + np.float32(unsure)}
-            marginals |= {index: (truth == index).astype(np.float32) for index in photo.classes}
+        objects = read_label(photo.mask)[-1:]  # stripes: each row of objects is like the last
+        for folder, horizon in (("out_crf_4.0", 20), ("out_crf_24.0", 8)):
+            found = np.where(np.arange(48)[:, None] < horizon, 0, objects)
+            marginals = {
+                index: np.where(found == index, 0.6, 0.1).astype(np.float32) for index in (0, *photo.classes)
+            }
             foreign_files.write_pickle(Path(folder) / f"{photo.name}.npy", marginals)
+        expected[photo.name] = np.repeat(objects, 48, axis=0)
+        expected[photo.name][:20], expected[photo.name][:8] = 255, 0
     (command,) = told.commands
     folder = Path(shop.type(command))
-    for photo in shop.photos:
-        truth = read_label(photo.mask)
-        known = truth != 255
-        assert np.array_equal(read_label(folder / f"{photo.name}.png")[known], truth[known])
+    for name, label in expected.items():
+        assert np.array_equal(read_label(folder / f"{name}.png"), label)
 
 
 @row("our `infer_cam/scores`")
@@ -406,7 +487,8 @@ def case_our_cams_as_theirs(shop: Shop, told: Row) -> None:
     folder = shop.type(command.replace("--out out_cam", "--out out_again"), RUN=shop.seam)
     for photo in shop.photos:
         theirs = np.load(f"{folder}/{photo.name}.npy", allow_pickle=True).item()
-        assert [key + 1 for key in theirs] == list(photo.classes)
+        assert {values.dtype for values in theirs.values()} == {np.dtype(np.float32)}
+        assert_shown(Scores(np.stack([*theirs.values()]), np.array([*theirs]) + 1), photo)
 
 
 @row("our scores, for someone's `train_aff`")
@@ -414,10 +496,17 @@ def case_our_cams_as_marginals(shop: Shop, told: Row) -> None:
     (command,) = told.commands
     folder = shop.type(command.replace("--out out_crf", "--out out_ours"), RUN=shop.seam)
     for photo in shop.photos:
-        for alpha in ("4.0", "24.0"):
+        cams = np.stack([shown(photo, index) for index in photo.classes])
+        crf = ops.DenseCRF(read_photo(photo.path))
+        backgrounds = []
+        for alpha in (4.0, 24.0):
             theirs = np.load(f"{folder}_{alpha}/{photo.name}.npy", allow_pickle=True).item()
             assert list(theirs) == [0, *photo.classes]
-            assert {values.shape for values in theirs.values()} == {(48, 64)}
+            background = (1 - cams.max(0, keepdims=True)) ** alpha
+            expected = crf.marginals(np.concatenate([background, cams]), iterations=10)
+            np.testing.assert_allclose(np.stack([*theirs.values()]), expected, rtol=0, atol=5e-3)
+            backgrounds.append(theirs[0].sum())
+        assert backgrounds[0] > 1.01 * backgrounds[1]
 
 
 # Commands
@@ -447,6 +536,9 @@ def infers(beginning: str, network: str, step: str) -> None:
         assert len(list((run / "infer_cam" / "scores").iterdir())) == len(shop.photos)
         assert read_json(run / "metrics.json")["cam"]["photos"] == len(shop.photos)
         assert (run / step / "done.json").is_file()
+        model, meta = load_model(run / "train_cam" / "model.safetensors")
+        assert meta["method"] == network
+        assert torch.equal(model.fc8.weight, shop.cam[network]["fc8.weight"])
 
 
 infers("`infer_SB.py`", "sbnet", "infer_cam")
@@ -469,7 +561,10 @@ def case_infer_affinity(shop: Shop, told: Row) -> None:
     run = shop.run(command, "--out", "runs/walk", RECIPE="voc12-resnet38", D=shop.cams, W=weights)
     masks = run / "random_walk" / "masks"
     assert sorted(path.stem for path in masks.iterdir()) == sorted(photo.name for photo in shop.photos)
-    assert read_json(run / "metrics.json")["random_walk"]["photos"] == len(shop.photos)
+    figures = read_json(run / "metrics.json")
+    assert figures["random_walk"]["photos"] == len(shop.photos)
+    assert figures["cam"]["miou"] == 1  # D's
+    assert_taken(load_model(run / "train_affinity" / "model.safetensors")[0], shop.affinity)
 
 
 @row("IRN's `run_sample.py`")
@@ -521,10 +616,13 @@ def evaluates(beginning: str) -> None:
     def case(shop: Shop, told: Row) -> None:
         (command,) = told.commands
         names = "VOC2012/ImageSets/Segmentation/val.txt"
-        shop.type(command, "--json", "figures.json", MASKS=shop.masks, LIST=names)
+        shop.type(command, "--json", "figures.json", MASKS=shop.spoilt, LIST=names)
         figures = read_json(Path("figures.json"))
-        assert figures["miou"] == 1
-        assert figures["photos"] == (2 if "LIST" in command else PHOTOS + 2)
+        photos = shop.val if "LIST" in command else [*shop.photos, *shop.val]
+        pairs = [(read_label(shop.spoilt / f"{p.name}.png"), read_label(p.mask)) for p in photos]
+        assert figures["photos"] == len(photos)
+        assert figures["miou"] == pytest.approx(mean_iou(pairs), abs=1e-6)
+        assert 0.2 < figures["miou"] < 0.9
 
 
 evaluates("`evaluation.py --type png`")
@@ -536,8 +634,16 @@ def case_curve(shop: Shop, told: Row) -> None:
     (command,) = told.commands
     run = shop.run(command, "--out", "runs/curve", RECIPE="voc12-resnet38", D=shop.cams)
     cam = read_json(run / "metrics.json")["cam"]
-    assert len(cam["curve"]) == 60
-    assert (run / "report.html").is_file()
+    assert len(cam["curve"]) == len(cam["thresholds"]) == 60
+    for place in (0, 40, 50):  # background where no CAM exceeds the threshold
+        pairs = []
+        for photo in shop.photos:
+            cams = np.stack([shown(photo, index) for index in photo.classes])
+            best = np.array(photo.classes)[cams.argmax(0)]
+            pairs.append((np.where(cams.max(0) > cam["thresholds"][place], best, 0), read_label(photo.mask)))
+        assert cam["curve"][place] == pytest.approx(mean_iou(pairs), abs=1e-6)
+    assert cam["curve"][50] < 1
+    assert f"best 100.0 % at {cam['threshold']:.2f}" in (run / "report.html").read_text()
 
 
 @row("lists `voc12/train.txt`")
@@ -559,10 +665,17 @@ def case_lists(shop: Shop, told: Row) -> None:
 
 @row("`cls_labels.npy`")
 def case_labels(shop: Shop, told: Row) -> None:
+    """The CAMs that a run keeps are those of the classes that its image labels name."""
     (command,) = told.commands
-    more = ("--to", "refine", "--out", "runs/xml")
-    run = shop.run(command, f"infer_cam.scores={shop.cams}", *more, RECIPE="voc12-resnet38")
-    assert (run / "refine" / "done.json").is_file()
+    for photo in shop.photos:
+        classes = sorted({*photo.classes, *shop.annotated[photo.name]})
+        maps = {index - 1: shown(photo, index) for index in classes}
+        foreign_files.write_pickle(Path("annotated") / f"{photo.name}.npy", maps)
+    more = ("infer_cam.scores=annotated", "--to", "refine", "--out", "runs/xml")
+    run = shop.run(command, *more, RECIPE="voc12-resnet38")
+    kept = {path.stem: tuple(read_scores(path).classes) for path in (run / "infer_cam/scores").iterdir()}
+    assert kept == {photo.name: shop.annotated[photo.name] for photo in shop.photos}
+    assert any(kept[photo.name] != photo.classes for photo in shop.photos)
 
 
 @row("`wget")
@@ -593,5 +706,10 @@ def case_fetch(shop: Shop, told: Row) -> None:
 def case_package(shop: Shop, told: Row) -> None:
     (command,) = told.commands
     out = shop.type(command, MASKS=shop.masks, LIST="VOC2012/ImageSets/Segmentation/val.txt")
+    inside = "results/VOC2012/Segmentation/comp6_test_cls"
     with tarfile.open(out) as archive:
-        assert len(archive.getnames()) == 2
+        assert set(archive.getnames()) == {f"{inside}/{photo.name}.png" for photo in shop.val}
+        for photo in shop.val:
+            with Image.open(archive.extractfile(f"{inside}/{photo.name}.png")) as packed:
+                assert packed.mode == "P"
+                assert np.array_equal(np.asarray(packed), read_label(shop.masks / f"{photo.name}.png"))

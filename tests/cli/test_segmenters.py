@@ -170,7 +170,9 @@ def test_a_run_takes_pseudo_masks_made_elsewhere(
     open_pixels[:9] = IGNORE  # which training leaves out
     write_label(moved / f"{names[0]}.png", open_pixels)
     assert execute(again) == 0
-    assert "is redone (the files changed)" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "is redone (the files changed)" in told
+    assert f"mIoU not measured: 1 of {len(names)} masks have pixels of no class (255)" in told
     assert read_json(out / "metrics.json") == {}  # a figure is for masks that say a class everywhere
     write_label(moved / f"{names[0]}.png", open_pixels[:, 1:])
     assert "pixels, its photo (upright) has" in refused(*again)

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from foreign_files import BOUNDARY, CORRELATION, irn_cam, mxnet_name, without
 from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError
 from sbnet.interop import convert_weights, load_model, load_reference, write_reference
@@ -18,8 +19,6 @@ from sbnet.interop.backbone_weights import fit_backbone
 from sbnet.interop.reference_names import our_name, rename
 from sbnet.models import build, build_backbone
 
-BOUNDARY = ("edge_layer", "fuse_canny_edge")
-CORRELATION = ("f8_3", "f8_4", "f9")
 # kind -> (our network, the golden state it is cut from, its parts that are cut away)
 KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sbnet": ("sbnet-resnet38", "sbnet", ()),
@@ -32,19 +31,10 @@ METHODS = {"sbnet": "sbnet", "seam": "seam", "psa": "cam", "irn": "cam"}
 
 
 def irn_state() -> dict[str, Tensor]:
-    """As `Net().state_dict()` of IRN's resnet50_cam gives it: each tensor under every name it has there."""
-    generator = torch.Generator().manual_seed(0)
-    stem = {"conv1": "stage1.0", "bn1": "stage1.1"}
-    stages = {"layer1": "stage1.4", "layer2": "stage2.0", "layer3": "stage3.0", "layer4": "stage4.0"}
-    state = {}
-    for name, value in build_backbone("timm:resnet50", weights="none").state_dict().items():
-        part, _, rest = name.removeprefix("net.").partition(".")
-        alias = (stem | stages)[part]
-        tensor = torch.randn(value.shape, generator=generator).to(value.dtype).abs()
-        backbone = f"backbone.{int(alias[5]) - 1}.{alias[7:]}"
-        state |= dict.fromkeys([f"resnet50.{part}.{rest}", f"{alias}.{rest}", f"{backbone}.{rest}"], tensor)
-    weight = torch.randn(20, 2048, 1, 1, generator=generator)
-    return state | {"classifier.weight": weight, "newly_added.0.weight": weight}
+    """IRN's resnet50_cam, no two of its tensors alike."""
+    torch.manual_seed(0)
+    resnet = build_backbone("timm:resnet50", weights="none").state_dict()
+    return irn_cam({our_name(name): torch.randn(v.shape).to(v.dtype).abs() for name, v in resnet.items()})
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +49,7 @@ def reference(golden: Any) -> Any:
         if source not in kept:
             kept.clear()
             kept[source] = golden.state(source, 0)
-        state = {name: value for name, value in kept[source].items() if name.split(".")[0] not in cut}
+        state = without(kept[source], *cut)
         if kind == "psa":
             state["fc8.weight"] = state["fc8.weight"][1:].clone()
         return state
@@ -120,31 +110,11 @@ def test_irns_network_is_irns(reference: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-def mxnet_names(ours: str) -> str:
-    """The MXNet file's name of one of ResNet-38's tensors, as MXNet's Module writes it."""
-    block, *rest = ours.split(".")
-    kind, what = (rest[0].split("_", 1)[0], rest[-1]) if len(rest) == 2 else ("", rest[-1])
-    if kind == "conv" or block == "conv1a":
-        suffix, group = "weight", "arg"
-    else:
-        suffix = {
-            "weight": "gamma",
-            "bias": "beta",
-            "running_mean": "moving_mean",
-            "running_var": "moving_var",
-        }[what]
-        group = "aux" if suffix.startswith("moving") else "arg"
-    if len(rest) == 1:
-        return f"{group}:{block}_{suffix}"
-    unit = f"{block[1]}a" if "_" not in block else f"{block[1]}b{block[3:]}"
-    return f"{group}:{'res' if kind == 'conv' else 'bn'}{unit}_{rest[0].split('_', 1)[1]}_{suffix}"
-
-
 def test_mxnets_names() -> None:
-    assert mxnet_names("b5_1.conv_branch2a.weight") == "arg:res5b1_branch2a_weight"
-    assert mxnet_names("b5.bn_branch2b1.running_var") == "aux:bn5a_branch2b1_moving_var"
+    assert mxnet_name("b5_1.conv_branch2a.weight") == "arg:res5b1_branch2a_weight"
+    assert mxnet_name("b5.bn_branch2b1.running_var") == "aux:bn5a_branch2b1_moving_var"
     own = [name for name in build_backbone("resnet38").state_dict() if "num_batches" not in name]
-    state = {mxnet_names(name): torch.full((1,), float(index)) for index, name in enumerate(own)}
+    state = {mxnet_name(name): torch.full((1,), float(index)) for index, name in enumerate(own)}
     state |= {"arg:linear1000_weight": torch.zeros(1), "arg:linear1000_bias": torch.zeros(1)}
     for prefixed in (True, False):  # Module's checkpoints have the prefixes, mx.nd.save's lists have none
         given = {name if prefixed else name[4:]: value for name, value in state.items()}

@@ -14,7 +14,6 @@ import foreign_files
 from sbnet.errors import SBNetError
 from sbnet.interop import convert_weights, load_model, write_reference
 from sbnet.interop.reference_names import our_name, rename
-from sbnet.models import build_backbone
 
 State = dict[str, Tensor]
 
@@ -24,12 +23,6 @@ def irn_state() -> State:
     """What IRN's training saves: heads and backbone under every name that they have there, and what it trains with."""
     torch.manual_seed(0)
     return foreign_files.irn_networks()["second"]
-
-
-def numbers(*shape: int, seed: int) -> Tensor:
-    """As spread out as initial weights are."""
-    scale = (2 / max(1, torch.Size(shape[1:]).numel())) ** 0.5
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * scale
 
 
 def irn(state: State, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,23 +103,9 @@ def test_a_network_of_another_kind_is_told(irn_state: State, tmp_path: Path) -> 
         convert_weights(tmp_path / "a.pth", "sbnet-timm:resnet50", tmp_path / "a.safetensors")
 
 
-def seam_segmenter_state() -> State:
-    """As SEAM's retraining saves it: ResNet-38 as backbone, and the head of DeepLab v1 with batch norms."""
-    torch.manual_seed(0)
-    backbone = build_backbone("resnet38", weights="none").state_dict()
-    state = {f"backbone.{name}": value for name, value in backbone.items()}
-    state["conv_fov.weight"] = numbers(512, 4096, 3, 3, seed=1)
-    state["conv_fov2.weight"] = numbers(512, 512, 1, 1, seed=2)
-    for seed, name in enumerate(("bn_fov", "bn_fov2")):
-        state[f"{name}.weight"], state[f"{name}.bias"] = torch.rand(512) + 0.5, numbers(512, seed=seed)
-        state[f"{name}.running_mean"], state[f"{name}.running_var"] = torch.rand(512), torch.rand(512) + 0.5
-        state[f"{name}.num_batches_tracked"] = torch.tensor(20_000)
-    state["cls_conv.weight"], state["cls_conv.bias"] = numbers(21, 512, 1, 1, seed=3), torch.randn(21)
-    return state
-
-
 def test_seams_segmenter_there_and_back(tmp_path: Path) -> None:
-    state = seam_segmenter_state()
+    torch.manual_seed(0)
+    state = foreign_files.seam_segmenter()
     theirs, ours, back = (tmp_path / name for name in ("a.pth", "a.safetensors", "b.pth"))
     torch.save({f"module.{name}": value for name, value in state.items()}, theirs)
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zlib
 from pathlib import Path
@@ -21,7 +22,7 @@ from sbnet.engine.parallel import MemoryBudget
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF
 from sbnet.pipeline import run
-from sbnet.pipeline.sweep import sweep
+from sbnet.pipeline.sweep import UNMEASURED, sweep
 from sbnet.recipes.recipe import load_recipe
 from sbnet.stages import refine
 from sbnet.stages.workspace import Workspace
@@ -114,11 +115,54 @@ def test_a_list_to_choose_on(done: Path, shared_data: Path, tmp_path: Path) -> N
         (["refine.mask_alpha=1,wide"], "expected a number"),
         (["refine.mask_alpha=-1"], "refine.mask_alpha"),
         (["refine"], "is not a setting"),
+        (
+            ["refine.low_alpha=1,4"],
+            "nothing to choose by; it makes the confident labels; .* refine.mask_alpha",
+        ),
+        (
+            ["refine.mask_alpha=1,4", "refine.high_alpha=16,32"],
+            "'refine.high_alpha=16,32': nothing to choose by",
+        ),
+        (["random_walk.masks=a,b"], "nothing to choose by; a walk is measured"),
+        (
+            ["random_walk.background_score=0.2"],
+            r"nothing .*=affinitynet\) .* but random_walk.background_alpha",
+        ),
     ],
 )
 def test_what_cannot_be_swept(done: Path, settings: list[str], message: str) -> None:
     with pytest.raises(SBNetError, match=message):
         sweep(done, settings)
+
+
+def test_the_background_that_irn_does_not_read(tmp_path: Path, shared_data: Path, stages: FakeStages) -> None:
+    out = tmp_path / "irn"
+    data = ["data.source=voc", f"data.root={shared_data}"]
+    run(load_recipe("quickstart", [*data, "train_affinity.method=irn"]), out, stop="infer_cam")
+    with pytest.raises(SBNetError, match=r"=irn\) does not read it, but random_walk.background_score"):
+        sweep(out, ["random_walk.steps=2,4", "random_walk.background_alpha=8,16"])
+    with pytest.raises(SBNetError, match="'random_walk' is tried on the output of 'train_affinity'"):
+        sweep(out, ["random_walk.background_score=0.2,0.3"])  # this one is read
+
+
+def test_every_key_that_is_taken_can_change_the_mask(done: Path, shared_data: Path) -> None:
+    """What is neither refused nor read would tie: the masks of one setting changed against those of the others."""
+    recipe, photos = load_recipe(done), read_voc(shared_data, "train")
+    own = dataclasses.replace(recipe.refine, iterations=3, mask_alpha=8.0, score_power=1.0)
+    changed: dict[str, Any] = {"iterations": 0, "gaussian": (20.0, 30.0), "bilateral": (9.0, 90.0, 30.0)}
+    changed |= {"mask_alpha": 0.01, "score_power": 9.0}
+    taken = {one.name for one in dataclasses.fields(own)} - {key.partition(".")[2] for key in UNMEASURED}
+    assert changed.keys() == taken
+    workspace = Workspace(done, {"scores": done / "infer_cam"}, photos, None, recipe.model, recipe.runtime)
+    masks = refine.variants(
+        [own, *(dataclasses.replace(own, **{k: v}) for k, v in changed.items())], workspace
+    )
+    differ = dict.fromkeys(changed, False)
+    for photo in photos.photos[:6]:
+        plain, *others = masks(photo)
+        for key, mask in zip(changed, others, strict=True):
+            differ[key] |= bool((mask != plain).any())
+    assert all(differ.values()), differ
 
 
 def test_steps_that_are_not_done(tmp_path: Path, shared_data: Path, stages: FakeStages) -> None:
@@ -137,5 +181,9 @@ def test_the_command(done: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert "best" in printed
     assert "recipe" in printed
     assert f"sbnet run {done} refine.mask_alpha=" in printed
+    table = json.loads((done / "sweeps/refine/sweep.json").read_text())
+    held_out = 100 * table["trials"][0]["held_out"]
+    assert "metrics.json then counts the 12 photos that it was chosen on, too" in printed
+    assert f"the figure to report is the held out {held_out:.1f} %" in printed
     assert execute(["sweep", str(tmp_path), "refine.mask_alpha=1"]) == 2
     assert "is no run folder" in capsys.readouterr().err

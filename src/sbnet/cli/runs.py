@@ -110,7 +110,8 @@ def sweep(
     """Try settings of the CRF or of the walk on what a run has stored, and measure every combination.
 
     The best is chosen on every other training photo with a true mask, and reported on the rest, so that the figure is
-    not flattered by the choice. Nothing in the run changes. Examples:
+    not flattered by the choice; the run's own metrics.json, once it takes the best over, counts both halves. Nothing in
+    the run changes. Examples:
 
       sbnet sweep runs/voc12-lite random_walk.background_alpha=8,12,16,24 random_walk.steps=16,32,64
       sbnet sweep runs/voc12-lite refine.mask_alpha=4,8,12,24 refine.bilateral=80,13,10 refine.bilateral=67,3,4
@@ -151,6 +152,12 @@ def sweep(
     console.print(table)
     taken = " ".join(f"{key}={_as_typed(value)}" for key, value in result.best.values.items())
     console.print(f"to take the best over: sbnet run {run} {taken}", highlight=False, soft_wrap=True)
+    console.print(
+        f"the run's metrics.json then counts the {result.chosen_on} photos that it was chosen on, too, and flatters "
+        f"it; the figure to report is the held out {percent(result.best.held_out)} %",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"table: {result.table}\npicture: {result.picture}", highlight=False, soft_wrap=True)
 
 

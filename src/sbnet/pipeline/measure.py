@@ -8,7 +8,7 @@ from typing import Any
 
 from sbnet.data.files import read_json, write_json
 from sbnet.errors import SBNetError
-from sbnet.pipeline.state import RunState
+from sbnet.pipeline.state import RunState, Status
 from sbnet.stages import evaluate
 
 
@@ -60,9 +60,7 @@ def update_metrics(state: RunState, *, anew: bool = False) -> dict[str, Any]:
         status = state.status(step)
         if status.state != "done" or status.done is None:
             continue
-        if status.done["facts"].get(
-            "masks with open pixels"
-        ):  # a figure is for masks that say a class everywhere
+        if _open_masks(status):  # a figure is for masks that say a class everywhere
             continue
         truth = state.data.fingerprints["truth" if step.photos == "train" else "val_truth"]
         of = f"{status.done['id']} {status.done['fingerprint'][:12]} {truth[:12]} {measure.setting}"
@@ -86,8 +84,18 @@ def _measure(measure: Measure, state: RunState, photos: str) -> dict[str, Any] |
     return evaluate.evaluate_masks(folder, collection, absent=state.recipe.absent)
 
 
+def _open_masks(status: Status) -> int:
+    """How many masks that a finished step took over leave pixels open."""
+    return int(status.done["facts"].get("masks with open pixels", 0)) if status.done else 0
+
+
 def miou_note(metrics: dict[str, Any], step: str, state: RunState) -> str:
-    """`45.1 %`, or `61.0 %, with CRF 62.3 %`, for a step's line; '' where nothing was measured."""
+    """`45.1 %`, or `61.0 %, with CRF 62.3 %`, for a step's line; why not, where masks leave pixels open; '' where there
+    is nothing to measure, or no truth.
+    """
+    count = _open_masks(state.status(state.step(step)))
+    if count and any(photo.mask for photo in state.data.train):
+        return f"not measured: {count} of {len(state.data.train)} masks have pixels of no class (255)"
     names = [measure.name for measure in measures(state) if measure.step == step]
     shown = [metrics[name] for name in names if name in metrics and metrics[name].get("miou") is not None]
     return ", with CRF ".join(f"{100 * facts['miou']:.1f} %" for facts in shown)

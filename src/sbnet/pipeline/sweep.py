@@ -24,7 +24,7 @@ from sbnet.errors import SBNetError
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.state import RunState, not_done
-from sbnet.pipeline.steps import Step, recipe_steps
+from sbnet.pipeline.steps import OTHER_BACKGROUND, Step, recipe_steps
 from sbnet.recipes import source
 from sbnet.recipes.convert import field_types, plain, unknown_key
 from sbnet.recipes.recipe import Recipe, load_recipe
@@ -32,6 +32,12 @@ from sbnet.report.sweep_chart import write_sweep_chart
 from sbnet.stages.workspace import Workspace
 
 SWEPT = ("refine", "random_walk")  # steps that train nothing and whose masks are measured
+# Settings that these masks do not depend on -> why, and what to try instead.
+UNMEASURED = {
+    "refine.low_alpha": "it makes the confident labels; the mask that is measured has refine.mask_alpha",
+    "refine.high_alpha": "it makes the confident labels; the mask that is measured has refine.mask_alpha",
+    "random_walk.masks": "a walk is measured, and masks made elsewhere need none; sbnet eval measures these",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ def sweep(
     photos: at most so many of the training photos with a true mask, 0 for all. choose_on: a list of names; by default
     every other photo, in an order that depends on names alone. out: where `sweep.json` and `sweep.png` go, by default
     RUN/sweeps/STEP.
-    Raises SBNetError for keys of other steps, values out of range, steps that are not done, too few true masks.
+    Raises SBNetError for keys of other steps or without effect on the masks, values out of range, steps that are not
+    done, too few true masks.
     """
     folder = Path(run)
     recipe = load_recipe(folder)
@@ -131,6 +138,7 @@ def _values(folder: Path, recipe: Recipe, assignments: Sequence[str]) -> dict[st
         kinds = field_types(type(getattr(recipe, section)))
         if field not in kinds:
             raise SBNetError(f"'{assignment}': {unknown_key(key, kinds)}")
+        _check_measured(assignment, key, recipe)
         whole = typing.get_origin(kinds[field]) is tuple
         texts = [text] if whole else [part.strip() for part in text.split(",")]
         for one in texts:
@@ -138,6 +146,19 @@ def _values(folder: Path, recipe: Recipe, assignments: Sequence[str]) -> dict[st
             if typed not in values.setdefault(key, []):
                 values[key].append(typed)
     return values
+
+
+def _check_measured(assignment: str, key: str, recipe: Recipe) -> None:
+    """A key of no effect would have every value tie, and the first be called the best."""
+    if key in UNMEASURED:
+        raise SBNetError(f"'{assignment}': nothing to choose by; {UNMEASURED[key]}")
+    method = recipe.train_affinity.method
+    if key == f"random_walk.{OTHER_BACKGROUND[method]}":
+        (read,) = set(OTHER_BACKGROUND.values()) - {OTHER_BACKGROUND[method]}
+        raise SBNetError(
+            f"'{assignment}': nothing to choose by; the walk of this run (train_affinity.method={method}) does not "
+            f"read it, but random_walk.{read}"
+        )
 
 
 def _value(recipe: Recipe, key: str) -> Any:
