@@ -271,6 +271,12 @@ def test_a_recipe_without_base_starts_from_the_defaults(recipe_file: Path) -> No
             "line 1: bootstrap.momentum is 1.0; expected 0 or more and less than 1",
         ),
         ("train_cam: {shrink: 0}\n", "line 1: train_cam.shrink is 0.0; expected more than 0, at most 1"),
+        ("train_cam: {crop: 3}\n", "line 1: train_cam.crop is 3; expected 8 or more"),
+        (
+            "train_segmenter: {scales: [0.5, 1]}\n",
+            "line 1: train_segmenter.scales is (0.5, 1.0); expected 1 first",
+        ),
+        ("runtime: {workers: -7}\n", "line 1: runtime.workers is -7; expected a number, or -1"),
         ("train_cam: {warmup: -1}\n", "line 1: train_cam.warmup is -1.0; expected 0 to 1"),
         ("train_cam: {boundary_width: 0}\n", "line 1: train_cam.boundary_width is 0; expected more than 0"),
         ("predict: {iterations: -1}\n", "line 1: predict.iterations is -1; expected 0 or more"),

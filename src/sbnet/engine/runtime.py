@@ -46,6 +46,10 @@ class Runtime:
     def __post_init__(self) -> None:
         check_choice("runtime.device", self.device, DEVICES)
         check_choice("runtime.precision", str(self.precision), PRECISIONS)
+        if self.workers < -1:
+            raise SBNetError(
+                f"runtime.workers is {self.workers}; expected a number, or -1 for one a CPU core"
+            )
         check_choice("runtime.crf_device", self.crf_device, CRF_DEVICES)
 
     @property

@@ -92,7 +92,7 @@ def _style(source: Path, model: models.Network, meta: Mapping[str, Any]) -> str:
         options.get("boundary_channels", 32) == 32 and options.get("canny_scale", 1) == 1
     ):
         return {"cam": "psa"}.get(str(meta.get("method")), str(meta.get("method", "sbnet")))
-    if (family, backbone) == ("sbnet", "timm:resnet50") and (
+    if (family, backbone.partition(".")[0]) == ("sbnet", "timm:resnet50") and (  # any of timm's weights
         options.get("stride") == IRN_OPTIONS["stride"] and options.get("dilate") is False
     ):
         return "irn"

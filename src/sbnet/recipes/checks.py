@@ -12,6 +12,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "model.stride": (8, 16),
     "bootstrap.method": ("cam", "seam"),
 }
+SMALLEST_CROP = 8  # pixels; view 2 must have one, and the features, too
 SMALLEST_WIDTH = 0.5  # pixels or grey levels of a CRF kernel; finer lattices outgrow their whole numbers
 TRAINING = ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
 CAM = ("bootstrap", "train_cam")
@@ -26,7 +27,7 @@ POSITIVE = [
         "random_walk.scale",
     ),
     *("train_segmenter.scales", "predict.scales"),
-    *(f"{stage}.{name}" for stage in TRAINING for name in ("epochs", "batch", "accumulate", "crop")),
+    *(f"{stage}.{name}" for stage in TRAINING for name in ("epochs", "batch", "accumulate")),
     *(f"{stage}.{name}" for stage in TRAINING for name in ("learning_rate", "checkpoint_every")),
     *(f"{stage}.boundary_width" for stage in CAM),
 ]
@@ -58,6 +59,15 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
         _check(recipe, key, where, lambda value: 0 <= value <= 1, "0 to 1")
     for stage in TRAINING:
         _check(recipe, f"{stage}.momentum", where, lambda value: 0 <= value < 1, "0 or more and less than 1")
+    for stage in TRAINING:
+        _check(
+            recipe, f"{stage}.crop", where, lambda value: value >= SMALLEST_CROP, f"{SMALLEST_CROP} or more"
+        )
+    key, scales = "train_segmenter.scales", recipe.train_segmenter.scales
+    if scales[:1] != (1.0,):
+        raise SBNetError(
+            f"{where(key)}{key} is {scales!r}; expected 1 first, the size that the others' logits are brought to"
+        )
     for stage in CAM:
         _check(recipe, f"{stage}.shrink", where, lambda value: 0 < value <= 1, "more than 0, at most 1")
     for stage in CRF:
