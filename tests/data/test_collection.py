@@ -1,4 +1,4 @@
-"""Label vectors, counts, and what cannot be trained on."""
+"""Label vectors, counts, subsets, and what cannot be trained on."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def test_label_vectors_and_counts() -> None:
     np.testing.assert_array_equal(vectors, [[1, 0, 0], [0, 0, 0], [1, 0, 1]])
     np.testing.assert_array_equal(pets.class_counts(), [3, 2, 0, 1])
     assert len(pets) == 3
+
+
+def test_subset_keeps_order_and_knows_strangers() -> None:
+    pets = _pets((1,), (2,), (3,))
+    assert [photo.name for photo in pets.subset(["p2", "p0"])] == ["p0", "p2"]
+    with pytest.raises(SBNetError, match=r"there is no photo 'p22'"):
+        pets.subset(["p0", "p22"])
 
 
 def test_trainable_needs_every_class_and_no_empty_photo() -> None:

@@ -5,15 +5,15 @@ Shapes: C classes, background (id 0) included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from sbnet.data import IGNORE
 from sbnet.data.labels import VOC_CLASSES
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,14 @@ class Collection:
         for photo in self.photos:
             counts[list(photo.classes)] += 1
         return counts
+
+    def subset(self, names: Iterable[str]) -> Collection:
+        """The named photos, in this collection's order. Raises `SBNetError` for a name that is not here."""
+        wanted = dict.fromkeys(names)
+        for name in wanted.keys() - {photo.name for photo in self.photos}:
+            near = did_you_mean(name, (photo.name for photo in self.photos), nearness=0.9)
+            raise SBNetError(f"{self.name}: there is no photo '{name}'{near}")
+        return replace(self, photos=tuple(photo for photo in self.photos if photo.name in wanted))
 
     def check_trainable(self) -> None:
         """Raises `SBNetError` for a photo without any class, or a class without any photo."""
