@@ -119,11 +119,16 @@ def test_what_is_held_can_be_corrected():
 
 def test_memory_that_can_be_had_is_some_of_what_there_is():
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    before = available_memory()
-    assert total / 50 < before <= total
-    block = bytearray(2**28)  # written to, so really taken
-    block[:: 2**12] = bytes(1) * len(block[:: 2**12])
-    assert available_memory() < before
+    assert total / 50 < available_memory() <= total
+    for _ in range(5):  # others may free as much at the same moment
+        before = available_memory()
+        block = bytearray(2**28)
+        block[:: 2**12] = bytes(1) * len(block[:: 2**12])  # written to, so really taken
+        taken = before - available_memory()
+        del block
+        if taken > 2**27:
+            return
+    pytest.fail(f"256 MiB taken, and {taken} bytes less can be had")
 
 
 def control_group(folder, names, *, limit, used, cache):
