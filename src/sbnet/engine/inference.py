@@ -5,10 +5,11 @@ Photos of one size pass the network together. And what a network needs to be fas
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,10 @@ def infer_photos(
 
     def writers() -> Iterator[tuple[Callable[[], None], int]]:
         groups = _of_one_size(photos, pool, most=most, pixels=pixel_limit(scales, mirror=mirror))
-        for members in _read_ahead(groups, read, pool, groups_ahead=max(1, AHEAD // most)):
-            listed, pixels, at_scales, others = zip(*members, strict=True)
+        reads = ((partial(read, photo), 0) for group in groups for photo in group)
+        ahead = in_order(pool, reads, most=most + max(AHEAD, most), weight=0)
+        for group in groups:
+            listed, pixels, at_scales, others = zip(*islice(ahead, len(group)), strict=True)
             views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
             batch = Batch(listed, pixels, views, others)
             yield from ((write, batch.size[0] * batch.size[1]) for write in compute(batch))
@@ -120,22 +123,6 @@ def _of_one_size(
         count = max(1, min(most, pixels // (height * width)))
         groups += [members[start : start + count] for start in range(0, len(members), count)]
     return groups
-
-
-def _read_ahead(
-    groups: Sequence[Sequence[Photo]],
-    read: Callable[[Photo], Any],
-    pool: ThreadPoolExecutor,
-    *,
-    groups_ahead: int,
-) -> Iterator[list[Any]]:
-    waiting: deque[list[Future[Any]]] = deque()
-    for group in groups:
-        waiting.append([pool.submit(read, photo) for photo in group])
-        if len(waiting) > groups_ahead:
-            yield [future.result() for future in waiting.popleft()]
-    for futures in waiting:
-        yield [future.result() for future in futures]
 
 
 def to_host(values: Tensor) -> OnHost:

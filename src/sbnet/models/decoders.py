@@ -36,15 +36,19 @@ class DecoderSegmenter(Segmenter):
     def __init__(
         self,
         backbone: Backbone,
-        classes: int,
-        decoder: nn.Module,
+        classes: int = 21,
         *,
-        channels: int,
-        scales: tuple[float, ...],
+        channels: int = 256,
+        scales: tuple[float, ...] = (1.0,),
     ) -> None:
         super().__init__(backbone, classes, {"decoder", "classifier"}, scales=scales)
-        self.decoder = decoder
+        self.decoder = self.make_decoder(backbone, channels)
         self.classifier = nn.Conv2d(channels, classes, 1)
+        self.initialize()
+
+    def make_decoder(self, backbone: Backbone, channels: int) -> nn.Module:
+        """The library's decoder over the backbone's pyramid, answering with `channels`."""
+        raise NotImplementedError
 
     @classmethod
     def check_installed(cls) -> None:
@@ -82,21 +86,11 @@ class DecoderSegmenter(Segmenter):
 
 
 class DeepLabV3Plus(DecoderSegmenter):
-    """Dilations are 12, 24, 36 at output stride 8, and half of that at 16, as in the paper.
+    """Dilations are 12, 24, 36 at output stride 8, and half of that at 16, as in the paper."""
 
-    Initial weights are PyTorch's own, as in the library.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        classes: int = 21,
-        *,
-        channels: int = 256,
-        scales: tuple[float, ...] = (1.0,),
-    ) -> None:
+    def make_decoder(self, backbone: Backbone, channels: int) -> nn.Module:
         stride = backbone.strides[-1]
-        decoder = _part("decoders.deeplabv3.decoder").DeepLabV3PlusDecoder(
+        decoder: nn.Module = _part("decoders.deeplabv3.decoder").DeepLabV3PlusDecoder(
             encoder_channels=_encoder_channels(backbone),
             encoder_depth=5,
             out_channels=channels,
@@ -105,25 +99,20 @@ class DeepLabV3Plus(DecoderSegmenter):
             aspp_separable=True,
             aspp_dropout=0.5,
         )
-        super().__init__(backbone, classes, decoder, channels=channels, scales=scales)
+        return decoder
+
+    def initialize(self) -> None:
+        """PyTorch's own initial weights, as in the library."""
 
 
 class UPerNet(DecoderSegmenter):
     """A feature pyramid whose deepest level is pooled at four sizes."""
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        classes: int = 21,
-        *,
-        channels: int = 256,
-        scales: tuple[float, ...] = (1.0,),
-    ) -> None:
-        decoder = _part("decoders.upernet.decoder").UPerNetDecoder(
+    def make_decoder(self, backbone: Backbone, channels: int) -> nn.Module:
+        decoder: nn.Module = _part("decoders.upernet.decoder").UPerNetDecoder(
             encoder_channels=_encoder_channels(backbone), encoder_depth=5, decoder_channels=channels
         )
-        super().__init__(backbone, classes, decoder, channels=channels, scales=scales)
-        self.initialize()
+        return decoder
 
 
 class SegFormer(DecoderSegmenter):
@@ -134,19 +123,11 @@ class SegFormer(DecoderSegmenter):
 
     smallest_batch = 1
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        classes: int = 21,
-        *,
-        channels: int = 256,
-        scales: tuple[float, ...] = (1.0,),
-    ) -> None:
-        decoder = _part("decoders.segformer.decoder").SegformerDecoder(
+    def make_decoder(self, backbone: Backbone, channels: int) -> nn.Module:
+        decoder: nn.Module = _part("decoders.segformer.decoder").SegformerDecoder(
             encoder_channels=_encoder_channels(backbone), encoder_depth=5, segmentation_channels=channels
         )
-        super().__init__(backbone, classes, decoder, channels=channels, scales=scales)
-        self.initialize()
+        return decoder
 
 
 def _encoder_channels(backbone: Backbone) -> list[int]:
