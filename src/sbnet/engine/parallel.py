@@ -97,15 +97,17 @@ class MemoryBudget:
 
 def available_memory() -> int:
     """Bytes that can be had without swapping, within the container's bound where there is one."""
-    values = {}
+    free = _free_in_system(Path("/proc/meminfo"))
+    return max(0, min([free, *_free_in_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]))
+
+
+def _free_in_system(counts: Path) -> int:
+    """counts: lines `MemAvailable:  N kB`, Linux's; elsewhere half of what memory there is."""
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, value = line.partition(":")
-            values[name] = int(value.split()[0]) * 1024
-        available = values["MemAvailable"]
-    except (OSError, KeyError):  # not Linux: half of what there is
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return max(0, min([available, *_free_in_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))]))
+        lines = dict(line.split(":", 1) for line in counts.read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _free_in_groups(own: Path, mounted: Path) -> Iterator[int]:
