@@ -91,8 +91,10 @@ def test_what_is_done_is_kept_and_told(done: Path, shared_data: Path, stages: Fa
         ("train_affinity.epochs=777", STEPS[6:]),
         ("train_affinity.method=irn", STEPS[6:]),
         ("train_cam.boundary_weight=0.521", STEPS[3:]),
-        ("refine.mask_alpha=6.21", ["bootstrap_refine", "refine"]),
-        ("refine.low_alpha=3.21", ["bootstrap_refine", *STEPS[3:]]),
+        ("refine.mask_alpha=6.21", ["refine"]),
+        ("refine.low_alpha=3.21", STEPS[5:]),
+        ("bootstrap_refine.mask_alpha=6.21", ["bootstrap_refine"]),
+        ("bootstrap_refine.low_alpha=3.21", STEPS[2:]),
         ("runtime.seed=777", STEPS),
         ("model.freeze=777", STEPS),
         ("model.dilate=no", STEPS),
@@ -124,7 +126,7 @@ def test_a_stale_step_is_told_and_its_old_files_go(done: Path, shared_data: Path
     alpha = small_recipe(shared_data).refine.mask_alpha
     line = f"refine              dense CRF, confident labels: is redone (mask_alpha {alpha} -> 6.21)"
     assert line in text.getvalue()
-    assert stages.take() == ["bootstrap_refine", "refine"]  # later steps read its labels, not its masks
+    assert stages.take() == ["refine"]  # later steps read its labels, not its masks
     assert not (done / "refine" / "masks" / "old.png").exists()
     assert not [path for path in done.iterdir() if path.name.endswith(".old")]
 
@@ -138,6 +140,8 @@ def test_the_bootstrap_masks_matter_where_boundaries_are_taken_from_them(
     run(small_recipe(shared_data, labels + "crf"), out)
     assert stages.take() == STEPS[3:]
     run(small_recipe(shared_data, labels + "crf", "refine.mask_alpha=6.21"), out)
+    assert stages.take() == ["refine"]
+    run(small_recipe(shared_data, labels + "crf", "bootstrap_refine.mask_alpha=6.21"), out)
     assert stages.take() == STEPS[2:]
 
 
@@ -195,7 +199,7 @@ def test_an_interrupted_redo_that_no_reader_sees_stays_unseen(
     stages.before.clear()
     stages.take()
     run(small_recipe(shared_data), done)
-    assert stages.take() == ["bootstrap_refine", "refine"]
+    assert stages.take() == ["refine"]
 
 
 def test_figures_follow_masks_and_truth(tmp_path: Path, out: Path, stages: FakeStages) -> None:
@@ -389,7 +393,7 @@ def test_from_to_and_only(out: Path, shared_data: Path, stages: FakeStages) -> N
     run(recipe, out, start="refine", stop="random_walk")
     assert stages.take() == STEPS[5:8]
     changed = small_recipe(shared_data, "refine.low_alpha=2.21")
-    assert "'bootstrap_refine' is needed first, and it is stale: low_alpha" in refusal(
+    assert "'refine' is needed first, and it is stale: low_alpha" in refusal(
         changed, out, start="train_segmenter"
     )
     run(recipe, out, start="evaluate")

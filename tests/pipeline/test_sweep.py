@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fake_stages import FakeStages
+from fake_stages import STEPS, FakeStages
 from sbnet import metrics
 from sbnet.cli import execute
 from sbnet.data.files import read_label
@@ -163,6 +163,20 @@ def test_every_key_that_is_taken_can_change_the_mask(done: Path, shared_data: Pa
         for key, mask in zip(changed, others, strict=True):
             differ[key] |= bool((mask != plain).any())
     assert all(differ.values()), differ
+
+
+def test_taking_the_best_over_trains_no_cam_network_anew(
+    tmp_path: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    """The figure that it was chosen by is of the CAMs that the run has."""
+    out = tmp_path / "run"
+    run(load_recipe("voc12-lite", [f"data.root={shared_data}"]), out)
+    stages.take()
+    sweep(out, ["refine.mask_alpha=9.5", "refine.bilateral=9,9,9"])
+    run(load_recipe(out, ["refine.mask_alpha=9.5"]), out)
+    assert stages.take() == ["refine"]
+    run(load_recipe(out, ["refine.bilateral=9,9,9"]), out)
+    assert stages.take() == STEPS[5:]
 
 
 def test_steps_that_are_not_done(tmp_path: Path, shared_data: Path, stages: FakeStages) -> None:

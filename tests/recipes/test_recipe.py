@@ -254,6 +254,16 @@ def test_a_recipe_without_base_starts_from_the_defaults(recipe_file: Path) -> No
     assert recipe.train_cam == Recipe("x").train_cam
 
 
+def test_the_bootstrap_s_crf_is_as_the_file_has_the_other_s(recipe_file: Path) -> None:
+    recipe_file.write_text("refine: {low_alpha: 3, high_alpha: 30}\nbootstrap_refine: {high_alpha: 40}\n")
+    recipe = load_recipe(recipe_file, ["refine.low_alpha=5"])
+    assert recipe.bootstrap_refine == dataclasses.replace(recipe.refine, low_alpha=3, high_alpha=40)
+    recipe.write(recipe_file)
+    assert load_recipe(recipe_file) == recipe
+    recipe_file.write_text("name: an older run\nrefine: {low_alpha: 3}\n")
+    assert load_recipe(recipe_file).bootstrap_refine == load_recipe(recipe_file).refine
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -266,6 +276,8 @@ def test_a_recipe_without_base_starts_from_the_defaults(recipe_file: Path) -> No
         ("runtime:\n  device: gpu\n", "line 2: runtime.device: 'gpu' is not one of auto, cpu, cuda"),
         ("model:\n\n  stride: 4\n", "line 3: model.stride is 4; expected one of 8, 16"),
         ("refine: {low_alpha: 0}\n", "line 1: refine.low_alpha is 0.0; expected more than 0"),
+        ("refine: {iterations: x}\n", "line 1: refine.iterations is 'x'; expected a whole number"),
+        ("bootstrap_refine: {mask_alpha: 0}\n", "line 1: bootstrap_refine.mask_alpha is 0.0; expected more"),
         (
             "bootstrap: {momentum: 1}\n",
             "line 1: bootstrap.momentum is 1.0; expected 0 or more and less than 1",

@@ -66,9 +66,9 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
         boundaries = {}
         train, brought = recipe.train_cam, recipe.train_cam.network or recipe.infer_cam.scores
         if train.method == "sbnet" and not train.boundaries and not brought:
-            chain += _cam_steps(recipe, recipe.bootstrap, {}, prefix="bootstrap_")
+            chain += _cam_steps(recipe, recipe.bootstrap, recipe.bootstrap_refine, {}, prefix="bootstrap_")
             boundaries = {"boundaries": "bootstrap_refine"}
-        chain += _cam_steps(recipe, recipe.train_cam, boundaries, prefix="")
+        chain += _cam_steps(recipe, recipe.train_cam, recipe.refine, boundaries, prefix="")
         chain += _pseudo_mask_steps(recipe)
     chain.append(
         Step(
@@ -97,14 +97,18 @@ def _segmenter_does(recipe: Recipe) -> str:
 
 
 def _cam_steps(
-    recipe: Recipe, settings: train_cam.Settings, boundaries: Mapping[str, str], *, prefix: str
+    recipe: Recipe,
+    settings: train_cam.Settings,
+    crf: refine.Settings,
+    boundaries: Mapping[str, str],
+    *,
+    prefix: str,
 ) -> list[Step]:
     what = {"cam": "plain CAM", "seam": "SEAM", "sbnet": "SBNet"}[settings.method]
     why = " (for boundaries)" if prefix else ""
-    train, infer, crf = (prefix + name for name in ("train_cam", "infer_cam", "refine"))
-    refined = Step(
-        crf, f"dense CRF, confident labels{why}", refine, recipe.refine, {"scores": infer}, network=False
-    )
+    train, infer, last = (prefix + name for name in ("train_cam", "infer_cam", "refine"))
+    does = f"dense CRF, confident labels{why}"
+    refined = Step(last, does, refine, crf, {"scores": infer}, network=False)
     if recipe.infer_cam.scores:
         return [Step(infer, "CAMs made elsewhere", infer_cam, recipe.infer_cam, network=False), refined]
     does = "CAM network made elsewhere" if settings.network else f"train the {what} network{why}"

@@ -16,10 +16,15 @@ SMALLEST_CROP = 8  # pixels; view 2 must have one, and the features, too
 SMALLEST_WIDTH = 0.5  # pixels or grey levels of a CRF kernel; finer lattices outgrow their whole numbers
 TRAINING = ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
 CAM = ("bootstrap", "train_cam")
-CRF = ("refine", "predict")
+LABELS = ("refine", "bootstrap_refine")
+CRF = (*LABELS, "predict")
 POSITIVE = [
     *("data.scenes.train", "data.scenes.val", "data.scenes.size", "infer_cam.scales"),
-    *("refine.low_alpha", "refine.high_alpha", "refine.mask_alpha", "refine.score_power"),
+    *(
+        f"{stage}.{name}"
+        for stage in LABELS
+        for name in ("low_alpha", "high_alpha", "mask_alpha", "score_power")
+    ),
     *(
         "random_walk.background_alpha",
         "random_walk.score_power",
@@ -72,10 +77,11 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
         _check(recipe, f"{stage}.shrink", where, lambda value: 0 < value <= 1, "more than 0, at most 1")
     for stage in CRF:
         _check_kernels(recipe, stage, where)
-    low, high = recipe.refine.low_alpha, recipe.refine.high_alpha
-    if low > high:
-        key = "refine.high_alpha"
-        raise SBNetError(f"{where(key)}{key} is {high!r}; expected refine.low_alpha, {low!r}, or more")
+    for stage in LABELS:
+        key, least = f"{stage}.high_alpha", f"{stage}.low_alpha"
+        low, high = _get(recipe, least), _get(recipe, key)
+        if low > high:
+            raise SBNetError(f"{where(key)}{key} is {high!r}; expected {least}, {low!r}, or more")
     for key in RISING:
         low, high = _get(recipe, key)
         if not 0 < low <= high:

@@ -27,6 +27,7 @@ from sbnet.stages import (
 from sbnet.stages.workspace import ModelSettings
 
 Training = TypeVar("Training", train_cam.Settings, train_affinity.Settings)
+RefineSettings = refine.Settings  # the recipe has a section of the module's name, and two of its kind
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class DataSettings:
 class Recipe:
     """about: the evidence (command, hardware, time, measured mIoU), or 'not yet measured'.
     reference: with the quirks of the reference code that change numbers (see `with_quirks`), to compare with it.
-    bootstrap: training of the network that makes the boundary labels, used where train_cam.method is `sbnet`.
+    bootstrap, bootstrap_refine: training of the network that makes the boundary labels, and the CRF that makes them of
+    its CAMs; used where train_cam.method is `sbnet`.
     """
 
     name: str
@@ -73,7 +75,8 @@ class Recipe:
     bootstrap: train_cam.Settings = field(default_factory=lambda: train_cam.Settings(method="seam"))
     train_cam: train_cam.Settings = field(default_factory=train_cam.Settings)
     infer_cam: infer_cam.Settings = field(default_factory=infer_cam.Settings)
-    refine: refine.Settings = field(default_factory=refine.Settings)
+    refine: RefineSettings = field(default_factory=RefineSettings)
+    bootstrap_refine: RefineSettings = field(default_factory=RefineSettings)
     train_affinity: train_affinity.Settings = field(default_factory=train_affinity.Settings)
     random_walk: random_walk.Settings = field(default_factory=random_walk.Settings)
     train_segmenter: train_segmenter.Settings = field(default_factory=train_segmenter.Settings)
@@ -115,13 +118,14 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str
     Raises SBNetError for an unknown recipe, key or value, naming file, line, and what it should be.
     """
     recipe = source.read(source.find(str(name_or_path)))
+    _fill_bootstrap(recipe.values)
     if isinstance(overrides, Mapping):
         for key, value in _leaves(overrides):
             recipe.set(key, value, place="")
     else:
         for assignment in overrides:
             recipe.set(*source.split(assignment), place=f"'{assignment}': ")
-    loaded: Recipe = build(Recipe, _with_bootstrap(recipe.values), recipe.where)
+    loaded: Recipe = build(Recipe, recipe.values, recipe.where)
     check_values(loaded, recipe.where)
     return loaded
 
@@ -135,9 +139,15 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield f"{above}{key}", value
 
 
-def _with_bootstrap(values: dict[str, Any]) -> dict[str, Any]:
-    """A bootstrap section without a method is SEAM: the method of the section's own default."""
-    section = values.get("bootstrap")
-    if isinstance(section, dict) and "method" not in section:
-        return {**values, "bootstrap": {"method": "seam", **section}}
-    return values
+def _fill_bootstrap(values: dict[str, Any]) -> None:
+    """What a recipe's file leaves out of the bootstrap: the method is SEAM, the CRF is as the file has it for `refine`.
+
+    Overrides come after: `refine.mask_alpha=9` leaves the boundary labels, and so the trained CAM network, as they are.
+    """
+    for section, fallback in (
+        ("bootstrap", {"method": "seam"}),
+        ("bootstrap_refine", values.get("refine", {})),
+    ):
+        own = values.get(section, {})
+        if isinstance(own, dict) and isinstance(fallback, dict):
+            values[section] = {**fallback, **own}
