@@ -45,7 +45,9 @@ def build_app() -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted."""
+    """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted, 143 for a
+    training that SIGTERM stopped.
+    """
     sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -65,10 +67,10 @@ def execute(arguments: list[str]) -> int:
             message = message.partition(" Available commands")[0].rstrip(". ") + f"; see sbnet{verb} --help"
         print(f"sbnet: {message}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if debug:
             raise
-        print("sbnet: interrupted", file=sys.stderr)
+        print(f"sbnet: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sbnet recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
