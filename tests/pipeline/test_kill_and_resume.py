@@ -173,7 +173,7 @@ def test_an_interrupted_training_loses_no_step(long_training, tmp_path, number, 
     process = start(out, *LONG)
     wait_for(out / "train_cam" / "log.csv", process)  # after the 10th step
     os.killpg(process.pid, number)
-    printed = process.communicate(timeout=60)[0].decode()
+    printed = process.communicate(timeout=240)[0].decode()
     assert process.returncode == status, printed
     assert "stopping once this training step is done and kept; interrupt again to stop at once\n" in printed
     assert f"train_cam stopped; finished work is kept. Go on with: sbnet run {out}\n" in printed
