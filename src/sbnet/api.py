@@ -11,12 +11,15 @@ from rich.console import Console
 
 from sbnet import models, pipeline
 from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 from sbnet.interop.checkpoint import load_model
 from sbnet.recipes.convert import build
 from sbnet.recipes.recipe import load_recipe
 from sbnet.segmenter import Segmenter
 from sbnet.stages.predict import Settings
+
+MODEL = "model.safetensors"
+IN_RUN = f"train_segmenter/{MODEL}"
 
 
 @dataclass(frozen=True)
@@ -65,19 +68,16 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> 
     """
     path, settings = Path(path), None
     if path.is_dir():
-        is_run = (path / "recipe.yaml").is_file()
-        places = [path / "train_segmenter" / "model.safetensors", path / "model.safetensors"]
-        file = next((place for place in places if place.is_file()), None)
-        if file is None:
-            remedy = (
-                f"finish the run: sbnet run {path}" if is_run else "give a run folder or a model.safetensors"
-            )
-            raise SBNetError(
-                f"{path} holds no trained segmenter (train_segmenter/model.safetensors); {remedy}"
-            )
-        if is_run:
+        file = _segmenter_file(path)
+        if (path / "recipe.yaml").is_file():
             settings = load_recipe(path).predict
         path = file
+    elif not path.exists():
+        near = did_you_mean(path.name, (beside.name for beside in path.parent.glob("*")))
+        raise SBNetError(
+            f"{path}: there is no such file or folder{near}; give a run folder (in which {IN_RUN} is looked "
+            f"for), a folder with {MODEL}, or such a file; a relative path begins at {Path.cwd()}"
+        )
     model, meta = load_model(path)
     if not isinstance(model, models.Segmenter) or "classes" not in meta:
         raise SBNetError(
@@ -87,4 +87,21 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> 
         settings = build(Settings, meta.get("predict", {}), lambda _key: f"{path}: ")
     return Segmenter(
         model, meta["classes"], settings=settings, runtime=Runtime(device=device, precision=precision)
+    )
+
+
+def _segmenter_file(folder: Path) -> Path:
+    """The model file of a run, or of the folder that holds it."""
+    file = next((folder / place for place in (IN_RUN, MODEL) if (folder / place).is_file()), None)
+    if file is not None:
+        return file
+    if (folder / "recipe.yaml").is_file():
+        remedy = f"finish the run: sbnet run {folder}"
+    else:
+        inner = sorted(one.parents[1] for one in folder.glob(f"*/{IN_RUN}"))
+        remedy = (
+            f"give a run folder, or a folder with {MODEL}{f' (did you mean {inner[0]}?)' if inner else ''}"
+        )
+    raise SBNetError(
+        f"{folder} holds no trained segmenter: there is neither {IN_RUN} nor {MODEL} in it; {remedy}"
     )

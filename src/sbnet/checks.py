@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
 from sbnet.interop.backbone_weights import LITES, lite_path
-from sbnet.models import model_names
 
 PACKAGES = (
     "sbnet",
@@ -24,32 +23,32 @@ PACKAGES = (
     "cyclopts",
     "segmentation-models-pytorch",
 )
-FAMILIES = {
-    "sbnet": "CAM network: pixel correlation, boundary head",
-    "affinitynet": "affinities of pixel pairs",
-    "irn": "class boundaries and displacements, the second refinement",
-    "deeplabv2": "segmenter",
-    "deeplabv3plus": "segmenter of the extra smp",
-    "upernet": "segmenter of the extra smp",
-    "segformer": "segmenter of the extra smp",
+DECODER = "segmenter; its decoder: pip install 'sbnet[smp]'"
+FAMILIES = {  # name -> what it is, how a recipe chooses it
+    "sbnet": ("CAM network: pixel correlation, boundary head", "train_cam, bootstrap"),
+    "affinitynet": ("affinities of pixel pairs", "train_affinity.method=affinitynet"),
+    "irn": ("class boundaries and displacements", "train_affinity.method=irn"),
+    "deeplabv2": ("segmenter", "train_segmenter.family=deeplabv2"),
+    **{
+        name: (DECODER, f"train_segmenter.family={name}")
+        for name in ("deeplabv3plus", "upernet", "segformer")
+    },
 }
-BACKBONES = {
-    "resnet38": "ResNet-38 (weights: file:PATH)",
-    "resnet101": "ResNet-101 (weights: file:PATH)",
-    "lite0": "EfficientNet-Lite0 (ImageNet weights come along)",
-    "lite2": "EfficientNet-Lite2 (ImageNet weights come along)",
-    "timm:NAME": "a timm backbone with features by stride (weights: timm's, or file:PATH)",
+BACKBONES = {  # name -> what it is, where its weights come from
+    "resnet38": ("ResNet-38", "weights=file:PATH"),
+    "resnet101": ("DeepLab v2's ResNet-101", "weights=file:PATH"),
+    "lite0": ("EfficientNet-Lite0", "ImageNet's come along"),
+    "lite2": ("EfficientNet-Lite2", "ImageNet's come along"),
+    "timm:NAME": ("a timm model with features by stride", "timm's, which it downloads, or weights=file:PATH"),
 }
 
 
-def describe_models() -> dict[str, str]:
-    """Name that `models.build` takes -> what it is."""
-    names = [*model_names(), *(f"{family}-timm:NAME" for family in FAMILIES)]
-    described = {}
-    for name in names:
-        family, _, backbone = name.partition("-")
-        described[name] = f"{FAMILIES[family]}; {BACKBONES[backbone]}"
-    return described
+def describe_models() -> list[list[tuple[str, str, str]]]:
+    """Tables of families and of backbones, a row for each after the headings. Names are FAMILY-BACKBONE."""
+    return [
+        [("FAMILY", "WHAT IT IS", "IN A RECIPE"), *((name, *about) for name, about in FAMILIES.items())],
+        [("BACKBONE", "WHAT IT IS", "WEIGHTS"), *((name, *about) for name, about in BACKBONES.items())],
+    ]
 
 
 def describe_machine() -> dict[str, str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,7 +83,31 @@ def test_mistypings(refused: Any, tmp_path: Path) -> None:
     assert "--data FOLDER" in refused("run", "voc12-lite")
     assert "there is no such folder" in refused("run", "voc12-lite", "--data", tmp_path / "none")
     assert "is no run folder" in refused("refine", tmp_path)
-    assert "requires an argument; see sbnet run --help" in refused("run")
+
+
+def test_a_forgotten_argument_is_told_with_what_it_is(refused: Any, tmp_path: Path) -> None:
+    for words, what in {
+        (
+            "data",
+            "check",
+        ): "ROOT requires an argument: the folder that holds JPEGImages, or COCO's annotations;",
+        (
+            "run",
+        ): "RECIPE requires an argument: a recipe (see `sbnet recipes`), a YAML file, or the folder of",
+        (
+            "predict",
+            tmp_path,
+            "--out",
+            "x",
+        ): "--model requires an argument: a run folder, the model.safetensors",
+        ("data", "fetch", "voc12"): "--out requires an argument: the folder to unpack into:",
+        ("convert-cams",): "FOLDER requires an argument: NAME.npy of theirs",
+    }.items():
+        told = refused(*words)
+        assert what in told
+        verb = " ".join(word for word in words[:2] if isinstance(word, str) and word != "voc12")
+        assert told.endswith(f"; see sbnet {verb} --help\n"), told
+    assert refused("data", "chek").endswith('Did you mean "check"?; see sbnet data --help\n')
 
 
 def test_run_and_the_stage_verbs(
@@ -206,9 +231,22 @@ def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused:
     assert "no such photo or folder" in predict(tmp_path / "none.jpg")
     assert "no photos given" in predict()
     assert "would be mixed with photos; choose another folder" in predict(photos, out=photos)
-    assert "holds no trained segmenter" in predict(photos, model=other)
-    assert "give a run folder or a model.safetensors" in predict(photos, model=other)
-    assert "no such model file" in predict(photos, model=tmp_path / "none.safetensors")
+    neither = (
+        "there is neither train_segmenter/model.safetensors nor model.safetensors in it; give a run folder"
+    )
+    assert f"{other} holds no trained segmenter: {neither}" in predict(photos, model=other)
+    (other / "recipe.yaml").write_text("")
+    assert f"finish the run: sbnet run {other}" in predict(photos, model=other)
+    mine = tmp_path / "runs" / "mine"
+    shutil.copytree(segmenter, mine)
+    assert f"model.safetensors (did you mean {mine}?)" in predict(photos, model=mine.parent)
+    assert "(did you mean 'mine'?)" in predict(photos, model=mine.with_name("mien"))
+    for name in ("none", "none.safetensors"):
+        told = predict(photos, model=tmp_path / name)
+        assert (
+            f"{name}: there is no such file or folder; give a run folder (in which train_segmenter/" in told
+        )
+        assert f"a relative path begins at {Path.cwd()}" in told
     assert not (tmp_path / "masks").exists()
     model = models.build("affinitynet-lite0", classes=3, weights="none")
     save_model(model, tmp_path / "wrong.safetensors", meta={"classes": ["background", "cat", "dog"]})
@@ -278,7 +316,17 @@ def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["recipes", "voc12-lite"]) == 0
     assert "source: voc" in capsys.readouterr().out
     assert execute(["models"]) == 0
-    assert "sbnet-resnet38" in capsys.readouterr().out
+    told = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    families, backbones = ([words[0] for words in told].index(head) for head in ("FAMILY", "BACKBONE"))
+    assert told[families][-1] == "RECIPE"
+    assert told[backbones][-1] == "WEIGHTS"
+    names = {
+        f"{family[0]}-{backbone[0]}"
+        for family in told[families + 1 : backbones]
+        for backbone in told[backbones + 1 : -1]
+        if backbone[0] != "timm:NAME"
+    }
+    assert names == set(models.model_names())
     assert execute(["checks"]) == 0
     printed = capsys.readouterr().out
     for word in ("torch", "device", "compiled kernels", "lite0 weights", "cores", "memory"):

@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import shutil
+import signal
+import threading
 
 import numpy as np
 import pytest
@@ -148,6 +150,102 @@ def test_a_killed_training_with_fused_batch_norms(tmp_path):
     assert {name for name in trainable if name.startswith("backbone")} <= changed <= trainable
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def signals(*numbers, at):
+    """A loss during whose call number `at` the process gets these signals."""
+    calls = 0
+
+    def loss(network, batch, done):
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            for number in numbers:
+                signal.raise_signal(number)
+        return class_loss(network, batch, done)
+
+    return loss
+
+
+@pytest.mark.parametrize(("number", "error"), [("SIGINT", KeyboardInterrupt), ("SIGTERM", SystemExit)])
+@pytest.mark.parametrize(("accumulate", "at", "kept"), [(1, 1, 1), (1, 7, 7), (1, 12, 12), (2, 5, 3)])
+def test_an_interrupt_waits_for_the_step_and_keeps_it(tmp_path, capfd, number, error, accumulate, at, kept):
+    """12 batches; the checkpoint that is due comes after step 5."""
+    data = photos(tmp_path)
+    whole, halves, resumed = Tiny(), Tiny(), Tiny()
+    train(whole, data, tmp_path / "whole", accumulate=accumulate)
+    folder = tmp_path / "halves"
+    with pytest.raises(error) as caught:
+        train(halves, data, folder, signals(getattr(signal, number), at=at), accumulate=accumulate)
+    assert capfd.readouterr().err.startswith("\nsbnet: stopping once this training step is done and kept")
+    if error is KeyboardInterrupt:
+        assert str(caught.value) == f"tiny: {kept} of {12 // accumulate} steps are done and kept"
+    else:
+        assert caught.value.code == 143
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == kept
+    assert [path.name for path in folder.iterdir() if path.suffix == ".tmp"] == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    facts = train(resumed, data, folder, accumulate=accumulate)
+    assert facts["steps"] == 12 // accumulate
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_second_interrupt_leaves_at_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(Tiny(), photos(tmp_path), tmp_path / "run", signals(signal.SIGINT, signal.SIGINT, at=7))
+    assert str(caught.value) == ""
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 5
+
+
+def test_a_second_interrupt_while_the_step_is_written_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    save, saved = torch.save, []
+
+    def interrupted(state, path):
+        save(state, path)
+        saved.append(state["step"])
+        if state["step"] == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("torch.save", interrupted)
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(Tiny(), photos(tmp_path), folder, signals(signal.SIGINT, at=7))
+    assert saved == [5, 7]
+    assert sorted(path.name for path in folder.iterdir()) == ["checkpoint.pt"]
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 5
+
+
+def test_a_program_s_own_handling_of_interrupts_stands(tmp_path):
+    """One that ignores them (nohup), one that notes them, and one that trains in a thread of its own."""
+    data, noted = photos(tmp_path), []
+    for handler in (signal.SIG_IGN, lambda number, _frame: noted.append(number)):
+        before = signal.signal(signal.SIGINT, handler)
+        try:
+            train(Tiny(), data, tmp_path / "run", signals(signal.SIGINT, at=3))
+            assert signal.getsignal(signal.SIGINT) is handler
+        finally:
+            signal.signal(signal.SIGINT, before)
+        (tmp_path / "run" / "checkpoint.pt").unlink()
+    assert noted == [signal.SIGINT]
+    facts = []
+    thread = threading.Thread(target=lambda: facts.append(train(Tiny(), data, tmp_path / "thread")))
+    thread.start()
+    thread.join()
+    assert facts[0]["steps"] == 12
+
+
+def test_weights_that_an_interrupt_finds_not_finite_are_not_kept(tmp_path):
+    def cusp(network, batch, done):
+        signal.raise_signal(signal.SIGINT)
+        return {"class": (network(batch["image"]) * 0).sum().sqrt()}
+
+    with pytest.raises(
+        SBNetError, match=r"the weights of '.*' are not finite after step 1\. The last checkpoint"
+    ):
+        train(Tiny(), photos(tmp_path), tmp_path / "run", cusp)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):

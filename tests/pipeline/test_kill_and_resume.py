@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from sbnet.pipeline.steps import recipe_steps
@@ -41,10 +42,24 @@ HALF_DONE = {
 TRAININGS = ("bootstrap_train_cam", "train_cam", "train_affinity", "train_segmenter")
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "sbnet.cli", "run", "quickstart", "--out", str(out), *SMALL]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+def start(out: Path, *words: str) -> subprocess.Popen[bytes]:
+    """The command, leader of a process group of its own, as a shell begins it."""
+    command = [sys.executable, "-m", "sbnet.cli", "run", "quickstart", "--out", str(out), *SMALL, *words]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 240
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0].decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def finish(process: subprocess.Popen[bytes]) -> str:
@@ -122,11 +137,7 @@ def test_half_done_photo_stages_go_on_photo_by_photo(whole, tmp_path):
 def test_a_run_killed_in_a_training_ends_with_the_same_weights(whole, tmp_path, victim):
     out = tmp_path / "run"
     process = start(out)
-    deadline = time.monotonic() + 240
-    while not (out / victim / "checkpoint.pt").exists():
-        assert process.poll() is None, process.communicate()[0].decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(out / victim / "checkpoint.pt", process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / victim / "done.json").exists(), "killed too late to show anything"
@@ -135,6 +146,48 @@ def test_a_run_killed_in_a_training_ends_with_the_same_weights(whole, tmp_path, 
     for training in TRAININGS:
         ours, theirs = (load_file(folder / training / "model.safetensors") for folder in (out, whole))
         assert all((ours[name] == theirs[name]).all() for name in theirs), training
+
+
+# One training of 60 steps, whose first checkpoint would never come.
+LONG = [
+    "train_cam.method=cam",
+    "train_cam.epochs=6",
+    "train_cam.checkpoint_every=1000",
+    "runtime.workers=2",
+    "--to",
+    "train-cam",
+]
+
+
+@pytest.fixture(scope="module")
+def long_training(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("long") / "run"
+    finish(start(out, *LONG))
+    return out
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_training_loses_no_step(long_training, tmp_path, number, status):
+    """Ctrl-C on a terminal, and `timeout` and clusters' ends: they go to all processes of the group, workers too."""
+    out = tmp_path / "run"
+    process = start(out, *LONG)
+    wait_for(out / "train_cam" / "log.csv", process)  # after the 10th step
+    os.killpg(process.pid, number)
+    printed = process.communicate(timeout=240)[0].decode()
+    assert process.returncode == status, printed
+    assert "stopping once this training step is done and kept; interrupt again to stop at once\n" in printed
+    assert f"train_cam stopped; finished work is kept. Go on with: sbnet run {out}\n" in printed
+    assert "Traceback" not in printed
+    kept = torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"]
+    assert 10 <= kept < 60
+    if number == signal.SIGINT:
+        assert printed.endswith(
+            f"sbnet: interrupted; train CAM network (cam): {kept} of 60 steps are done and kept\n"
+        )
+    assert not list(out.rglob("*.tmp"))
+    assert "goes on" in finish(start(out, *LONG))
+    ours, theirs = (load_file(folder / "train_cam" / "model.safetensors") for folder in (out, long_training))
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_every_step_bears_a_full_disk(whole, tmp_path):

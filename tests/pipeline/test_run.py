@@ -455,6 +455,17 @@ def test_without_a_val_list_nothing_is_predicted_for_measuring(
     assert "segmenter" not in metrics
 
 
+def test_a_run_without_any_true_mask_says_so_first(tmp_path: Path, out: Path, stages: FakeStages) -> None:
+    data, labels, text = make_data(tmp_path / "photos"), tmp_path / "labels.txt", io.StringIO()
+    shutil.rmtree(data / "SegmentationClass")
+    classes = (data / "classes.txt").read_text().split()
+    names = (data / "ImageSets/Segmentation/train.txt").read_text().split()
+    labels.write_text("".join(f"{name} {' '.join(classes)}\n" for name in names))
+    recipe = small_recipe(data, f"data.labels={labels}", "data.val=")
+    assert run(recipe, out, only="report", console=Console(file=text, width=300)) == {}
+    assert "no photo has a true mask, so nothing is measured" in text.getvalue().splitlines()[1]
+
+
 def test_scenes_are_made_in_the_run(out: Path, stages: FakeStages) -> None:
     settings = ["data.scenes.train=24", "data.scenes.val=3", "data.scenes.size=48,64"]
     run(load_recipe("quickstart", settings), out)

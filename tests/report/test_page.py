@@ -116,3 +116,18 @@ def test_photo_of_one_pixel_and_no_truth(run: Path, tmp_path: Path) -> None:
     page = write_report(run, train=dot, val=None).read_text()
     assert page.count("<img src=") == 2
     assert "Ground truth<small>" not in page
+
+
+def test_without_true_masks_nothing_speaks_of_figures(run: Path, train: Collection) -> None:
+    bare = Collection(
+        train.classes, tuple(Photo(one.name, one.path, one.classes) for one in train), train.name
+    )
+    (run / "metrics.json").write_text("{}")
+    page = write_report(run, train=bare, val=None).read_text()
+    assert "no photo of this run has a true mask" in page
+    assert f"call sbnet evaluate {run}, which trains nothing" in page
+    assert "with this recipe on other photos, not in this run: three photos" in page
+    assert page.count("mIoU") == 1  # the section's title
+    assert "measured</small>" not in page
+    (run / "metrics.json").unlink()
+    assert "no step that can be is done yet" in write_report(run, train=train, val=None).read_text()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App
-from cyclopts.exceptions import CycloptsError
+from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from sbnet import __version__
 from sbnet.cli import about, data, files, photos, runs
@@ -45,7 +45,9 @@ def build_app() -> App:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted."""
+    """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted, 143 for a
+    training that SIGTERM stopped.
+    """
     sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -59,17 +61,27 @@ def execute(arguments: list[str]) -> int:
     except (SBNetError, CycloptsError) as error:
         if debug:
             raise
-        message = str(error)
-        if isinstance(error, CycloptsError):
-            verb = f" {arguments[0]}" if arguments and arguments[0] in build_app() else ""
-            message = message.partition(" Available commands")[0].rstrip(". ") + f"; see sbnet{verb} --help"
+        message = _mistyped(error) if isinstance(error, CycloptsError) else str(error)
         print(f"sbnet: {message}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if debug:
             raise
-        print("sbnet: interrupted", file=sys.stderr)
+        print(f"sbnet: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `sbnet recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _mistyped(error: CycloptsError) -> str:
+    """What cyclopts says, of an argument that was forgotten also what it is, and where to read on."""
+    message = str(error).partition(" Available commands")[0].rstrip(". ")
+    if isinstance(error, MissingArgumentError) and error.app and error.argument:
+        about = {
+            one.name: one.parameter.help
+            for one in error.app.assemble_argument_collection(parse_docstring=True)
+        }
+        if what := about.get(error.argument.name):
+            message += f": {what[0] if what[1:2].isupper() else what[0].lower()}{what[1:].rstrip('.')}"
+    return f"{message}; see {' '.join(('sbnet', *(error.command_chain or ()), '--help'))}"

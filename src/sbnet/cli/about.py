@@ -40,11 +40,16 @@ def _first_comment(text: str) -> str:
 
 
 def models() -> None:
-    """List the networks and backbones, with where their weights come from."""
+    """List the families of networks and the backbones, with where their weights come from."""
     from sbnet.checks import describe_models
 
-    for name, what in describe_models().items():
-        print(f"{name:<22} {what}")
+    print("A network is named FAMILY-BACKBONE, such as deeplabv2-lite0 or sbnet-timm:resnet50.")
+    for table in describe_models():
+        first, second = (max(len(row[column]) for row in table) for column in (0, 1))
+        print()
+        for name, what, where in table:
+            print(f"{name:<{first}}  {what:<{second}}  {where}")
+    print("\nA recipe's backbone: model.backbone=lite2; the segmenter's: train_segmenter.backbone=resnet101")
 
 
 def checks() -> None:

@@ -5,7 +5,9 @@ Shapes: B batch, C classes (background included), crop: side of the square that 
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -162,10 +164,20 @@ def collate(items: list[Item]) -> dict[str, Tensor | list[str]]:
 
 
 def seed_worker(worker: int) -> None:
-    """Starts a loader's worker. Nothing is seeded, for items bring their own generator; Ctrl-C is left to the
-    main process, so that it does not print a traceback for each worker.
+    """Starts a loader's worker. Nothing is seeded, for items bring their own generator. Ctrl-C, and SIGTERM unless the
+    main process sends it, are left to that one: they may go to all processes at once, and the training's step under way
+    needs its batches.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_main_process, daemon=True).start()
+
+
+def _end_with_main_process() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def label_files(folder: Path, collection: Collection) -> list[Path]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.engine.interrupt import put_off_interrupts
 from sbnet.engine.log import Meter, TrainingLog
 from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
 from sbnet.engine.progress import training_progress
@@ -39,7 +40,8 @@ def fit(
 
     Writes `log.csv` and `checkpoint.pt` (model, optimiser, position, random state) into `folder`; found there, the
     checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine
-    and settings; on a GPU, whose atomic sums have no fixed order, nearly the same).
+    and settings; on a GPU, whose atomic sums have no fixed order, nearly the same). A checkpoint is written every
+    `checkpoint_every` steps, and by Ctrl-C or SIGTERM after the step under way (`put_off_interrupts`).
     Returns facts: steps, photos, seconds of this call.
 
     Raises SBNetError where a loss is not finite, naming the term, where there is no photo, and where all batches
@@ -67,8 +69,9 @@ def fit(
     with (
         fast_steps(model, fabric.device, compiled=runtime.compile),
         training_progress(title, steps, start=step) as progress,
+        put_off_interrupts() as interrupt,
     ):
-        while step < steps:
+        while step < steps and not interrupt.received:
             rate = set_learning_rate(optimizer, plan, step, steps)
             optimizer.zero_grad(set_to_none=True)
             for _ in range(plan.accumulate):
@@ -92,6 +95,10 @@ def fit(
             if step % checkpoint_every == 0 and step < steps:
                 save_checkpoint(checkpoint, model, optimizer, step)
     log.close()
+    if interrupt.received:
+        _check_weights(model, title, step)
+        save_checkpoint(checkpoint, model, optimizer, step)
+        raise interrupt.error(f"{title}: {step} of {steps} steps are done and kept")
     return {
         "steps": steps,
         "photos": len(photos),

@@ -99,6 +99,11 @@ def _head(state: RunState, console: Console) -> None:
     train, val = state.data.train, state.data.val
     lists = f"{len(train)} photos to learn from" + (f", {len(val)} to measure on" if val else "")
     _print(console, f"{state.recipe.name} in {state.folder}: {lists}, {len(train.classes) - 1} classes")
+    if not any(photo.mask for photo in (*train, *(val or ()))):
+        _print(
+            console,
+            "no photo has a true mask, so nothing is measured: the report's pictures show how far it came",
+        )
 
 
 def _check_before(state: RunState, names: set[str]) -> None:

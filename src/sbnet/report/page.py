@@ -51,6 +51,8 @@ def write_report(
         about=str(folder.recipe.get("about") or ""),
         facts=_facts(folder, train, val),
         notes=folder.notes,
+        truth=any(photo.mask for photo in (*train, *(val or ()))),
+        folder=folder.path,
         recipe_text=folder.recipe_text,
         steps=folder.steps,
         seconds=sum(step.seconds or 0 for step in folder.steps),

@@ -24,11 +24,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Gallery:
-    """columns: (title, caption) of each cell of a row."""
+    """columns: (title, caption) of each cell of a row. truth: whether any of its photos has a true mask."""
 
     title: str
     columns: list[tuple[str, str]]
     rows: list[Row]
+    truth: bool
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def gallery(
     shown = [column for column in columns if _has_begun(run, column, photos)]
     classes = len(collection.classes)
     rows = [Row(photo.name, photo.classes, _cells(run, photo, shown, classes=classes)) for photo in photos]
-    return Gallery(title, [(column.title, column.caption) for column in shown], rows)
+    truth = any(photo.mask for photo in photos)
+    return Gallery(title, [(column.title, column.caption) for column in shown], rows, truth)
 
 
 def train_columns(
@@ -105,7 +107,7 @@ def train_columns(
         Column("Raw CAM", "one scale, not refined", "infer_cam/raw/{}.npz", cells.heat(None)),
         cam("CAM", "class colour by score", "cam", "infer_cam"),
         Column("CRF labels", "confident; striped: left open", "refine/labels/{}.png", cells.draw_label),
-        Column("CAM + CRF", "the mask that is measured", "refine/masks/{}.png", cells.draw_mask),
+        Column("CAM + CRF", "a class for every pixel", "refine/masks/{}.png", cells.draw_mask),
         Column("Boundary, IRN", "where the walk ends", "random_walk/boundaries/{}.png", cells.draw_grey),
         Column("Random walk", "the pseudo mask", "random_walk/masks/{}.png", cells.draw_mask),
         Column(
