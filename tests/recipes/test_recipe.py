@@ -86,7 +86,10 @@ PAPER: dict[str, dict[str, object]] = {
             **{"weight_decay": 5e-4, "crop": 448, "long_side": (448, 768), "shrink": 0.3, "warmup": 0},
         },
         "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
-        "refine": {"low_alpha": 4, "high_alpha": 24, "iterations": 10, "bilateral": (80, 13, 10)},
+        "refine": {
+            **{"low_alpha": 4, "high_alpha": 24, "iterations": 10},
+            **{"gaussian": (3, 3), "bilateral": (80, 13, 10)},
+        },
         "train_affinity": {
             "epochs": 8,
             "batch": 8,
@@ -112,7 +115,10 @@ PAPER: dict[str, dict[str, object]] = {
             **{"weight_decay": 5e-4, "crop": 448, "long_side": (256, 512)},
         },
         "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
-        "refine": {"low_alpha": 4, "high_alpha": 32, "iterations": 10},
+        "refine": {
+            **{"low_alpha": 4, "high_alpha": 32, "iterations": 10},
+            **{"gaussian": (3, 3), "bilateral": (80, 13, 10)},
+        },
         "train_affinity": {
             **{"epochs": 8, "batch": 8, "learning_rate": 0.1, "momentum": 0},
             **{"weight_decay": 5e-4, "crop": 256, "long_side": (500, 500)},
@@ -127,7 +133,7 @@ PAPER: dict[str, dict[str, object]] = {
             **{"momentum": 0, "weight_decay": 1e-4, "crop": 512, "long_side": (320, 640), "jitter": False},
         },
         "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
-        "refine": {"score_power": 1},
+        "refine": {"score_power": 1, "iterations": 10, "gaussian": (3, 3), "bilateral": (50, 5, 10)},
         "train_affinity": {
             **{"method": "irn", "start": "imagenet", "epochs": 3, "batch": 32, "accumulate": 1},
             **{"learning_rate": 0.1, "momentum": 0, "weight_decay": 1e-4},
