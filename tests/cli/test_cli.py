@@ -19,6 +19,7 @@ from sbnet.cli import execute
 from sbnet.data.files import read_json, read_label, write_label
 from sbnet.errors import SBNetError
 from sbnet.interop.checkpoint import save_model
+from sbnet.recipes import source
 
 
 def shell(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -314,7 +315,14 @@ def test_eval_refuses(masks: tuple[Path, Path], tmp_path: Path, refused: Any) ->
 
 def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["recipes", "voc12-lite"]) == 0
-    assert "source: voc" in capsys.readouterr().out
+    assert "\n  source: voc          " in capsys.readouterr().out
+    assert execute(["recipes", "voc12-lite-irn"]) == 0
+    whole = capsys.readouterr().out
+    assert "\n  weight_decay: 0.0005\n" in whole  # a default
+    assert execute(["recipes", "voc12-lite-irn", "--file"]) == 0
+    assert capsys.readouterr().out == source.find("voc12-lite-irn").read_text(encoding="utf-8")
+    assert execute(["recipes", "voc12-light"]) == 2
+    assert "did you mean 'voc12-lite'" in capsys.readouterr().err
     assert execute(["models"]) == 0
     told = [line.split() for line in capsys.readouterr().out.splitlines() if line]
     families, backbones = ([words[0] for words in told].index(head) for head in ("FAMILY", "BACKBONE"))

@@ -366,6 +366,13 @@ def takes_place(setting: str, extra: tuple[str, ...], stop: str, step: str, step
         run = shop.run(command, *extra)
         assert {path.parent.name for path in run.glob("*/done.json")} == {step, *steps}
         assert not (run / step / "log.csv").exists()  # nothing was trained there
+        if setting.endswith(".network"):
+            assert_taken(load_model(run / step / "model.safetensors")[0], read_state(what))
+        for photo in shop.photos if setting == "infer_cam.scores" else ():
+            assert_shown(read_scores(run / step / "scores" / f"{photo.name}.npz"), photo)
+        for photo in shop.photos if setting == "random_walk.masks" else ():
+            taken, given = (read_label(place / f"{photo.name}.png") for place in (run / step / "masks", what))
+            assert np.array_equal(taken, given)
 
 
 takes_place("train_cam.network", (), "infer-cam", "train_cam", ("infer_cam",))

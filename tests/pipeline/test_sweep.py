@@ -105,6 +105,23 @@ def test_a_list_to_choose_on(done: Path, shared_data: Path, tmp_path: Path) -> N
     assert sweep(done, ["refine.mask_alpha=1"], photos=7).chosen_on == 4
 
 
+def test_a_list_to_choose_on_names_training_photos(done: Path, shared_data: Path, tmp_path: Path) -> None:
+    """A misspelt name would not be chosen on and its photo be reported on; a photo of val is not of this run's CAMs."""
+    lists = shared_data / "ImageSets/Segmentation"
+    names = (lists / "train.txt").read_text().split()
+    path = tmp_path / "choose.txt"
+    for wrong, near in (
+        (f"{names[2]}x", rf" \(did you mean '{names[2]}'"),
+        ((lists / "val.txt").read_text().split()[0], ""),
+    ):
+        path.write_text("\n".join([*names[:2], "", wrong, *names[3:5]]))
+        with pytest.raises(
+            SBNetError, match=rf"choose\.txt, line 4: there is no training photo '{wrong}' .*{near}"
+        ):
+            sweep(done, ["refine.mask_alpha=1"], choose_on=path, out=tmp_path / "here")
+    assert not (tmp_path / "here").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

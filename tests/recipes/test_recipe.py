@@ -1,20 +1,31 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sbnet import models, ops
+from sbnet.data import transforms
+from sbnet.engine import optimizer
 from sbnet.errors import SBNetError
-from sbnet.recipes import names
+from sbnet.models import deeplab, irn_network, resnet38, resnet101
+from sbnet.recipes import FOLDER, names
+from sbnet.recipes.comments import heading
 from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe, load_recipe
+from sbnet.stages import train_segmenter
 from sbnet.stages.evaluate import equal_score
 
 DATA = "data.root=somewhere"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def refusal(name: str | Path, *overrides: str) -> str:
@@ -86,7 +97,10 @@ PAPER: dict[str, dict[str, object]] = {
             **{"weight_decay": 5e-4, "crop": 448, "long_side": (448, 768), "shrink": 0.3, "warmup": 0},
         },
         "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
-        "refine": {"low_alpha": 4, "high_alpha": 24, "iterations": 10, "bilateral": (80, 13, 10)},
+        "refine": {
+            **{"low_alpha": 4, "high_alpha": 24, "iterations": 10},
+            **{"gaussian": (3, 3), "bilateral": (80, 13, 10)},
+        },
         "train_affinity": {
             "epochs": 8,
             "batch": 8,
@@ -112,7 +126,10 @@ PAPER: dict[str, dict[str, object]] = {
             **{"weight_decay": 5e-4, "crop": 448, "long_side": (256, 512)},
         },
         "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
-        "refine": {"low_alpha": 4, "high_alpha": 32, "iterations": 10},
+        "refine": {
+            **{"low_alpha": 4, "high_alpha": 32, "iterations": 10},
+            **{"gaussian": (3, 3), "bilateral": (80, 13, 10)},
+        },
         "train_affinity": {
             **{"epochs": 8, "batch": 8, "learning_rate": 0.1, "momentum": 0},
             **{"weight_decay": 5e-4, "crop": 256, "long_side": (500, 500)},
@@ -127,7 +144,7 @@ PAPER: dict[str, dict[str, object]] = {
             **{"momentum": 0, "weight_decay": 1e-4, "crop": 512, "long_side": (320, 640), "jitter": False},
         },
         "infer_cam": {"scales": (0.5, 1, 1.5, 2), "mirror": True},
-        "refine": {"score_power": 1},
+        "refine": {"score_power": 1, "iterations": 10, "gaussian": (3, 3), "bilateral": (50, 5, 10)},
         "train_affinity": {
             **{"method": "irn", "start": "imagenet", "epochs": 3, "batch": 32, "accumulate": 1},
             **{"learning_rate": 0.1, "momentum": 0, "weight_decay": 1e-4},
@@ -200,13 +217,52 @@ def test_irn_s_labels_and_backbone() -> None:
 
 
 def test_the_commands_that_reproduce_the_papers_are_such_recipes() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "reproducing.md").read_text().replace("\\\n", "")
+    page = (DOCS / "reproducing.md").read_text().replace("\\\n", "")
     commands = [line.split()[2:] for line in page.splitlines() if line.startswith("sbnet run ")]
     assert {name for name, *_ in commands} == {*PAPER}
     for name, *words in commands:
         recipe = load_recipe(name, [DATA, *(word for word in words if "=" in word)])
         assert (recipe.data.labels, recipe.reference) == ("xml", False)
         assert recipe.data.train in ("train_aug", "val")
+
+
+def default(of: Callable[..., object], name: str) -> Any:
+    return inspect.signature(of).parameters[name].default
+
+
+def test_the_numbers_without_a_setting_are_the_code_s() -> None:
+    """Those of the table of docs/recipes.md: each row's second cell holds these numbers in this order."""
+    rgb, bgr = resnet38.ResNet38.normalization, resnet101.ResNet101.normalization
+    assert (rgb.bgr, bgr.bgr, bgr.std, bgr.scale) == (False, True, (1, 1, 1), 1)
+    assert optimizer.DECAYED == (True, False, True, False)
+    assert default(optimizer.Plan, "hold") == 1
+    radius = default(models.AffinityNetwork, "radius")
+    assert default(ops.random_walk, "radius") == radius
+    spread = float(deeplab.AtrousPyramid(512, 21, deeplab.RATES).c0.weight.detach().std())
+    fov = deeplab.LargeFieldOfView(8, 21)
+    expected = {
+        "colour jitter": transforms.JITTER,
+        "mirror image": [default(transforms.TrainTransform, "mirror")],
+        "learning rates": optimizer.MULTIPLIERS,
+        "decay of the learning rate": [default(optimizer.Plan, "power")],
+        "renewal of the learning rate": [train_segmenter.RATE_HELD],
+        "mean and deviation of the photos": [*rgb.mean, *rgb.std, 1 / rgb.scale],
+        "mean of the photos in BGR": bgr.mean,
+        "Canny edges": [default(ops.canny, "low"), default(ops.canny, "high")],
+        "AffinityNet": [radius, resnet38.ResNet38.strides[resnet38.ResNet38.middle[0]]],
+        "IRN": [default(models.IrnNetwork, "radius"), default(ops.boundary_walk, "radius"), irn_network.GRID],
+        "DeepLab v2's pyramid": [*deeplab.RATES, pytest.approx(spread, rel=0.02)],
+        "DeepLab v1's head": [fov[0].dilation[0], fov[0].out_channels, fov[6].p],
+    }
+    page = (DOCS / "recipes.md").read_text()
+    table = page.partition("### Numbers without a setting")[2].partition("\n| ")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    found = {
+        title: [float(number) for number in re.findall(r"\d+(?:\.\d+)?", cell)] for title, cell, *_ in rows
+    }
+    assert found == {title: list(numbers) for title, numbers in expected.items()}
+    for name in PAPER:
+        assert "docs/recipes.md" in "".join(heading((FOLDER / f"{name}.yaml").read_text()))
 
 
 def test_irn_differs_from_its_base_in_the_refinement_alone() -> None:

@@ -11,7 +11,7 @@ def add_commands(app: App) -> None:
         app.command(verb, group=group)
 
 
-def recipes(name: str | None = None, /) -> None:
+def recipes(name: str | None = None, /, *, file: bool = False) -> None:
     """List the recipes, or show one.
 
     A recipe of your own is a file with a line `base: voc12-lite` and what differs:
@@ -22,10 +22,17 @@ def recipes(name: str | None = None, /) -> None:
     Parameters
     ----------
     name
-        The recipe to show: its evidence and every setting that it chooses.
+        The recipe, file or run to show: its evidence and every setting, with a * at what it sets itself.
+    file
+        Show its file as it stands: what differs from its base, or from the defaults, alone.
     """
     from sbnet.recipes import names, source
 
+    if name is not None and not file:
+        from sbnet.recipes.show import resolved
+
+        print(resolved(name), end="")
+        return
     if name is not None:
         print(source.find(name).read_text(encoding="utf-8"), end="")
         return

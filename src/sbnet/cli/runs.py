@@ -126,7 +126,7 @@ def sweep(
     photos
         At most so many photos, for a quick look; 0 for all.
     choose_on
-        A list of names to choose on; all others are reported on.
+        A list of names of training photos to choose on; all others are reported on.
     out
         Where sweep.json and sweep.png go; by default RUN/sweeps/STEP.
     top

@@ -20,7 +20,7 @@ from sbnet.data.image import read_mask
 from sbnet.data.voc import read_list
 from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.progress import photo_progress
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.state import RunState, not_done
@@ -86,11 +86,11 @@ def sweep(
 
     assignments: `KEY=VALUE,VALUE`; for a key whose value is itself a list, such as `refine.bilateral`, one assignment
     a value. All keys are `refine`'s or all are `random_walk`'s. The run's own settings are always tried, too.
-    photos: at most so many of the training photos with a true mask, 0 for all. choose_on: a list of names; by default
-    every other photo, in an order that depends on names alone. out: where `sweep.json` and `sweep.png` go, by default
-    RUN/sweeps/STEP.
+    photos: at most so many of the training photos with a true mask, 0 for all. choose_on: a list of names, those
+    without a true mask left out; by default every other photo, in an order that depends on names alone.
+    out: where `sweep.json` and `sweep.png` go, by default RUN/sweeps/STEP.
     Raises SBNetError for keys of other steps or without effect on the masks, values out of range, steps that are not
-    done, too few true masks.
+    done, names of `choose_on` that are no training photo, too few true masks.
     """
     folder = Path(run)
     recipe = load_recipe(folder)
@@ -200,7 +200,7 @@ def _split(data: RunData, photos: int, choose_on: str | Path | None) -> tuple[li
         known = known[: photos or None]
         chosen, others = known[0::2], known[1::2]
     else:
-        names = {name for _, name in read_list(Path(choose_on))}
+        names = _names(Path(choose_on), data)
         chosen = [photo for photo in known if photo.name in names][: photos or None]
         others = [photo for photo in known if photo.name not in names][: photos or None]
     if not chosen or not others:
@@ -209,6 +209,19 @@ def _split(data: RunData, photos: int, choose_on: str | Path | None) -> tuple[li
             f"{len(chosen)} and {len(others)}; add masks to SegmentationClass"
         )
     return chosen, others
+
+
+def _names(path: Path, data: RunData) -> set[str]:
+    """The names of a list to choose on, all of which must be training photos: a misspelt one would be reported on."""
+    photos = dict.fromkeys(photo.name for photo in data.train)
+    entries = read_list(path)
+    for line, name in entries:
+        if name not in photos:
+            raise SBNetError(
+                f"{path}, line {line}: there is no training photo '{name}' in this run"
+                f"{did_you_mean(name, photos, nearness=0.9)}: mend the line or remove it"
+            )
+    return {name for _, name in entries}
 
 
 def _measure(

@@ -117,8 +117,7 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str
 
     Raises SBNetError for an unknown recipe, key or value, naming file, line, and what it should be.
     """
-    recipe = source.read(source.find(str(name_or_path)))
-    _fill_bootstrap(recipe.values)
+    recipe = read_values(name_or_path)
     if isinstance(overrides, Mapping):
         for key, value in _leaves(overrides):
             recipe.set(key, value, place="")
@@ -128,6 +127,13 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str
     loaded: Recipe = build(Recipe, recipe.values, recipe.where)
     check_values(loaded, recipe.where)
     return loaded
+
+
+def read_values(name_or_path: str | Path) -> source.Source:
+    """The values of a recipe's file and its bases, not yet typed, with what they leave out of the bootstrap."""
+    found = source.read(source.find(str(name_or_path)))
+    _fill_bootstrap(found.values)
+    return found
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -16,10 +16,13 @@ OWN = ("name", "about")  # what a recipe never takes from its base
 
 @dataclass
 class Source:
-    """Values of a recipe before they are typed. `places`: dotted key -> `file.yaml, line 7: `."""
+    """Values of a recipe before they are typed. `places`: dotted key -> `file.yaml, line 7: `. `files`: those that they
+    are from, each after its base.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
     def where(self, key: str) -> str:
         """The place of a key, or of the nearest one above it."""
@@ -30,6 +33,7 @@ class Source:
     def merge(self, other: Source) -> None:
         _merge(self.values, other.values)
         self.places.update(other.places)
+        self.files += other.files
 
     def set(self, key: str, value: Any, *, place: str) -> None:
         """Set one dotted key; `place` is what an error about it begins with."""
@@ -120,7 +124,7 @@ def _read_one(path: Path) -> Source:
         raise SBNetError(f"{path}{line}: not YAML ({getattr(error, 'problem', None) or error})") from error
     if not isinstance(values, dict):
         raise SBNetError(f"{path}: a recipe is a list of 'key: value' lines; see `sbnet recipes quickstart`")
-    source = Source(values)
+    source = Source(values, files=[path])
     _note_lines(node, path, "", source.places)
     return source
 

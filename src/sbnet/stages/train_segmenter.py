@@ -22,6 +22,7 @@ from sbnet.models.deeplab import HEADS
 from sbnet.stages.workspace import Workspace
 
 LABELS = ("pseudo", "truth")
+RATE_HELD = 10  # steps between two updates of the learning rate, as in DeepLab v2's training
 
 READS = ("labels",)
 WRITES = ("model.safetensors", "log.csv")
@@ -113,7 +114,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         model,
         photos,
         objective,
-        plan=Plan.of(settings, hold=10),
+        plan=Plan.of(settings, hold=RATE_HELD),
         runtime=workspace.runtime,
         folder=workspace.folder,
         title="train segmenter",
