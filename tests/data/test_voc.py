@@ -203,6 +203,47 @@ def test_mask_beyond_the_class_list(folder: Path) -> None:
         read_voc(folder, "train")
 
 
+BLANKS = ("background", "dining table", "dog", "trafficlight", "potted plant in a pot", "plant")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("p dining table", r"need the CSV form: .* labels\.csv, .* 'p,dining table'"),
+        ("p dog dining table plant", "'p,dog;dining table;plant'"),
+        ("p potted plant in a pot dog", "'p,potted plant in a pot;dog'"),
+        ("p traffic light dog", "write it without blanks: p trafficlight dog"),
+        ("my photo dog", "mend it, or where 'my photo' is the photo's name save .* 'my photo,dog'"),
+        ("p,dining table", "looks like CSV, .* save it as labels.csv"),
+        ("p dgo plant", r"did you mean 'dog'\?\): mend it or add the class to the list$"),
+        ("p dining tabel", r"need the CSV form \(did you mean 'dining table'\?\): save .* 'p,class;class'"),
+    ],
+)
+def test_names_with_blanks_in_a_text_file(tmp_path: Path, line: str, remedy: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text(f"a dog\n{line}\n")
+    with pytest.raises(SBNetError, match=rf"labels\.txt, line 2: class '\S+' is not in the list.*{remedy}"):
+        read_label_file(path, BLANKS)
+
+
+@given(present=st.lists(st.sampled_from(BLANKS[1:]), min_size=1, unique=True))
+def test_the_remedy_of_names_with_blanks_is_right(
+    tmp_path_factory: pytest.TempPathFactory, present: list[str]
+) -> None:
+    """What the message says to write is read as what was meant."""
+    folder = tmp_path_factory.mktemp("labels")
+    path = folder / "labels.txt"
+    path.write_text(f"p {' '.join(present)}\n")
+    if not any(" " in name for name in present):
+        assert len(read_label_file(path, BLANKS).classes["p"]) == len(present)
+        return
+    with pytest.raises(SBNetError) as refusal:
+        read_label_file(path, BLANKS)
+    (folder / "labels.csv").write_text("name,classes\n" + str(refusal.value).rsplit("'", 2)[1])
+    ids = tuple(sorted(BLANKS.index(name) for name in present))
+    assert read_label_file(folder / "labels.csv", BLANKS).classes == {"p": ids}
+
+
 labels_of_photos = st.dictionaries(
     st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=8).filter(
         lambda name: name != "name" and not name.startswith("\ufeff")
