@@ -60,11 +60,15 @@ def run(
     return RunResult(folder, metrics, folder / "report.html")
 
 
-def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Segmenter:
+def load(
+    path: str | Path, *, device: str = "auto", precision: str = "auto", white: float | None = None
+) -> Segmenter:
     """The segmenter of a run folder, of a `model.safetensors` file, or of the folder that holds one.
 
     Both bring the recipe's prediction settings (views, CRF): the folder as they are now, the file as they were
-    when it was trained. Raises SBNetError where there is no segmenter.
+    when it was trained. white: the value that is white in photos of more than 8 bits or of floats, 0 for the largest
+    that the format has; by default as the photos were read that it learnt from. Raises SBNetError where there is no
+    segmenter.
     """
     path, settings = Path(path), None
     if path.is_dir():
@@ -85,9 +89,10 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "auto") -> 
         )
     if settings is None:
         settings = build(Settings, meta.get("predict", {}), lambda _key: f"{path}: ")
-    return Segmenter(
-        model, meta["classes"], settings=settings, runtime=Runtime(device=device, precision=precision)
-    )
+    if white is None:
+        white = float(meta.get("recipe", {}).get("data", {}).get("white", 0))
+    runtime = Runtime(device=device, precision=precision)
+    return Segmenter(model, meta["classes"], settings=settings, runtime=runtime, white=white)
 
 
 def _segmenter_file(folder: Path) -> Path:

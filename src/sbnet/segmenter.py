@@ -15,6 +15,8 @@ from PIL import Image
 from sbnet.data.files import atomic_write, write_label
 from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
 from sbnet.data.palette import PALETTE, overlay
+from sbnet.data.photo_kind import check_white
+from sbnet.data.photo_notes import tell_of_photos
 from sbnet.engine.inference import AHEAD
 from sbnet.engine.parallel import in_order
 from sbnet.engine.photo_crf import PhotoCRF
@@ -36,13 +38,14 @@ EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it sho
 @dataclass(frozen=True)
 class Result:
     """names, photos (paths, or arrays (H, W, 3) uint8 as given) and masks (H, W) uint8, one each a photo;
-    classes: names by class id.
+    classes: names by class id. white: see `Segmenter`.
     """
 
     names: list[str]
     photos: list[Path | np.ndarray]
     masks: list[np.ndarray]
     classes: tuple[str, ...]
+    white: float = 0
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -54,7 +57,7 @@ class Result:
         """
         _check_target(Path(folder), self.photos, overlays=overlays)
         for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
-            _save(Path(folder), name, _pixels(photo), mask, overlays=overlays)
+            _save(Path(folder), name, _pixels(photo, white=self.white), mask, overlays=overlays)
         return Path(folder)
 
     def plot(self) -> Figure:
@@ -69,7 +72,7 @@ class Result:
         for axis in axes:
             axis.set_axis_off()
         for axis, name, photo, mask in zip(axes, self.names, self.photos, self.masks, strict=False):
-            axis.imshow(overlay(_pixels(photo), mask))
+            axis.imshow(overlay(_pixels(photo, white=self.white), mask))
             found = [self.classes[index] for index in self._found([mask])]
             axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
         colours = [
@@ -86,7 +89,10 @@ class Result:
 
 
 class Segmenter:
-    """The segmenter of a run: photos in, masks out. classes: names by class id. settings: views, CRF."""
+    """The segmenter of a run: photos in, masks out. classes: names by class id. settings: views, CRF.
+
+    white: the value that is white in photos of more than 8 bits or of floats, 0 for the largest that the format has.
+    """
 
     def __init__(
         self,
@@ -95,8 +101,10 @@ class Segmenter:
         *,
         settings: Settings | None = None,
         runtime: Runtime | None = None,
+        white: float = 0,
     ) -> None:
-        self.classes, self.settings = tuple(classes), settings or Settings()
+        self.classes, self.settings, self.white = tuple(classes), settings or Settings(), white
+        check_white(white)
         scales, mirror = self.settings.scales, self.settings.mirror
         self._runtime = runtime or Runtime()
         self._predictor = SegmenterPredictor(model, runtime=self._runtime, scales=scales, mirror=mirror)
@@ -134,8 +142,9 @@ class Segmenter:
         `predict_folder` is for many.
         """
         names, sources = _collect(photos)
-        masks = [self.mask(_pixels(source, self._max_pixels), crf=crf) for source in sources]
-        return Result(names, sources, masks, self.classes)
+        self._tell(sources)
+        masks = [self.mask(_pixels(source, self._max_pixels, self.white), crf=crf) for source in sources]
+        return Result(names, sources, masks, self.classes, self.white)
 
     def predict_folder(
         self,
@@ -154,13 +163,30 @@ class Segmenter:
         before refined and written, while the network looks at one.
         """
         names, sources = _collect(photos)
-        folder = Path(folder)
-        _check_target(folder, sources, overlays=overlays)
+        _check_target(Path(folder), sources, overlays=overlays)
+        self._tell(sources)
+        return self._into(Path(folder), names, sources, crf, overlays, failed, empty)
+
+    def _tell(self, sources: Sequence[Path | np.ndarray]) -> None:
+        """Warns of files whose bands are not all read, or that are dark as most of their bits are not used."""
+        files = [source for source in sources if isinstance(source, Path)]
+        tell_of_photos(files, white=self.white, setting="--white {0} (sbnet.load(..., white={0}))")
+
+    def _into(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        sources: Sequence[Path | np.ndarray],
+        crf: bool,
+        overlays: bool,
+        failed: Callable[[Path, SBNetError], None],
+        empty: Callable[[Path], None] | None,
+    ) -> Iterator[Path]:
         refinement, workers = PhotoCRF(self._runtime) if crf else None, max(1, self._runtime.worker_count)
 
         def read(source: Path | np.ndarray) -> np.ndarray | SBNetError:
             try:
-                return _pixels(source, self._max_pixels)
+                return _pixels(source, self._max_pixels, self.white)
             except SBNetError as error:
                 return error
 
@@ -215,8 +241,8 @@ def _check_array(photo: np.ndarray) -> None:
         raise SBNetError(f"a photo is (H, W, 3) uint8 RGB, not {photo.shape} {photo.dtype}")
 
 
-def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    return read_photo(photo, max_pixels=max_pixels) if isinstance(photo, Path) else photo
+def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS, white: float = 0) -> np.ndarray:
+    return read_photo(photo, max_pixels=max_pixels, white=white) if isinstance(photo, Path) else photo
 
 
 def _check_target(folder: Path, sources: Sequence[Path | np.ndarray], *, overlays: bool) -> None:

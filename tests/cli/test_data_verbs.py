@@ -55,6 +55,61 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1 photos stand in val.txt, too" in told
 
 
+def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything that a run would refuse in it, with line and remedy, in one go; and what a user may not have meant."""
+    own = tmp_path / "classes.txt"
+    own.write_text("cat\nfish\nfire engine\nmoon\n")
+    (root / "SegmentationClass").unlink()
+    first, second, third, *rest = root.joinpath("ImageSets/Segmentation/train.txt").read_text().split()
+    labels = tmp_path / "labels.txt"
+    lines = [f"{first} cat", f"{second} catt", f"{third}.jpg fish", f"{first} fish", "nowhere fish"]
+    labels.write_text(
+        "\n".join([*lines, *(f"{name} cat fish" for name in rest[2:]), f"{rest[0]} fire engine"])
+    )
+    words = ["check", root, "--labels", labels, "--classes", own]
+    status, told = _told(capsys, *words)
+    assert status == 2
+    assert (
+        f"{labels}, line 2: class 'catt' is not in the list of classes (did you mean 'cat'?): mend it" in told
+    )
+    assert f"{labels}, line 4: photo '{first}' is on line 1 already: remove one" in told
+    assert (
+        f"names with blanks in them need the CSV form: save the file as labels.csv, with 'name,classes' as the first "
+        f"line and here '{rest[0]},fire engine'" in told
+    )
+    assert f"  line 3: there is no photo '{third}.jpg' (write '{third}')\n" in told
+    assert "  line 5: there is no photo 'nowhere'\n" in told
+    assert f"2 of {3 + len(rest)} photos of the list train are not in it ('{third}' is the first)" in told
+    count = len(list((root / "JPEGImages").iterdir()))
+    assert f"2 names without a photo, {count - len(rest[2:]) - 3} photos not in it" in told
+    # A file that is right but for classes too seldom.
+    labels.write_text("".join(f"{name} cat fish\n" for name in (first, second, third, *rest)))
+    status, told = _told(capsys, *words)
+    assert status == 2
+    assert "problems               1\n" in told
+    assert f"{labels}: no photo of the list train shows 'fire engine', 'moon': a class is learnt" in told
+    assert (
+        "2 of 4 classes are in fewer than 20 photos of the list train\n  fire engine: 0\n  moon: 0\n" in told
+    )
+    assert f"\n  cat: {3 + len(rest)}\n" in _told(capsys, *words, "--all")[1]
+    own.write_text("cat\nfish\n")
+    status, told = _told(capsys, *words)
+    assert status == 0
+    assert "problems               none" in told
+    labels.write_text(f"{first}\n" + "".join(f"{name} cat fish\n" for name in (second, third, *rest)))
+    status, told = _told(capsys, *words)
+    assert status == 2
+    assert f"{labels}, line 1: photo '{first}' of the list train has no class: training needs" in told
+
+
+def test_check_of_photos_without_any_label(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "SegmentationClass").unlink()
+    status, told = _told(capsys, "check", root)
+    assert status == 2
+    assert "photos of the list train have neither a mask nor an annotation" in told
+    assert "give a label file (--labels FILE, and to a run data.labels=FILE)" in told
+
+
 def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any) -> None:
     masks, out = tmp_path / "masks", tmp_path / "results.tar.gz"
     names = root / "ImageSets/Segmentation/val.txt"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.image import check_sizes, mask_classes, photo_size, read_mask, read_photo
+from sbnet.data.image import check_photo, mask_classes, photo_size, read_mask, read_photo
 from sbnet.data.scenes import scene
 from sbnet.errors import SBNetError
 
@@ -38,56 +38,6 @@ def test_grey_one_bit_and_one_pixel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(bits[..., 0], np.where(GREY > 99, 255, 0))
     one = read_photo(_save(Image.fromarray(RGB[:1, :1]), tmp_path / "1.png"))
     np.testing.assert_array_equal(one, RGB[:1, :1])
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_grey_is_scaled(tmp_path: Path, suffix: str) -> None:
-    values = np.array([[0, 128, 129], [257 * 100, 65406, 65535]], np.uint16)
-    photo = read_photo(_save(Image.fromarray(values), tmp_path / f"a.{suffix}"))
-    np.testing.assert_array_equal(photo[..., 1], [[0, 0, 1], [100, 254, 255]])
-
-
-def test_16_bit_grey_where_white_is_0(tmp_path: Path) -> None:
-    values = np.array([[0, 257 * 100, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={262: 0})
-    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif")[..., 0], [[255, 155, 0]])
-
-
-def _png_16_bit(path: Path, values: np.ndarray, key: tuple[int, ...]) -> Path:
-    """values (H, W) grey or (H, W, 3) colour, 16 bits; key: the transparent value. Pillow writes no such file."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    height, width = values.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 16, 0 if values.ndim == 2 else 2, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    transparent = struct.pack(f">{len(key)}H", *key)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"tRNS", transparent)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-    return path
-
-
-def test_the_transparent_value_of_16_bits_is_white(tmp_path: Path) -> None:
-    grey = _png_16_bit(tmp_path / "g.png", np.array([[0, 501, 257 * 2]]), (501,))
-    np.testing.assert_array_equal(read_photo(grey)[..., 1], [[0, 255, 2]])
-    values = np.array([[[0, 0, 0], [50000, 0, 9], [65535, 0, 0]]])
-    colour = _png_16_bit(tmp_path / "c.png", values, (50000, 0, 9))
-    np.testing.assert_array_equal(read_photo(colour), [[[0, 0, 0], [255] * 3, [255, 0, 0]]])
-
-
-@pytest.mark.parametrize(
-    ("values", "reason"), [(np.float32(RGB[..., 0]), "float"), (np.int32([[70000]]), "70000")]
-)
-def test_modes_without_a_known_range_are_refused(tmp_path: Path, values: np.ndarray, reason: str) -> None:
-    path = _save(Image.fromarray(values), tmp_path / "a.tif")
-    with pytest.raises(SBNetError, match=rf"a\.tif: the photo cannot be read .*{reason}"):
-        read_photo(path)
 
 
 def test_palette(tmp_path: Path) -> None:
@@ -211,26 +161,26 @@ def test_masks_that_do_not_fit(tmp_path: Path) -> None:
         mask_classes(tmp_path / "none.png", classes=2)
 
 
-def test_sizes_are_checked_from_the_headers(tmp_path):
+def test_sizes_are_checked_from_the_headers(tmp_path: Path) -> None:
     photo, mask = tmp_path / "a.jpg", tmp_path / "a.png"
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its side
     Image.new("RGB", (8, 5)).save(photo, exif=exif)
     Image.new("P", (5, 8)).save(mask)
-    check_sizes(photo, mask)
-    check_sizes(photo, None)
+    check_photo(photo, mask)
+    check_photo(photo, None)
     Image.new("P", (8, 5)).save(mask)
     with pytest.raises(
         SBNetError, match=r"a\.png: the mask has 8 x 5 pixels, its photo \(upright\) has 5 x 8"
     ):
-        check_sizes(photo, mask)
+        check_photo(photo, mask)
     with pytest.raises(SBNetError, match="exceed the bound"):
-        check_sizes(photo, None, max_pixels=39)
+        check_photo(photo, None, max_pixels=39)
     tiff = tmp_path / "a.tif"
     Image.new("RGB", (8, 5)).save(tiff, exif=exif)
     assert read_photo(tiff).shape[:2] == (8, 5)
     Image.new("P", (5, 8)).save(mask)
-    check_sizes(tiff, mask)
+    check_photo(tiff, mask)
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

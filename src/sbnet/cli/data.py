@@ -27,21 +27,37 @@ def add_commands(app: App) -> None:
 
 
 def check(
-    root: Path, /, *, sbd: Path | None = None, show_all: Annotated[bool, Parameter(name="--all")] = False
+    root: Path,
+    /,
+    *,
+    labels: Path | None = None,
+    classes: Path | None = None,
+    white: float = 0,
+    sbd: Path | None = None,
+    show_all: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
-    """Tell what of PASCAL VOC, or of COCO, is in a folder, what is missing and where it is to be had; changes nothing.
+    """Tell what photos, lists and labels are in a folder, what is missing; changes nothing.
 
-    Every mask is read, and image labels from annotations and from masks are compared. Ends with status 2 where there
-    are problems: photos of a list that are not there, masks that cannot be used, a train list that overlaps val.
+    Every photo's header and every mask are read, photos of 16 bits whole, and image labels from annotations and from
+    masks are compared. Ends with status 2 where there are problems: photos of a list that are not there or cannot be
+    read, masks that cannot be used, lines of a label file that a run would refuse, classes without any photo, a train
+    list that overlaps val.
     Of COCO's own layout every instances file is read, photos and their sizes are looked at, and every mask is drawn.
 
       sbnet data check VOC2012
+      sbnet data check photos --labels labels.txt --classes classes.txt
       sbnet data check COCO
 
     Parameters
     ----------
     root
         The folder that holds JPEGImages, or COCO's annotations.
+    labels
+        A label file, as data.labels of a run; by default what a photo shows is read from its mask, else its annotation.
+    classes
+        A file with a class name a line, as data.classes; by default classes.txt in ROOT, else VOC's.
+    white
+        The value that is white in photos of more than 8 bits or of floats, as data.white.
     sbd
         The folder of SBD; by default it is looked for in and beside ROOT.
     show_all
@@ -52,12 +68,16 @@ def check(
 
     shown = None if show_all else 5
     if is_coco(root):
+        if labels or classes or white:
+            raise SBNetError(
+                "--labels, --classes and --white go with a folder in VOC's layout, this one is COCO's"
+            )
         from sbnet.pipeline.coco_check import check_coco
 
         coco = check_coco(root)
         print("\n".join(coco_lines(coco, shown)))
         return 2 if coco.problems else 0
-    facts = check_voc(root, sbd=sbd)
+    facts = check_voc(root, sbd=sbd, labels=labels, classes=classes, white=white)
     print("\n".join(voc_lines(facts, shown)))
     return 2 if facts.problems else 0
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sbnet.data.label_check import FEW
+
 if TYPE_CHECKING:
+    from sbnet.data.label_check import LabelFacts
     from sbnet.data.voc_check import Difference, VocFacts
     from sbnet.pipeline.coco_check import CocoCheck
 
@@ -29,6 +32,8 @@ def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
         f"{'image labels':<22} {facts.compared} photos have both annotation and mask; {len(facts.differences)} differ"
     )
     lines += _some(facts.differences, shown, _difference)
+    lines += _label_lines(facts.labels, shown)
+    lines += [f"{'photos':<22} {kind}" for kind in facts.kinds]
     return lines + _problems(facts.problems, shown) + _origins(lacking)
 
 
@@ -47,6 +52,25 @@ def coco_lines(facts: CocoCheck, shown: int | None) -> list[str]:
     lines += [f"list {name:<17} not there (COCO 2014 has {WHOLE[name]})" for name in lacking]
     lines += _problems(facts.problems, shown)
     return [*lines, f"COCO: {PAGE}"] if lacking or facts.problems else lines
+
+
+def _label_lines(labels: LabelFacts, shown: int | None) -> list[str]:
+    lines = []
+    if labels.file:
+        lines.append(
+            f"{'label file':<22} {labels.photos} photos in {labels.file}; {len(labels.without_photo)} names without a "
+            f"photo, {len(labels.without_label)} photos not in it"
+        )
+        lines += _some(labels.without_photo, shown, str)
+        lines += _some(labels.without_label, shown, lambda name: f"'{name}' is not in it")
+    where = f"photos of the list {labels.of}" if labels.of else "photos"
+    counts = sorted((count, name) for name, count in labels.counts.items())
+    if any(count for count, _ in counts):
+        few = f"{len(labels.few)} of {len(counts)} classes are in fewer than {FEW} {where}"
+        lines.append(f"{'classes':<22} {few if labels.few else f'each in {FEW} {where} or more'}")
+        told = counts if shown is None else [entry for entry in counts if entry[0] < FEW]
+        lines += _some(told, shown, lambda entry: f"{entry[1]}: {entry[0]}")
+    return lines
 
 
 def _problems(problems: Sequence[str], shown: int | None) -> list[str]:

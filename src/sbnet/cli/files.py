@@ -70,6 +70,7 @@ def convert_cams(
     to: Literal["scores", "reference", "labels"] = "scores",
     photos: Path | None = None,
     crf_alphas: Annotated[str, Parameter(name="--crf-alphas")] = "",
+    white: float = 0,
     high: Path | None = None,
 ) -> None:
     """CAM files of SEAM, SBNet, PSA or IRN as ours, and ours as theirs. Nothing in theirs is executed.
@@ -96,6 +97,8 @@ def convert_cams(
     crf_alphas
         With --to reference: background powers, such as 4,24, at which CRF marginals are written, too, into OUT_4.0 and
         so on.
+    white
+        For --crf-alphas: the value that is white in photos of more than 8 bits or of floats, as data.white of a run.
     high
         With --to labels: the marginals at the high background power; FOLDER has those at the low one.
     """
@@ -112,7 +115,7 @@ def convert_cams(
         count = convert.marginals_to_labels(folder, high, out)
     else:
         found = find_photos([photos]) if photos else []
-        count = convert.scores_to_cams(folder, out, photos=found, alphas=_numbers(crf_alphas))
+        count = convert.scores_to_cams(folder, out, photos=found, alphas=_numbers(crf_alphas), white=white)
     print(f"{count} files written to {out}")
 
 

@@ -25,6 +25,7 @@ def predict(
     crf: bool = False,
     overlay: bool = True,
     device: str = "auto",
+    white: float | None = None,
 ) -> int:
     """Masks of photos from a trained segmenter, as palette PNG, and the photos with their masks laid over.
 
@@ -47,6 +48,9 @@ def predict(
         Write the overlays.
     device
         auto, cpu or cuda.
+    white
+        The value that is white in photos of more than 8 bits, such as 4095 of 12 bits stored in 16, or of floats;
+        0: the largest that the format has. By default as in the photos that the model learnt from (data.white).
     """
     found = find_photos(photos)  # before PyTorch loads, so that a typing mistake is told at once
     from sbnet.api import load
@@ -59,7 +63,7 @@ def predict(
         failures.append(path)
         print(f"sbnet: {error}", file=sys.stderr)
 
-    written = load(model, device=device).predict_folder(
+    written = load(model, device=device, white=white).predict_folder(
         found, out, crf=crf, overlays=overlay, failed=failed, empty=empty.append
     )
     count = sum(1 for _ in photo_progress("predict", written, len(found)))

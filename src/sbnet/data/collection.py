@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sbnet.data import IGNORE
+from sbnet.data.image import read_photo
 from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError, did_you_mean
 
@@ -20,6 +21,7 @@ from sbnet.errors import SBNetError, did_you_mean
 class Photo:
     """One photo; `classes` are the ids (1..C-1, ascending) of what it shows, `mask` its true mask, if any.
     listed, labelled: where its name and its image labels stand (`train.txt, line 3`), for messages; "" if not known.
+    white: the value that is white where it has more than 8 bits, see `read_photo`.
     """
 
     name: str
@@ -28,6 +30,11 @@ class Photo:
     mask: Path | None = None
     listed: str = ""
     labelled: str = ""
+    white: float = 0
+
+    def pixels(self, *, needed: tuple[int, int] | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 RGB, upright; see `read_photo`."""
+        return read_photo(self.path, needed=needed, white=self.white)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.edges import edge_maps, normalized_edge_maps
-from sbnet.data.image import photo_size, read_mask, read_photo
+from sbnet.data.image import photo_size, read_mask
 from sbnet.data.transforms import TrainTransform
 from sbnet.errors import SBNetError
 
@@ -75,7 +75,7 @@ class TrainingSet(Dataset[Item]):
         photo = self.collection.photos[index]
         size = photo_size(photo.path)
         plan = self.transform.plan(size, np.random.default_rng((_ITEM, self.seed, epoch, index)))
-        pixels = read_photo(photo.path, needed=self.transform.needed(plan))
+        pixels = photo.pixels(needed=self.transform.needed(plan))
         label = None
         if self._labels is not None:
             label = read_mask(self._labels[index], classes=len(self.collection.classes), size=size)

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sbnet.data import IGNORE
+from sbnet.data.photo_kind import PhotoKind, Unfit, check_readable, described, kind_of
+from sbnet.data.photo_values import colours_of, to_rgb, wide_values
 from sbnet.errors import SBNetError
 
 MAX_PIXELS = 30_000_000
@@ -25,7 +27,6 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".g
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _ORIENTATION_TAG = 0x0112
-_PHOTOMETRIC_TAG = 262  # of TIFF; 0: white is 0
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,7 +44,11 @@ def pixel_limit(scales: Sequence[float], *, mirror: bool) -> int:
 
 
 def read_photo(
-    path: str | Path, *, max_pixels: int = MAX_PIXELS, needed: tuple[int, int] | None = None
+    path: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    needed: tuple[int, int] | None = None,
+    white: float = 0,
 ) -> np.ndarray:
     """The photo as uint8 RGB (H, W, 3), upright.
 
@@ -51,17 +56,24 @@ def read_photo(
     and columns at a half, a quarter or an eighth of its size is decoded at that size, which takes a fraction of the
     time; resized to `needed` it differs by half a grey level on average from the photo decoded whole.
 
-    Grey, palette, CMYK and YCbCr become RGB; 16-bit grey is scaled by 1/257; what is transparent is laid over
-    white; of an animation the first frame is taken. Raises `SBNetError` for a missing, truncated or foreign
-    file, for more than `max_pixels` pixels (asked of the header, before decoding), and for modes without a
-    known range (float, 32-bit beyond 0..65535).
+    white: in photos of more than 8 bits the value that becomes 255, 0 for the largest that the format has there
+    (65535 of 16 bits, 4095 of 12); what is beyond is white, too.
+
+    Grey, palette, CMYK and YCbCr become RGB; what is transparent is laid over white; bands that the file does not say
+    to be colour or alpha are left out; of an animation the first frame is taken. Raises `SBNetError` for a missing,
+    truncated or foreign file, for more than `max_pixels` pixels (asked of the header, before decoding), and for values
+    without a known range (float, 32-bit beyond 0..65535) where `white` does not say it.
     """
-    with _opened(Path(path), "photo", max_pixels, needed=needed) as image:
-        orientation = _orientation(image)
-        image = _rgb(image)
+    path = Path(path)
+    with _opened(path, "photo", max_pixels, decode=False, white=white) as image:
+        if needed is not None:
+            height, width = needed[::-1] if _lies(image) else needed
+            image.draft(None, (DRAFT_GAP * width, DRAFT_GAP * height))
+        photo = to_rgb(image, path, white=white)
+        orientation = _orientation(image)  # after decoding, in which Pillow turns a TIFF upright by itself
         if orientation in _UPRIGHT:
-            image = image.transpose(_UPRIGHT[orientation])
-        return np.array(image)
+            photo = photo.transpose(_UPRIGHT[orientation])
+        return np.array(photo)
 
 
 def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -77,20 +89,37 @@ def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = 
         return np.array(image)
 
 
-def photo_size(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """(H, W) of the upright photo, from its header alone. Raises as `read_photo` does for what the header tells."""
-    with _opened(Path(path), "photo", max_pixels, decode=False) as image:
-        return (image.width, image.height) if _lies(image) else (image.height, image.width)
+def photo_size(path: str | Path) -> tuple[int, int]:
+    """(H, W) of the upright photo, from its header alone. Raises `SBNetError` for what cannot be opened."""
+    return _header(Path(path), MAX_PIXELS, None)[0]
 
 
-def check_sizes(photo: str | Path, mask: str | Path | None, *, max_pixels: int = MAX_PIXELS) -> None:
-    """From the headers alone: raises `SBNetError` for a photo or mask that cannot be opened or is too large, and for
-    a mask of another size than its (upright) photo. So a long run finds such files before it begins.
+def check_photo(
+    photo: str | Path, mask: str | Path | None = None, *, max_pixels: int = MAX_PIXELS, white: float = 0
+) -> PhotoKind:
+    """What the photo is, from the headers alone. Raises `SBNetError` as `read_photo` does for what they tell, and for
+    a mask that cannot be opened or is of another size than its (upright) photo. So a long run finds such files before
+    it begins.
     """
-    size = photo_size(photo, max_pixels=max_pixels)
+    size, kind = _header(Path(photo), max_pixels, white)
     if mask is not None:
         with _opened(Path(mask), "mask", max_pixels, decode=False) as image:
             _check_mask_size(Path(mask), (image.height, image.width), size)
+    return kind
+
+
+def brightest(path: str | Path) -> float:
+    """The largest value of a photo of more than 8 bits, as the file has it; alpha does not count."""
+    path = Path(path)
+    with _opened(path, "photo", MAX_PIXELS, decode=False) as image:
+        kind = kind_of(image)
+        return float(colours_of(wide_values(image, path, kind)).max())
+
+
+def _header(path: Path, max_pixels: int, white: float | None) -> tuple[tuple[int, int], PhotoKind]:
+    with _opened(path, "photo", max_pixels, decode=False, white=white) as image:
+        upright = (image.width, image.height) if _lies(image) else (image.height, image.width)
+        return upright, kind_of(image)
 
 
 def _check_mask_size(path: Path, mask: tuple[int, int], photo: tuple[int, int]) -> None:
@@ -126,10 +155,10 @@ def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
 
 @contextmanager
 def _opened(
-    path: Path, what: str, max_pixels: int, *, decode: bool = True, needed: tuple[int, int] | None = None
-) -> Iterator[Image.Image]:
-    """The image, decoded (smaller, where that is enough for `needed`) or its header alone; whatever Pillow has
-    against the file is an `SBNetError`.
+    path: Path, what: str, max_pixels: int, *, decode: bool = True, white: float | None = None
+) -> Iterator[ImageFile.ImageFile]:
+    """The image, decoded or its header alone; whatever Pillow has against the file is an `SBNetError`, and so is, where
+    `white` is a number, a photo that could not be read with it.
     """
     if not path.is_file():
         raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
@@ -140,10 +169,9 @@ def _opened(
                     f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
                     "save it smaller, or lower the scales at which the networks see it"
                 )
+            if white is not None:
+                check_readable(image, white=white)
             if decode:
-                if needed is not None:
-                    height, width = needed[::-1] if _lies(image) else needed
-                    image.draft(None, (DRAFT_GAP * width, DRAFT_GAP * height))
                 image.load()
             yield image
     except SBNetError:
@@ -154,14 +182,12 @@ def _opened(
             "smaller"
         ) from None
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
-        reason = (
-            "not an image"
-            if isinstance(error, Image.UnidentifiedImageError)
-            else f"broken or unknown: {error}"
-        )
-        raise SBNetError(
-            f"{path}: the {what} cannot be read ({reason}): replace it or take it off the list"
-        ) from error
+        reason, remedy = f"broken or unknown: {error}", "replace it or take it off the list"
+        if isinstance(error, Unfit):
+            reason, remedy = str(error), error.remedy
+        elif isinstance(error, Image.UnidentifiedImageError):
+            reason, remedy = described(path) or ("not an image", remedy)
+        raise SBNetError(f"{path}: the {what} cannot be read ({reason}): {remedy}") from error
 
 
 def _orientation(image: Image.Image) -> int:
@@ -174,31 +200,3 @@ def _orientation(image: Image.Image) -> int:
 def _lies(image: Image.Image) -> bool:
     """Whether rows and columns change places when it is turned upright; Pillow turns a TIFF's size by itself."""
     return _orientation(image) >= 5 and image.format != "TIFF"
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(f"its values run from {values.min()} to {values.max()}, 16 bits are 0 to 65535")
-        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:  # which Pillow turns for 8 bits alone
-            values = 65535 - values
-        grey = ((values + 128) // 257).astype(np.uint8)
-        grey[values == image.info.get("transparency", -1)] = (
-            255  # the one value that a PNG may name transparent
-        )
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("float values have no stated range; save it with 8 or 16 bits")
-    if image.has_transparency_data:
-        key = image.info.get("transparency")
-        if (
-            isinstance(key, tuple) and max(key) > 255
-        ):  # of a 16-bit PNG, of whose colours Pillow keeps the high bytes
-            image.info["transparency"] = tuple(value >> 8 for value in key)
-        over = image.convert("RGBA")
-        white = Image.new("RGBA", over.size, "white")
-        return Image.alpha_composite(white, over).convert("RGB")
-    return image.convert("RGB")

@@ -35,20 +35,20 @@ def read_voc(
     labels: str | Path = "auto",
     classes: str | Path | None = None,
     masks: str | Path = "",
+    white: float = 0,
 ) -> Collection:
     """The photos of `ImageSets/Segmentation/SPLIT.txt` with their image labels.
 
     `labels`: "masks", "xml", a label file (see `labels.read_label_file`), or "auto": the photo's mask where
     there is one, else its XML. `classes`: a file of class names; by default the folder's `classes.txt`, else
     VOC's 20. `masks`: the folder of the true masks, by default `SegmentationClass`; a name in `root`, or a path.
+    `white`: the value that is white in photos of more than 8 bits, see `read_photo`.
     Raises `SBNetError` with file, line, value and remedy for whatever does not fit.
     """
     root = Path(root)
     check_layout(root)
     mask_folder = _mask_folder(root, masks)
-    if classes is None and (root / "classes.txt").is_file():
-        classes = root / "classes.txt"
-    names = VOC_CLASSES if classes is None else read_class_names(classes)
+    names = class_names(root, classes)
     image_labels = None
     if str(labels) not in SOURCES:
         if not Path(labels).is_file():
@@ -78,13 +78,20 @@ def read_voc(
             present, labelled = _from_file(name, where, image_labels)
         else:
             present, labelled = _from_folder(mask_folder, root, name, where, str(labels), mask, names)
-        photos.append(Photo(name, photo_files[name], present, mask, where, labelled))
+        photos.append(Photo(name, photo_files[name], present, mask, where, labelled, white))
     if masks and not any(photo.mask for photo in photos):
         raise SBNetError(
             f"data.masks: none of the {len(photos)} photos of {list_file} has a mask in {mask_folder}: name the folder "
             "that holds their NAME.png, or leave it empty for SegmentationClass"
         )
     return Collection(names, tuple(photos), f"{root.name}/{split}")
+
+
+def class_names(root: Path, classes: str | Path | None) -> tuple[str, ...]:
+    """Of the file `classes`, else of the folder's own, else VOC's."""
+    if classes is None and (root / "classes.txt").is_file():
+        classes = root / "classes.txt"
+    return VOC_CLASSES if classes is None else read_class_names(classes)
 
 
 def _mask_folder(root: Path, masks: str | Path) -> Path:

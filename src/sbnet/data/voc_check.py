@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sbnet.data.image import check_sizes, mask_classes
-from sbnet.data.labels import VOC_CLASSES, read_class_names, read_xml_classes
-from sbnet.data.voc import check_layout, photos_by_name, read_list
+from sbnet.data.image import check_photo, mask_classes
+from sbnet.data.label_check import LabelFacts, check_label_file, check_labels_of_masks
+from sbnet.data.labels import VOC_CLASSES, read_xml_classes
+from sbnet.data.photo_kind import PhotoKind, check_white
+from sbnet.data.photo_notes import band_notes, dark_note, kind_counts
+from sbnet.data.voc import check_layout, class_names, photos_by_name, read_list
 from sbnet.data.voc_sources import WHOLE, WHOLE_LISTS, find_sbd
 from sbnet.errors import SBNetError
 
@@ -25,13 +28,16 @@ class Part(NamedTuple):
 
 
 class ListFacts(NamedTuple):
-    """A list; `photos` is None where it is not there. The names that lack a photo, and the number that lack a mask."""
+    """A list; `photos` is None where it is not there. The names that lack a photo, the number that lack a mask, and all
+    names.
+    """
 
     name: str
     photos: int | None
     whole: int | None
     without_photo: tuple[str, ...] = ()
     without_mask: int = 0
+    names: tuple[str, ...] = ()
 
 
 class Difference(NamedTuple):
@@ -44,27 +50,39 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class VocFacts:
-    """compared: photos that have both annotation and mask. problems: what a run would refuse, or a figure suffer
-    from.
+    """compared: photos that have both annotation and mask. labels: what classes the photos show. kinds: what is more
+    than 8-bit grey or colour, a line each. problems: what a run would refuse, or a figure suffer from.
     """
 
     parts: tuple[Part, ...]
     lists: tuple[ListFacts, ...]
     compared: int
     differences: tuple[Difference, ...]
+    labels: LabelFacts
+    kinds: tuple[str, ...]
     problems: tuple[str, ...]
 
 
-def check_voc(root: str | Path, *, sbd: str | Path | None = None) -> VocFacts:
-    """Looks at a folder in VOC's layout: folders, lists, every mask, and the annotations of photos with a mask.
+def check_voc(
+    root: str | Path,
+    *,
+    sbd: str | Path | None = None,
+    labels: str | Path | None = None,
+    classes: str | Path | None = None,
+    white: float = 0,
+) -> VocFacts:
+    """Looks at a folder in VOC's layout: folders, lists, every photo's header, every mask, the annotations of photos
+    with a mask, and what classes the photos to train on show.
 
-    sbd: SBD's folder; by default it is looked for in and beside `root`. Raises `SBNetError` where there is no
-    JPEGImages and for a class list that cannot be used; whatever else is wrong is a problem in what is given back.
+    sbd: SBD's folder; by default it is looked for in and beside `root`. labels, classes, white: a label file, a list of
+    classes, and the value that is white, as a run is given them (see `read_voc`). Raises `SBNetError` where there is no
+    JPEGImages and for class lists and label files that cannot be read; whatever else is wrong is a problem in what is
+    given back.
     """
     root = Path(root)
+    check_white(white)
     check_layout(root)
-    own = root / "classes.txt"
-    names = read_class_names(own) if own.is_file() else VOC_CLASSES
+    names = class_names(root, classes)
     whole = WHOLE if names == VOC_CLASSES else {}
     photos = photos_by_name(root / "JPEGImages")
     masks, extra = (_files(root / folder, ".png") for folder in ("SegmentationClass", "SegmentationClassAug"))
@@ -79,7 +97,8 @@ def check_voc(root: str | Path, *, sbd: str | Path | None = None) -> VocFacts:
     ]
     problems: list[str] = []
     lists = _lists(root, photos, {**extra, **masks}, names == VOC_CLASSES, problems)
-    present = _each_mask({**extra, **masks}, photos, names, problems)
+    kinds = _each_photo(photos, white, problems)
+    present = _each_mask({**extra, **masks}, kinds, photos, names, problems)
     both = sorted(present.keys() & annotations.keys())
     differences = []
     for name in both:
@@ -92,7 +111,20 @@ def check_voc(root: str | Path, *, sbd: str | Path | None = None) -> VocFacts:
         if told != seen:
             alone = (tuple(names[index] for index in sorted(ids)) for ids in (told - seen, seen - told))
             differences.append(Difference(name, *alone))
-    return VocFacts(tuple(parts), lists, len(both), tuple(differences), tuple(problems))
+    train = next((entry.names for entry in lists if entry.name == "train" and entry.names), None)
+    if labels is None:
+        shown = check_labels_of_masks(present, {**extra, **masks}, annotations, names, train, problems)
+    else:
+        shown = check_label_file(labels, names, photos.keys(), train, problems)
+    return VocFacts(
+        tuple(parts),
+        lists,
+        len(both),
+        tuple(differences),
+        shown,
+        (*kind_counts(kinds), *band_notes(kinds)),
+        tuple(dict.fromkeys(problems)),
+    )
 
 
 def _part(root: Path, name: str, files: Mapping[str, Path], whole: Mapping[str, int]) -> Part:
@@ -124,7 +156,7 @@ def _lists(
             continue
         missing = tuple(entry for entry in read[name] if entry not in photos)
         bare = sum(entry not in masks for entry in read[name])
-        facts.append(ListFacts(name, len(read[name]), whole, missing, bare))
+        facts.append(ListFacts(name, len(read[name]), whole, missing, bare, tuple(read[name])))
         if missing:
             problems.append(
                 f"{found[name]}: {len(missing)} of {len(read[name])} photos are not in JPEGImages ('{missing[0]}' is "
@@ -139,15 +171,38 @@ def _lists(
     return tuple(facts)
 
 
+def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -> dict[Path, PhotoKind]:
+    """What each photo is, by its header; those that cannot be read are problems, and so are those nearly black."""
+
+    def look(path: Path) -> PhotoKind | str:
+        try:
+            return check_photo(path, white=white)
+        except SBNetError as error:
+            return str(error)
+
+    paths = sorted(photos.values())
+    with ThreadPoolExecutor() as pool:
+        looked = dict(zip(paths, pool.map(look, paths), strict=True))
+    problems.extend(found for found in looked.values() if isinstance(found, str))
+    kinds = {path: found for path, found in looked.items() if not isinstance(found, str)}
+    if not white and (dark := dark_note(kinds, setting="--white {0} (to a run data.white={0})", looked=None)):
+        problems.append(dark)
+    return kinds
+
+
 def _each_mask(
-    masks: Mapping[str, Path], photos: Mapping[str, Path], names: tuple[str, ...], problems: list[str]
+    masks: Mapping[str, Path],
+    kinds: Mapping[Path, PhotoKind],
+    photos: Mapping[str, Path],
+    names: tuple[str, ...],
+    problems: list[str],
 ) -> dict[str, tuple[int, ...]]:
     """Name -> foreground ids of every mask that can be used; the others are problems."""
 
     def look(name: str) -> tuple[int, ...] | str:
         try:
-            if name in photos:
-                check_sizes(photos[name], masks[name])
+            if photos.get(name) in kinds:
+                check_photo(photos[name], masks[name])
             return mask_classes(masks[name], classes=len(names))
         except SBNetError as error:
             return str(error)

@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sbnet.data.collection import Photo
-from sbnet.data.image import MAX_PIXELS, photo_size, pixel_limit, read_photo
+from sbnet.data.image import MAX_PIXELS, photo_size, pixel_limit
 from sbnet.engine.parallel import in_order
 from sbnet.engine.progress import photo_progress
 from sbnet.engine.runtime import Runtime
@@ -88,7 +88,7 @@ def infer_photos(
     most, device = runtime.photos_at_once, runtime.torch_device()
 
     def read(photo: Photo) -> tuple[Photo, np.ndarray, list[np.ndarray], Any]:
-        pixels = read_photo(photo.path)
+        pixels = photo.pixels()
         return photo, pixels, resized(pixels, scales), beside(photo) if beside else None
 
     def writers() -> Iterator[tuple[Callable[[], None], int]]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sbnet.data.coco import find_list, label_file
 from sbnet.data.collection import Collection
-from sbnet.data.image import check_sizes, pixel_limit
+from sbnet.data.image import check_photo, pixel_limit
+from sbnet.data.photo_notes import band_notes, dark_note
 from sbnet.data.scenes import make_scenes
 from sbnet.data.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
@@ -37,8 +38,8 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
     """Photos of the recipe's lists, checked for training. Scenes are made in `folder`/data first, and COCO's lists are
     brought into VOC's layout there.
 
-    Raises SBNetError for whatever the readers refuse, a mask of another size than its photo, an image without
-    class or a class without image.
+    Raises SBNetError for whatever the readers refuse, a mask of another size than its photo, photos of 16 bits that
+    use few of them where it is not said which value is white, an image without class or a class without image.
     """
     settings = recipe.data
     root, labels = Path(settings.root), settings.labels
@@ -51,21 +52,34 @@ def open_data(recipe: Recipe, folder: Path) -> RunData:
         )
     classes = settings.classes or None
     masks = _mask_folder(settings)
-    train = read_voc(root, settings.train, labels=labels, classes=classes, masks=masks)
+    white = settings.white
+    train = read_voc(root, settings.train, labels=labels, classes=classes, masks=masks, white=white)
     val = None
     if settings.val:
         # A label file need not list the val photos: they are measured by their masks.
         labels = labels if labels in SOURCES else "masks"
-        val = read_voc(root, settings.val, labels=labels, classes=classes, masks=masks)
+        val = read_voc(root, settings.val, labels=labels, classes=classes, masks=masks, white=white)
     fingerprints = {}
     for name, truth, photos in (("train", "truth", train), ("val", "val_truth", val)):
-        limit = _pixel_limit(recipe, train=name == "train")
-        for photo in photos or ():
-            check_sizes(photo.path, photo.mask, max_pixels=limit)
+        if photos:
+            _check_files(photos, limit=_pixel_limit(recipe, train=name == "train"), white=white)
         fingerprints[name] = fingerprint(photos) if photos else ""
         fingerprints[truth] = files_fingerprint(photo.mask for photo in photos or () if photo.mask)
     _check(recipe, train)
     return RunData(train, val, fingerprints)
+
+
+def _check_files(photos: Collection, *, limit: int, white: float) -> None:
+    """From headers and, of photos of more than 8 bits, a look at some: see `open_data`. Bands that are not read are
+    told.
+    """
+    kinds = {
+        photo.path: check_photo(photo.path, photo.mask, max_pixels=limit, white=white) for photo in photos
+    }
+    if not white and (dark := dark_note(kinds, setting="data.white={}")):
+        raise SBNetError(f"{photos.name}: {dark}")
+    for note in band_notes(kinds):
+        logger.warning("%s: %s", photos.name, note)
 
 
 def _from_coco(settings: DataSettings, folder: Path) -> tuple[Path, str]:
@@ -112,7 +126,8 @@ def fingerprint(collection: Collection) -> str:
     """Sha256 over class names, photo names, image labels and the photos' files."""
     digest = hashlib.sha256(repr(collection.classes).encode())
     for photo in collection:
-        digest.update(repr((photo.name, photo.classes)).encode())
+        white = (photo.white,) if photo.white else ()
+        digest.update(repr((photo.name, photo.classes, *white)).encode())
     digest.update(files_fingerprint(photo.path for photo in collection).encode())
     return digest.hexdigest()
 

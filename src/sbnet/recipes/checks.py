@@ -37,7 +37,7 @@ POSITIVE = [
     *(f"{stage}.boundary_width" for stage in CAM),
 ]
 NOT_NEGATIVE = [
-    *("model.freeze", "runtime.inference_batch", "runtime.seed", "random_walk.steps"),
+    *("data.white", "model.freeze", "runtime.inference_batch", "runtime.seed", "random_walk.steps"),
     "train_segmenter.channels",
     *(f"{stage}.weight_decay" for stage in TRAINING),
     *(f"{stage}.{name}" for stage in CAM for name in ("boundary_weight", "smoothness_weight")),

@@ -46,6 +46,7 @@ class DataSettings:
     train, val: lists in ImageSets/Segmentation, or of COCO's instances files; val may be ''.
     labels: image labels from `auto`, `masks`, `xml`, or a label file. classes: '' or a file of class names.
     masks: the folder of the true masks, '' for SegmentationClass; a name in `root`, or a path.
+    white: the value that is white in photos of more than 8 bits or of floats; 0: the largest that the format has.
     """
 
     source: str = "scenes"
@@ -55,6 +56,7 @@ class DataSettings:
     labels: str = "auto"
     classes: str = ""
     masks: str = ""
+    white: float = 0.0
     scenes: SceneSettings = field(default_factory=SceneSettings)
 
 

@@ -53,7 +53,7 @@ Draw = Callable[[Canvas, Path], Cell]
 
 def open_canvas(photo: Photo, *, classes: int) -> Canvas:
     """Raises `SBNetError` for a photo that cannot be read; a broken ground truth waits for its own cell."""
-    picture = read_photo(photo.path)
+    picture = photo.pixels()
     height, width = picture.shape[:2]
     size = pictures.thumbnail_size(height, width, side=THUMBNAIL)
     small = pictures.shrink_photo(picture, size=size)

@@ -12,6 +12,7 @@ import torch
 
 from sbnet.data.files import read_scores, write_label, write_scores
 from sbnet.data.image import photo_size, read_photo
+from sbnet.data.photo_notes import tell_of_photos
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.progress import photo_progress
@@ -32,12 +33,18 @@ def cams_to_scores(folder: Path, out: Path) -> int:
 
 
 def scores_to_cams(
-    folder: Path, out: Path, *, photos: Sequence[Path] = (), alphas: Sequence[float] = ()
+    folder: Path,
+    out: Path,
+    *,
+    photos: Sequence[Path] = (),
+    alphas: Sequence[float] = (),
+    white: float = 0,
 ) -> int:
     """NAME.npz of ours -> `out`/NAME.npy as SEAM, SBNet and PSA read them; returns how many.
 
     For each of `alphas` also the CRF's marginals at that background power, which their AffinityNet learns from, into
-    `out`_ALPHA, named as SEAM's --out_crf names them; `photos`: the photos' files, needed for these.
+    `out`_ALPHA, named as SEAM's --out_crf names them; `photos`: the photos' files, needed for these; `white`: see
+    `read_photo`.
     Raises SBNetError for photos that are missing, one that alone needs more memory than there is, and alphas that
     would share a folder.
     """
@@ -50,6 +57,7 @@ def scores_to_cams(
                 f"{one}: the folder of both {alphas[folders.index(one)]:g} and {alphas[index]:g}, as names have one "
                 "decimal; write them one after the other, into folders of their own (--out)"
             )
+    tell_of_photos(photos if alphas else (), white=white, setting="--white {}")
     crf = PhotoCRF(Runtime())
     by_name = {path.stem: path for path in photos}
 
@@ -62,7 +70,9 @@ def scores_to_cams(
             with crf.room(photo, photo_size(photo), labels=len(classes) + 1, sets=len(alphas)) as marginals:
                 foreground = torch.from_numpy(scores)
                 sets = torch.stack([with_background_score(foreground, alpha=alpha) for alpha in alphas])
-                for target, one in zip(folders, marginals(read_photo(photo), sets.numpy()), strict=True):
+                for target, one in zip(
+                    folders, marginals(read_photo(photo, white=white), sets.numpy()), strict=True
+                ):
                     write_marginals(target / f"{path.stem}.npy", one, classes)
         write_cam(out / f"{path.stem}.npy", scores, classes)
 

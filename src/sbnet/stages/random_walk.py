@@ -18,7 +18,7 @@ from sbnet.data import IGNORE
 from sbnet.data.collection import Photo
 from sbnet.data.dataset import label_files
 from sbnet.data.files import Scores, read_scores, write_grey, write_label
-from sbnet.data.image import photo_size, read_mask, read_photo
+from sbnet.data.image import photo_size, read_mask
 from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
@@ -131,7 +131,7 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
 
     @torch.inference_mode()
     def masks(photo: Photo) -> list[np.ndarray]:
-        pixels = read_photo(photo.path)
+        pixels = photo.pixels()
         stored = network.stored(photo)
         scales = sorted({one.scale for one in settings})
         looks = map(network.relations, stacks([pixels], scales, device=network.device))

@@ -11,7 +11,7 @@ import torch
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import Scores, read_scores, write_label
-from sbnet.data.image import photo_size, read_photo
+from sbnet.data.image import photo_size
 from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.photo_crf import Marginals, PhotoCRF
 from sbnet.engine.progress import photo_progress
@@ -56,7 +56,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         size, count = photo_size(photo.path), len(photo.classes) + 1
         with crf.room(photo.path, size, labels=count, sets=3) as marginals:
             stored = _stored(photo, workspace)
-            pixels = read_photo(photo.path)
+            pixels = photo.pixels()
             low, high, middle = refined(marginals, pixels, stored.scores, backgrounds, settings)
             write_label(masks / f"{photo.name}.png", strongest_labels(middle, stored.classes))
             write_label(labels / f"{photo.name}.png", confident_labels(low, high, stored.classes))
@@ -82,7 +82,7 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
         found: dict[int, np.ndarray] = {}
         size, count = photo_size(photo.path), len(photo.classes) + 1
         with crf.room(photo.path, size, labels=count, sets=most) as marginals:
-            stored, pixels = _stored(photo, workspace), read_photo(photo.path)
+            stored, pixels = _stored(photo, workspace), photo.pixels()
             for alike, members in groups.items():
                 backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
                 sets = refined(marginals, pixels, stored.scores, backgrounds, alike)

@@ -1,0 +1,174 @@
+"""Photos that are not 8-bit grey or colour, from `sbnet data check` over a run to `sbnet predict`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sbnet
+from fake_stages import FakeStages
+from sbnet import models
+from sbnet.cli import execute
+from sbnet.data.image import read_photo
+from sbnet.interop.checkpoint import save_model
+from tiff_file import write_tiff
+
+
+@pytest.fixture
+def root(shared_data: Path, tmp_path: Path) -> Path:
+    """Photos of the tests' own, lists and masks of the others."""
+    root = tmp_path / "field"
+    (root / "JPEGImages").mkdir(parents=True)
+    for entry in ("SegmentationClass", "ImageSets", "classes.txt"):
+        (root / entry).symlink_to(shared_data / entry)
+    for path in (shared_data / "JPEGImages").iterdir():
+        (root / "JPEGImages" / path.name).symlink_to(path)
+    return root
+
+
+def rewrite(root: Path, names: list[str], *, extra: list[int] | None = None, scale: float = 1) -> None:
+    """These photos as TIFFs: with a fourth band, or as 16 bits, values times `scale`."""
+    for name in names:
+        (old,) = (root / "JPEGImages").glob(f"{name}.*")
+        pixels = read_photo(old)
+        old.unlink()
+        if extra is not None:
+            pixels = np.concatenate([pixels, pixels[..., :1]], 2)
+        values = pixels if scale == 1 else np.rint(pixels * scale).astype(np.uint16)
+        write_tiff(root / f"JPEGImages/{name}.tif", values, photometric=2, extra=extra)
+
+
+def names_of(root: Path, split: str = "train") -> list[str]:
+    return (root / f"ImageSets/Segmentation/{split}.txt").read_text().split()
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
+    root: Path, tmp_path: Path, stages: FakeStages, refused: Any
+) -> None:
+    names = names_of(root)
+    before = {name: read_photo(next((root / "JPEGImages").glob(f"{name}.*"))) for name in names}
+    rewrite(root, names, scale=4095 / 255)
+    words = ["run", "voc12-lite", "--data", str(root), "--out", str(tmp_path / "run")]
+    message = refused(*words)
+    assert (
+        f"field/train: {len(names)} of {len(names)} photos ({names[0]}.tif is the first) have 16 bits"
+        in message
+    )
+    assert "data.white=4095 where they were taken with 12 bits, or data.white=65535" in message
+    assert stages.take() == []
+    seen = {}
+    stages.before["train_cam"] = lambda workspace: seen.update(
+        {photo.name: photo.pixels() for photo in workspace.train}
+    )
+    assert execute([*words, "data.white=4095"]) == 0
+    for name in names:
+        np.testing.assert_array_equal(seen[name], before[name])
+    stages.take()
+    assert execute([*words, "data.white=65535"]) == 0  # other pixels: everything anew
+    assert "train_cam" in stages.take()
+    assert max(pixels.max() for pixels in seen.values()) <= 16
+
+
+def test_a_run_tells_once_of_bands_that_are_not_read(
+    root: Path, tmp_path: Path, stages: FakeStages, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second, third, fourth, *_ = names_of(root)
+    count = len(names_of(root))
+    before = read_photo(next((root / "JPEGImages").glob(f"{first}.*")))
+    rewrite(root, [first, second], extra=[0])
+    rewrite(root, [third, fourth], extra=[2])
+    words = ["run", "voc12-lite", "--data", str(root), "--out", str(tmp_path / "run")]
+    assert execute(words) == 0
+    left_out, alpha = told(caplog)
+    assert f"field/train: 2 of {count} photos ({first}.tif is the first) have a band beside" in left_out
+    assert "left out" in left_out
+    assert (
+        f"2 of {count} photos ({third}.tif is the first) have a band that the file says to be alpha" in alpha
+    )
+    assert "near infrared" in alpha
+    np.testing.assert_array_equal(read_photo(root / f"JPEGImages/{first}.tif"), before)
+
+
+def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["data", "check", str(root)]) == 0
+    assert "photos    " not in capsys.readouterr().out  # plain ones are not worth a line
+    first, second, third, fourth, *_ = names_of(root)
+    rewrite(root, [first], extra=[0])
+    rewrite(root, [second], extra=[1])
+    rewrite(root, [third, fourth], scale=4095 / 255)
+    count = len(list((root / "JPEGImages").iterdir()))
+    assert execute(["data", "check", str(root)]) == 2
+    out = capsys.readouterr().out
+    assert f"more than 8 bits: 2 of {count} photos, such as {min(third, fourth)}.tif" in out
+    assert f"alpha or transparent colours: 1 of {count} photos, such as {second}.tif" in out
+    assert f"bands left out: 1 of {count} photos, such as {first}.tif" in out
+    assert "problems               1\n" in out
+    assert "--white 4095 (to a run data.white=4095) where they were taken with 12 bits" in out
+    assert execute(["data", "check", str(root), "--white", "4095"]) == 0
+    write_tiff(root / f"JPEGImages/{first}.tif", np.zeros((5, 6, 4), np.uint8), photometric=1, extra=[0] * 3)
+    assert execute(["data", "check", str(root), "--white", "4095"]) == 2
+    assert f"{first}.tif: the photo cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
+
+
+def overlay(folder: Path) -> bytes:
+    return (folder / "overlays/a.jpg").read_bytes()
+
+
+def test_predict_reads_photos_as_the_training_did(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A 12-bit photo looks as its 8-bit original where model or user say that 4095 is white."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    for folder, scale in (("plain", 1.0), ("deep", 4095 / 255)):
+        (tmp_path / folder).mkdir()
+        values = pixels if scale == 1 else np.rint(pixels * scale).astype(np.uint16)
+        write_tiff(tmp_path / folder / "a.tif", values, photometric=2)
+    model = models.build("deeplabv2-lite0", classes=3, weights="none")
+    for name, white in (("of_8", 0.0), ("of_12", 4095.0)):
+        meta = {"classes": ["background", "cat", "dog"], "recipe": {"data": {"white": white}}}
+        save_model(model, tmp_path / name / "model.safetensors", meta=meta)
+
+    def predict(photos: str, name: str, *words: str) -> bytes:
+        out = tmp_path / f"{photos}_{name}{len(words)}"
+        call = ["predict", tmp_path / photos, "--model", tmp_path / name, "--out", out, *words]
+        assert execute([str(word) for word in call]) == 0
+        return overlay(out)
+
+    plain = predict("plain", "of_8")
+    assert told(caplog) == []
+    assert predict("deep", "of_12") == plain
+    assert predict("deep", "of_8", "--white", "4095") == plain
+    assert told(caplog) == []
+    assert predict("deep", "of_8") != plain
+    (note,) = told(caplog)
+    assert "a.tif has 16 bits" in note
+    assert "--white 4095 (sbnet.load(..., white=4095)) where" in note
+    result = sbnet.load(tmp_path / "of_12").predict(tmp_path / "deep")
+    result.save(tmp_path / "saved")
+    assert overlay(tmp_path / "saved") == plain
+
+
+def test_predict_tells_once_of_a_fourth_band(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = models.build("deeplabv2-lite0", classes=2, weights="none")
+    segmenter = sbnet.Segmenter(model, ["background", "cat"])
+    values = np.random.default_rng(0).integers(0, 256, (20, 24, 4), np.uint8)
+    for name in "abc":
+        write_tiff(tmp_path / f"{name}.tif", values, photometric=2, extra=None)
+    Image.fromarray(values).save(tmp_path / "d.png")
+    segmenter.predict(tmp_path)
+    (note,) = told(caplog)
+    assert note.startswith(
+        "3 of 4 photos (a.tif is the first) have a band beside grey or red, green and blue, of which"
+    )
+    assert "the file does not say what it is: left out" in note
+    with pytest.raises(sbnet.SBNetError, match=r"white is -1; expected a number above 0"):
+        sbnet.Segmenter(model, ["background", "cat"], white=-1)
