@@ -163,6 +163,11 @@ def test_floats_need_to_know_what_is_white(tmp_path: Path) -> None:
         ):
             ask(path)
     np.testing.assert_array_equal(read_photo(path, white=1)[..., 0], as_bytes(values, 1))
+    write_tiff(path, values, photometric=0)
+    with pytest.raises(
+        SBNetError, match=r"float, by its header grey whose white is 0\): save it with 0 for black"
+    ):
+        read_photo(path, white=1)
     values[0, 0] = np.nan
     write_tiff(path, values, photometric=GREY)
     with pytest.raises(SBNetError, match="not finite"):
@@ -175,6 +180,10 @@ def test_whole_numbers_beyond_16_bits(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"a\.tif: .* run from -4 to 70000, .*say which value is white"):
         read_photo(path)
     np.testing.assert_array_equal(read_photo(path, white=70000)[..., 0], [[0, 0, 255, 128]])
+    write_tiff(path, np.array([[0, 2**31, 2**32 - 1]], np.uint32), photometric=GREY)
+    with pytest.raises(SBNetError, match=r"run from 0 to 4294967295"):
+        read_photo(path)
+    np.testing.assert_array_equal(read_photo(path, white=2**32 - 1)[..., 0], [[0, 128, 255]])
 
 
 @pytest.mark.parametrize(
@@ -187,6 +196,7 @@ def test_whole_numbers_beyond_16_bits(tmp_path: Path) -> None:
         (np.zeros((4, 5, 2), np.uint16), {"photometric": GREY, "extra": [2]}, "2 bands of 16 bits, .* grey and alpha"),
         (np.zeros((4, 5, 4), np.uint16), {"photometric": COLOUR, "extra": [0], "separate": True}, "one band after"),
         (np.zeros((4, 5), np.int8), {"photometric": GREY}, "one band of 8 bits, signed"),
+        (np.zeros((4, 5), np.float64), {"photometric": GREY}, "one band of 64 bits, float"),
     ],
 )  # fmt: skip
 def test_tiffs_that_pillow_does_not_read_rightly(

@@ -42,7 +42,7 @@ class Unfit(ValueError):
 class PhotoKind(NamedTuple):
     """bits: of a band, 8 or fewer as 8. floats: its values are floats. alpha: a band, colour or palette entry is
     transparent; premultiplied: the colours have been multiplied by it. left_out: bands beside colour and alpha.
-    stated: whether TIFF's ExtraSamples says what these are. cmyk: inks.
+    stated: whether TIFF's ExtraSamples says what these are. cmyk: inks. signed: its values may be below 0.
     """
 
     format: str
@@ -53,6 +53,7 @@ class PhotoKind(NamedTuple):
     left_out: int = 0
     stated: bool = True
     cmyk: bool = False
+    signed: bool = False
 
     @property
     def wide(self) -> bool:
@@ -101,6 +102,7 @@ def _kind_of_tiff(image: TiffImagePlugin.TiffImageFile) -> PhotoKind:
         left_out=beside - alpha,
         stated=bool(extra) or not beside,
         cmyk=image.mode == "CMYK",
+        signed=_sample_format(tags) == _SIGNED,
     )
 
 
@@ -121,6 +123,8 @@ def check_readable(image: ImageFile.ImageFile, *, white: float) -> None:
         tags = image.tag_v2
         if _sample_format(tags) == _SIGNED and _bits(tags) <= 8:
             raise Unfit(_described(tags), "save it with 8 bits without a sign")
+        if kind.floats and _photometric(tags) == 0:
+            raise Unfit(f"{_described(tags)} whose white is 0", "save it with 0 for black")
         if tags.get(_TAG.PlanarConfiguration, 1) == _SEPARATE:
             _check_separate(tags, kind, packed=image.info.get("compression") != "raw", white=white)
     if kind.floats and not white:
@@ -159,6 +163,8 @@ def described(path: Path) -> tuple[str, str] | None:
 
 def colours_alone(samples: int) -> str:
     """The remedy for a photo of so many bands."""
+    if samples == 1:
+        return "save it with 8 or 16 bits, or as floats of 32 (gdal_translate -ot Float32)"
     if samples < 3:
         return "save its grey band alone, with 8 or 16 bits (gdal_translate -b 1)"
     return (

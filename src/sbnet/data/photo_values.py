@@ -46,6 +46,8 @@ def wide_values(image: ImageFile.ImageFile, path: Path, kind: PhotoKind) -> np.n
         return values
     if values.dtype != np.uint16:  # or of the other byte order
         values = values.astype(np.uint16 if image.mode.startswith("I;16") else np.int64)
+    if kind.bits == 32 and not kind.signed:  # of which Pillow makes signed ones
+        values = values & 0xFFFFFFFF
     if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:  # which Pillow turns for 8 bits alone
         values = 65535 - values
     return values
