@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -30,6 +32,13 @@ def test_groups_have_the_multipliers_and_decay_of_the_reference():
         (10.0, 5e-4),
     ]
     assert all(group["momentum"] == 0.9 for group in optimizer.param_groups)
+
+
+def test_new_layers_have_a_rate_of_their_own():
+    plan = replace(PLAN, head_rate=100.0)
+    optimizer = build_optimizer(Grouped(), plan)
+    assert [group["multiplier"] for group in optimizer.param_groups] == [1.0, 2.0, 100.0]
+    assert plan.multipliers[3] == 200.0
 
 
 def test_rate_decays_polynomially():

@@ -235,7 +235,8 @@ def test_the_numbers_without_a_setting_are_the_code_s() -> None:
     rgb, bgr = resnet38.ResNet38.normalization, resnet101.ResNet101.normalization
     assert (rgb.bgr, bgr.bgr, bgr.std, bgr.scale) == (False, True, (1, 1, 1), 1)
     assert optimizer.DECAYED == (True, False, True, False)
-    assert default(optimizer.Plan, "hold") == 1
+    plan = optimizer.Plan(1, 1, 1, 0.1, 0.9, 0.0)
+    assert plan.hold == 1
     radius = default(models.AffinityNetwork, "radius")
     assert default(ops.random_walk, "radius") == radius
     spread = float(deeplab.AtrousPyramid(512, 21, deeplab.RATES).c0.weight.detach().std())
@@ -243,7 +244,7 @@ def test_the_numbers_without_a_setting_are_the_code_s() -> None:
     expected = {
         "colour jitter": transforms.JITTER,
         "mirror image": [default(transforms.TrainTransform, "mirror")],
-        "learning rates": optimizer.MULTIPLIERS,
+        "learning rates": plan.multipliers,
         "decay of the learning rate": [default(optimizer.Plan, "power")],
         "renewal of the learning rate": [train_segmenter.RATE_HELD],
         "mean and deviation of the photos": [*rgb.mean, *rgb.std, 1 / rgb.scale],

@@ -8,8 +8,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-# Learning-rate multipliers and weight decay of: pretrained weights, pretrained biases, new weights, new biases.
-MULTIPLIERS = (1.0, 2.0, 10.0, 20.0)
+# Of pretrained weights, pretrained biases, new weights, new biases.
 DECAYED = (True, False, True, False)
 
 
@@ -18,7 +17,7 @@ class Plan:
     """How long and how fast to train.
 
     epochs: passes over the photos. batch: photos a forward pass. accumulate: passes whose gradients are summed.
-    learning_rate: of the pretrained weights; biases take 2x, new layers 10x, their biases 20x.
+    learning_rate: of the pretrained weights; new layers take `head_rate` times as much, biases twice what weights do.
     hold: optimiser steps between two updates of the learning rate (DeepLab v2: 10).
     """
 
@@ -28,18 +27,25 @@ class Plan:
     learning_rate: float
     momentum: float
     weight_decay: float
+    head_rate: float = 10.0
     power: float = 0.9
     hold: int = 1
 
     @classmethod
-    def of(cls, settings: Any, *, hold: int = 1) -> Self:
-        """The plan in a training stage's Settings."""
+    def of(cls, settings: Any, **besides: Any) -> Self:
+        """The plan in a training stage's Settings, and what not every stage's have."""
         names = ("epochs", "batch", "accumulate", "learning_rate", "momentum", "weight_decay")
-        return cls(**{name: getattr(settings, name) for name in names}, hold=hold)
+        return cls(**{name: getattr(settings, name) for name in names}, **besides)
+
+    @property
+    def multipliers(self) -> tuple[float, float, float, float]:
+        """Of the learning rate, in the order of DECAYED."""
+        return 1.0, 2.0, self.head_rate, 2 * self.head_rate
 
 
 def build_optimizer(model: nn.Module, plan: Plan) -> torch.optim.SGD:
     """SGD over `model.parameter_groups()`; empty groups are left out."""
+    members_of_groups = model.parameter_groups()  # type: ignore[operator]
     groups = [
         {
             "params": [parameter for _, parameter in members],
@@ -47,7 +53,7 @@ def build_optimizer(model: nn.Module, plan: Plan) -> torch.optim.SGD:
             "multiplier": multiplier,
             "weight_decay": plan.weight_decay if decayed else 0.0,
         }
-        for members, multiplier, decayed in zip(model.parameter_groups(), MULTIPLIERS, DECAYED, strict=True)  # type: ignore[operator]
+        for members, multiplier, decayed in zip(members_of_groups, plan.multipliers, DECAYED, strict=True)
         if members
     ]
     return torch.optim.SGD(groups, lr=plan.learning_rate, momentum=plan.momentum)

@@ -20,7 +20,7 @@ from sbnet.recipes.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
 # Settings that older run folders do not know -> the value that they were made with: it counts as not set.
-AS_BEFORE = {"jitter": True, "dilate": True}
+AS_BEFORE = {"jitter": True, "dilate": True, "head_rate": 10.0}
 # Setting that names a folder -> its stage.
 FOLDERS = {"boundaries": "train_cam", "scores": "infer_cam", "masks": "random_walk"}
 WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes

@@ -31,7 +31,7 @@ POSITIVE = [
         "random_walk.sharpness",
         "random_walk.scale",
     ),
-    *("train_segmenter.scales", "predict.scales"),
+    *("train_segmenter.scales", "train_segmenter.head_rate", "predict.scales"),
     *(f"{stage}.{name}" for stage in TRAINING for name in ("epochs", "batch", "accumulate")),
     *(f"{stage}.{name}" for stage in TRAINING for name in ("learning_rate", "checkpoint_every")),
     *(f"{stage}.boundary_width" for stage in CAM),

@@ -35,6 +35,7 @@ class Settings:
     head: of deeplabv2, `pyramid`, or `large_fov` (DeepLab v1, as SEAM has it over ResNet-38).
     channels: of the other families' decoders; 0 for what suits the backbone.
     labels: `pseudo`, or `truth` for the ceiling.
+    head_rate: learning rate of the new layers, in multiples of `learning_rate`, which is the backbone's.
     scales: input sizes whose logits are maxed and each trained (DeepLab v2, section 3.1).
     network: a segmenter trained elsewhere, taken instead, as in train_cam.
     """
@@ -51,6 +52,7 @@ class Settings:
     batch: int = 10
     accumulate: int = 1
     learning_rate: float = 2.5e-4
+    head_rate: float = 10.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     crop: int = 321
@@ -114,7 +116,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         model,
         photos,
         objective,
-        plan=Plan.of(settings, hold=RATE_HELD),
+        plan=Plan.of(settings, hold=RATE_HELD, head_rate=settings.head_rate),
         runtime=workspace.runtime,
         folder=workspace.folder,
         title="train segmenter",
