@@ -18,6 +18,7 @@ from .decoders import DeepLabV3Plus, SegFormer, UPerNet
 from .deeplab import DeepLab
 from .irn_network import IrnNetwork
 from .network import Backbone, Network
+from .options import OPTIONS, refusals
 from .resnet38 import ResNet38
 from .resnet101 import ResNet101
 from .segmenter import Segmenter
@@ -72,7 +73,7 @@ def build(
     Reference backbones default to the reference's values, the others to `OUR_DEFAULTS`.
     `check` is given the network before what stands on the backbone has memory, and raises to refuse it: for options
     from a file that may not be trusted.
-    Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
+    Raises SBNetError for an unknown name, option or weights, values out of `OPTIONS`, and weights that do not fit.
     """
     family, _, chosen = name.partition("-")
     if family not in FAMILIES or not (chosen in BACKBONES or chosen.startswith("timm:")):
@@ -114,6 +115,8 @@ def _check_options(name: str, family: Callable[..., Network], options: dict[str,
         if option not in known:
             near = did_you_mean(option, known)
             raise SBNetError(f"{name} has no option '{option}'{near}; it has {', '.join(known)}")
+    if wrong := refusals(options, OPTIONS):
+        raise SBNetError(f"{name}: {'; '.join(wrong)}")
 
 
 def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Backbone:
