@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 import sbnet
 from sbnet.errors import SBNetError
 from sbnet.interop import save_model
-from sbnet.models import build
+from sbnet.models import build, registry
 from sbnet.models.options import OPTIONS, Allowed
 from sbnet.models.registry import FAMILIES, OF_BACKBONE
 from sbnet.stages.predict import Settings
@@ -168,6 +168,22 @@ def test_any_value_in_any_place(model: Model, data: st.DataObject) -> None:
         assert mask.shape == model.photo.shape[:2]
         assert mask.dtype == np.uint8
         assert mask.max() < 3
+
+
+@pytest.mark.parametrize("name", ["deeplabv2-resnet101", "deeplabv2-timm:resnetv2_152x4_bit"])
+def test_another_network_s_name_takes_no_memory(
+    model: Model, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before its backbone has any: the second one's weights are 3.7 GB."""
+    path, build_backbone = model.with_value(("name",), name), registry.build_backbone
+
+    def without_memory(*arguments: Any, **options: Any) -> Any:
+        assert torch.empty(0).is_meta
+        return build_backbone(*arguments, **options)
+
+    monkeypatch.setattr(registry, "build_backbone", without_memory)
+    with pytest.raises(SBNetError, match="its tensors are not those of the network"):
+        sbnet.load(path)
 
 
 def test_what_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
