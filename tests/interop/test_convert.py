@@ -18,7 +18,7 @@ from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError
 from sbnet.interop import convert_weights, load_model, load_reference, write_reference
 from sbnet.interop.backbone_weights import fit_backbone
-from sbnet.interop.convert import RECIPES
+from sbnet.interop.origins import RECIPES
 from sbnet.interop.reference_names import our_name, rename
 from sbnet.interop.state_file import read_state
 from sbnet.models import build, build_backbone

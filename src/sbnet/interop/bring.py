@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import SBNetError
 from ..models import SEGMENTERS, Network
 from .checkpoint import is_ours, load_model, save_model
-from .convert import network_from, segmenter_name
+from .convert import network_from
+from .origins import segmenter_name
 from .state_file import read_weights
 
 

@@ -17,8 +17,9 @@ from ..errors import SBNetError
 from .backbone_weights import LITES, fit_backbone, lite_state
 from .checkpoint import is_model, save_backbone, save_model
 from .irn_names import IRN_MARK, SECOND_MARK
+from .origins import recipe_of
 from .reference import BOUNDARY, CORRELATION, load_reference
-from .reference_names import FOV_MARK, our_name, rename
+from .reference_names import FOV_MARK, rename
 from .state_file import Weights, read_weights
 from .tensors import check_finite
 
@@ -26,16 +27,6 @@ IRN_OPTIONS: dict[str, Any] = {"stride": 16, "dilate": False}
 SEGMENTER_OPTIONS: dict[str, Any] = {"head": "large_fov", "fov_norm": "batch", "scales": (1.0,)}  # SEAM's
 
 SEGMENTER_CLASSES = ("aspp.c0.bias", "fov.7.bias")
-PYRAMID_MARKS = {"layer2.block1.reduce.conv.weight", "aspp.c0.weight"}  # DeepLab v2's over ResNet-101
-# Network, and a CAM network's method -> the recipe of ours with the settings of the scripts that write such files.
-# AffinityNet's files are alike whichever of the three wrote them.
-RECIPES = {
-    ("sbnet-resnet38", "sbnet"): "voc12-resnet38",
-    ("sbnet-resnet38", "seam"): "voc12-resnet38-seam",
-    ("sbnet-resnet38", "cam"): "voc12-resnet38-psa",
-    ("deeplabv2-resnet101", ""): "voc12-resnet38",
-    ("deeplabv2-resnet38", ""): "voc12-resnet38-seam",
-}
 
 
 class Conversion(NamedTuple):
@@ -104,7 +95,7 @@ def network_from(
         meta["method"] = _method(loaded.absent)
         if loaded.absent:
             notes.append(f"not in the file, left untrained and unused: {', '.join(loaded.absent)}")
-    if tuple(names) == VOC_CLASSES and (recipe := _recipe(name, meta.get("method", ""), state)):
+    if tuple(names) == VOC_CLASSES and (recipe := recipe_of(name, meta.get("method", ""), state)):
         meta["origin"] = {"recipe": recipe, "verified": False}
     return model, meta, notes + _told(weights.left_out | loaded.left_out)
 
@@ -124,18 +115,6 @@ def _options(source: Path, name: str, state: Mapping[str, Tensor]) -> dict[str, 
             raise SBNetError(f"{source}: SEAM's segmenter, no {name}; give --model deeplabv2-resnet38")
         return SEGMENTER_OPTIONS
     return {}
-
-
-def segmenter_name(state: Mapping[str, Tensor]) -> str:
-    """The reference's segmenter that the names of a file tell, as `network_from` takes it; '' for all else."""
-    if FOV_MARK in state:
-        return "deeplabv2-resnet38"
-    return "deeplabv2-resnet101" if {our_name(name) for name in state} >= PYRAMID_MARKS else ""
-
-
-def _recipe(name: str, method: str, state: Mapping[str, Tensor]) -> str:
-    """See `RECIPES`; '' where no recipe is known."""
-    return "voc12-resnet50-irn" if IRN_MARK in state else RECIPES.get((name, method), "")
 
 
 def check_out(source: Path, out: Path, *suffixes: str) -> None:
