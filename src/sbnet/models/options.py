@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-KINDS: dict[type, tuple[type, str]] = {
+KINDS: dict[type, tuple[Any, str]] = {
     bool: (bool, "true or false"),
     int: (Integral, "a whole number"),
     float: (Real, "a number"),
@@ -45,7 +45,7 @@ class Allowed:
         )
 
     def _admits_one(self, value: Any) -> bool:
-        if not isinstance(value, KINDS[self.kind][0]) or isinstance(value, bool) != (self.kind is bool):
+        if isinstance(value, bool) != (self.kind is bool) or not isinstance(value, KINDS[self.kind][0]):
             return False
         if self.choices and value not in self.choices:
             return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sbnet.errors import SBNetError, did_you_mean
@@ -77,7 +79,7 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
     for key in SHARES:
         _check(recipe, key, where, lambda value: 0 <= value <= 1, "0 to 1")
     for key, most in AT_MOST.items():
-        _check(recipe, key, where, lambda value, most=most: value <= most, f"at most {most:g}")
+        _check(recipe, key, where, partial(operator.ge, most), f"at most {most:g}")
     for stage in TRAINING:
         _check(recipe, f"{stage}.momentum", where, lambda value: 0 <= value < 1, "0 or more and less than 1")
     for stage in TRAINING:
