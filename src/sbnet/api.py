@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from rich.console import Console
 from sbnet import models, pipeline
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.interop.checkpoint import load_model
-from sbnet.recipes.convert import build
-from sbnet.recipes.recipe import load_recipe
+from sbnet.interop.bring import open_network
+from sbnet.recipes.checks import check_values
+from sbnet.recipes.convert import convert
+from sbnet.recipes.recipe import DataSettings, Recipe, load_recipe
 from sbnet.segmenter import Segmenter
 from sbnet.stages.predict import Settings
 
+logger = logging.getLogger(__name__)
 MODEL = "model.safetensors"
 IN_RUN = f"train_segmenter/{MODEL}"
 
@@ -66,9 +69,9 @@ def load(
     """The segmenter of a run folder, of a `model.safetensors` file, or of the folder that holds one.
 
     Both bring the recipe's prediction settings (views, CRF): the folder as they are now, the file as they were
-    when it was trained. white: the value that is white in photos of more than 8 bits or of floats, 0 for the largest
-    that the format has; by default as the photos were read that it learnt from. Raises SBNetError where there is no
-    segmenter.
+    when it was trained. Weights of the reference's segmenters serve, too, with one view and DeepLab v2's CRF. white:
+    the value that is white in photos of more than 8 bits or of floats, 0 for the largest that the format has; by
+    default as the photos were read that it learnt from. Raises SBNetError where there is no segmenter.
     """
     path, settings = Path(path), None
     if path.is_dir():
@@ -82,17 +85,24 @@ def load(
             f"{path}: there is no such file or folder{near}; give a run folder (in which {IN_RUN} is looked "
             f"for), a folder with {MODEL}, or such a file; a relative path begins at {Path.cwd()}"
         )
-    model, meta = load_model(path)
+    model, meta, notes = open_network(path)
+    for note in notes:
+        logger.warning("%s: %s", path, note)
     if not isinstance(model, models.Segmenter) or "classes" not in meta:
         raise SBNetError(
             f"{path} holds '{model.name}', which is no segmenter; give the run's train_segmenter one"
         )
+    told = _told_recipe(path, meta)
     if settings is None:
-        settings = build(Settings, meta.get("predict", {}), lambda _key: f"{path}: ")
-    if white is None:
-        white = float(meta.get("recipe", {}).get("data", {}).get("white", 0))
+        settings = told.predict
     runtime = Runtime(device=device, precision=precision)
-    return Segmenter(model, meta["classes"], settings=settings, runtime=runtime, white=white)
+    return Segmenter(
+        model,
+        meta["classes"],
+        settings=settings,
+        runtime=runtime,
+        white=told.data.white if white is None else white,
+    )
 
 
 def _segmenter_file(folder: Path) -> Path:
@@ -110,3 +120,22 @@ def _segmenter_file(folder: Path) -> Path:
     raise SBNetError(
         f"{folder} holds no trained segmenter: there is neither {IN_RUN} nor {MODEL} in it; {remedy}"
     )
+
+
+def _told_recipe(path: Path, meta: Mapping[str, Any]) -> Recipe:
+    """What a model file says of its recipe that a prediction needs: its settings, and what is white in photos.
+
+    Raises SBNetError for values out of a recipe's ranges.
+    """
+
+    def where(_key: str) -> str:
+        return f"{path}: "
+
+    data = meta.get("recipe", {}).get("data", {})
+    told = Recipe(
+        path.stem,
+        data=DataSettings(white=convert(data.get("white", 0), float, where, "data.white")),
+        predict=convert(meta.get("predict", {}), Settings, where, "predict"),
+    )
+    check_values(told, where)
+    return told

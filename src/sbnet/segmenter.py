@@ -248,7 +248,7 @@ def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS, white: float
 def _check_target(folder: Path, sources: Sequence[Path | np.ndarray], *, overlays: bool) -> None:
     targets = {folder.resolve()} | ({(folder / "overlays").resolve()} if overlays else set())
     for source in sources:
-        if isinstance(source, Path) and source.resolve().parent in targets:
+        if isinstance(source, Path) and {source.resolve().parent, source.parent.resolve()} & targets:
             raise SBNetError(
                 f"{source} is in the folder that masks or overlays are to be written to, where they would be mixed "
                 "with photos; choose another folder"

@@ -101,6 +101,17 @@ def test_masks_do_not_replace_their_photos(segmenter: sbnet.Segmenter, tmp_path:
     assert segmenter.predict(tmp_path / "overlays/a.jpg").save(tmp_path, overlays=False)
 
 
+def test_masks_do_not_replace_links_to_photos(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(photo(8, 9)).save(tmp_path / "photos" / "a.png")
+    link = tmp_path / "masks" / "a.png"
+    link.symlink_to(tmp_path / "photos" / "a.png")
+    with pytest.raises(sbnet.SBNetError, match="is in the folder that masks"):
+        segmenter.predict(link).save(tmp_path / "masks")
+    assert link.is_symlink()
+
+
 def test_plot(segmenter: sbnet.Segmenter) -> None:
     figure = segmenter.predict([photo(33, 40)] * 5).plot()
     titles = [axis.get_title() for axis in figure.axes]

@@ -256,6 +256,21 @@ def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused:
     )
 
 
+def test_what_eval_reads_is_not_replaced(masks: tuple[Path, Path], tmp_path: Path, refused: Any) -> None:
+    predictions, truth = masks
+    names, classes = tmp_path / "list.txt", tmp_path / "truth" / "classes.txt"
+    names.write_text("a\nb\n")
+    classes.write_text("thing\n")
+    (tmp_path / "link.json").symlink_to(names)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    words = ("eval", predictions, "--ground-truth", truth, "--list", names)
+    for target in (names, classes, predictions / "a.png", truth / "d.png", tmp_path / "link.json"):
+        assert "is read, and would be replaced" in refused(*words, "--json", target)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    for _ in range(2):  # figures of before are replaced
+        assert execute([*map(str, words), "--json", str(predictions / "figures.json")]) == 0
+
+
 @pytest.fixture
 def masks(tmp_path: Path) -> tuple[Path, Path]:
     """Folders of predictions (a, b, c) and true masks (a, b, d); a is right, half of b's object is found."""

@@ -291,6 +291,44 @@ converts("PSA's or SEAM's AffinityNet", lambda shop: shop.affinity)
 converts("IRN's ResNet-50 CAM network", lambda shop: shop.irn["cam"], methods=("cam",))
 converts("IRN's second network", lambda shop: shop.irn["second"])
 converts("SEAM's segmenter", lambda shop: foreign_files.seam_segmenter())
+
+
+@pytest.mark.parametrize("origin", ["SEAM's", "DeepLab v2's"])
+def test_a_segmenter_predicts_unconverted(
+    origin: str, shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it does converted, to the byte; all that was left out of the file is told."""
+    seams = origin == "SEAM's"
+    state = foreign_files.seam_segmenter() if seams else foreign_files.deeplab(shop.golden)
+    name = "deeplabv2-resnet38" if seams else "deeplabv2-resnet101"
+    theirs = shop.file("theirs.pth", {"state_dict": state, "epoch": 3})
+    shop.type(f"sbnet convert-weights {theirs} --model {name} --out ours.safetensors")
+    for model, out in ((theirs, "first"), ("ours.safetensors", "second")):
+        capsys.readouterr()
+        shop.type(f"sbnet predict VOC2012/JPEGImages --model {model} --out {out} --crf --no-overlay")
+    masks = {
+        out: {path.name: path.read_bytes() for path in Path(out).iterdir()} for out in ("first", "second")
+    }
+    assert len(masks["first"]) == PHOTOS + 2
+    assert masks["first"] == masks["second"]
+
+
+def test_a_network_that_its_names_do_not_tell(shop: Shop, refused: Any) -> None:
+    words = ("predict", "VOC2012/JPEGImages", "--out", "masks_of_none", "--model")
+    told = "say of which network it is: sbnet convert-weights {0}.pth --model NAME --out {0}.safetensors"
+    for name, state in (("affinity", shop.affinity), ("cam", shop.cam["seam"])):
+        path = shop.file(f"{name}.pth", state)
+        assert told.format(path.with_suffix("")).replace(f"--out {path.parent}/", "--out ") in refused(
+            *words, path
+        )
+    other = foreign_files.seam_segmenter() | {
+        "cls_conv.weight": torch.zeros(3, 512, 1, 1),
+        "cls_conv.bias": torch.zeros(3),
+    }
+    assert "a classifier of 3 classes with background" in refused(*words, shop.file("three.pth", other))
+    assert not Path("masks_of_none").exists()
+
+
 converts("`deeplabv2_resnet101_msc-vocaug-20000.pth`", lambda shop: foreign_files.deeplab(shop.golden))
 
 

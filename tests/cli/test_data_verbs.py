@@ -126,6 +126,12 @@ def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
         assert len(archive.getnames()) == count
     (masks / f"{names.read_text().split()[0]}.png").unlink()
     assert f"1 of {count} masks" in refused("data", *words)
+    mine = tmp_path / "list.tar"
+    mine.write_text(f"{names.read_text().split()[1]}\n")
+    assert "is read, and would be replaced" in refused(
+        "data", "package", masks, "--out", mine, "--list", mine
+    )
+    assert mine.read_text() == f"{names.read_text().split()[1]}\n"
 
 
 def test_mistakes(root: Path, refused: Any) -> None:

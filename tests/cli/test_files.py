@@ -43,14 +43,17 @@ def test_convert_weights_tells_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
         ([str(path), "--out", out, "--model", "resnet39"], "no network 'resnet39' (did you mean"),
         ([str(path), "--out", out, "--model", "sbnet-resnet39"], "no network 'sbnet-resnet39' (did you mean"),
         ([str(path), "--out", out, "--model", "lite0"], "not the weights of this backbone"),
-        ([str(path), "--out", out, "--to", "reference"], "not a model written by sbnet"),
+        ([str(path), "--out", out, "--to", "reference"], "what is written is a .pth file"),
+        ([str(path), "--out", str(tmp_path / "b.pth"), "--to", "reference"], "not a model written by sbnet"),
+        ([str(path), "--out", str(path), "--to", "reference"], "is read, and would be replaced"),
+        ([str(path), "--out", str(tmp_path / "b.pth"), "--model", "lite0"], "name it b.safetensors"),
         ([str(tmp_path / "b.pth"), "--out", out, "--model", "lite0"], "no such weights file"),
     ):
         assert execute(["convert-weights", *words]) == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
-    assert not Path(out).exists()
+    assert [one.name for one in tmp_path.iterdir()] == ["a.pth"]
 
 
 @pytest.fixture

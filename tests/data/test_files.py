@@ -17,6 +17,7 @@ from PIL import Image
 from sbnet.data import files
 from sbnet.data.files import (
     atomic_write,
+    check_output,
     read_json,
     read_label,
     read_scores,
@@ -163,3 +164,22 @@ def test_scores_that_are_not_finite_are_not_written(tmp_path: Path, value: float
     with pytest.raises(SBNetError, match=r"a\.npz: not written: scores of class 7 are not finite"):
         write_scores(tmp_path / "a.npz", scores, np.array([2, 7, 9]))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ids", [[0, 1], [1, 255], [1, 300], [-1, 1]])
+def test_class_ids_are_those_of_classes(ids: list[int], tmp_path: Path) -> None:
+    write_scores(tmp_path / "a.npz", np.zeros((2, 3, 4), np.float32), np.array(ids))
+    with pytest.raises(SBNetError, match=r"a.npz: not a whole scores file \(class ids .*must be 1 to 254"):
+        read_scores(tmp_path / "a.npz")
+
+
+def test_an_output_that_is_an_input(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    check_output(first, [first, second, None])  # neither is there
+    first.write_text("a")
+    check_output(second, [first])
+    check_output(first, [None, tmp_path / "none"])
+    second.symlink_to(first)
+    for out, read in ((first, first), (second, first), (first, second), (tmp_path / "." / "first", first)):
+        with pytest.raises(SBNetError, match="is read, and would be replaced: choose another name"):
+            check_output(out, [None, read])

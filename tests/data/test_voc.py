@@ -314,3 +314,12 @@ def test_masks_of_another_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     (other / "a.png").rename(other / "z.png")
     with pytest.raises(SBNetError, match=r"none of the 3 photos of .*train\.txt has a mask in .*ClassAug"):
         read_voc(folder, "train", labels=folder / "labels.txt", masks="SegmentationClassAug")
+
+
+def test_classes_have_ids_below_255(tmp_path: Path) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_text("".join(f"class {index}\n" for index in range(254)))
+    assert len(read_class_names(path)) == 255
+    path.write_text(path.read_text() + "one more\n")
+    with pytest.raises(SBNetError, match=r"classes.txt: 256 classes with background, and 255 are the most"):
+        read_class_names(path)

@@ -28,6 +28,10 @@ def cams(*keys: int, height: int = 4, width: int = 5) -> dict[int, np.ndarray]:
     return {key: generator.random((height, width), np.float32) for key in keys}
 
 
+def irns(*, keys: np.ndarray, high_res: np.ndarray) -> dict[str, np.ndarray]:
+    return {"keys": keys, "cam": cams(1)[1], "high_res": high_res}
+
+
 def header(shape: tuple[int, ...] = (), descr: str = "|O") -> bytes:
     file = io.BytesIO()
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
@@ -96,6 +100,19 @@ def test_class_ids_are_the_whole_data_sets(tmp_path: Path) -> None:
         cam_files.read_marginals(path)
 
 
+def test_no_class_has_the_id_of_pixels_of_no_class(tmp_path: Path) -> None:
+    path, scores = tmp_path / "a.npy", np.stack(list(cams(0, 1).values()))
+    cam_files.write_cam(path, scores, np.array([1, 254]))
+    assert cam_files.read_cam(path).classes.tolist() == [1, 254]
+    for key in (254, 255):
+        write_dictionary(path, {0: scores[0], key: scores[1]})
+        found = cam_files.read_marginals if key == 255 else cam_files.read_cam
+        with pytest.raises(SBNetError, match=f"must be classes, as whole numbers from 0 to {key - 1}"):
+            found(path)
+    write_dictionary(path, {0: scores[0], 254: scores[1]})
+    assert cam_files.read_marginals(path).classes.tolist() == [254]
+
+
 @pytest.mark.parametrize("keys", [torch.tensor([3, 19]), np.array([3, 19])])
 def test_irns_dictionaries(keys: Any, tmp_path: Path) -> None:
     path, high = tmp_path / "a.npy", np.stack(list(cams(0, 1).values()))
@@ -121,6 +138,10 @@ def test_flat_cams_of_the_reference_are_nothing(tmp_path: Path) -> None:
     [
         ({}, "its keys are"),
         ({-1: cams(1)[1]}, "must be classes"),
+        (
+            {254: cams(1)[1]},
+            "must be classes, as whole numbers from 0 to 253",
+        ),  # class id 255: pixels of no class
         ({255: cams(1)[1]}, "must be classes"),
         ({"cat": cams(1)[1]}, "must be classes"),
         ({1.5: cams(1)[1]}, "no array under a whole number"),
@@ -135,7 +156,11 @@ def test_flat_cams_of_the_reference_are_nothing(tmp_path: Path) -> None:
         ({0: np.array([[None]])}, "an array of objects"),
         ({index: cams(1)[1] for index in range(300)}, "no dictionary of classes"),
         ([cams(1)], "no dictionary of classes"),
-        ({"keys": np.array([1]), "cam": cams(1)[1], "high_res": cams(1)[1]}, "1 classes with 4 CAMs"),
+        (irns(keys=np.array([1]), high_res=cams(1)[1]), r"keys \(1,\) with CAMs \(4, 5\)"),
+        (irns(keys=np.array([1]), high_res=np.array(1.0)), r"keys \(1,\) with CAMs \(\)"),
+        (irns(keys=np.array(1), high_res=cams(1)[1][None]), r"keys \(\) with CAMs \(1, 4, 5\)"),
+        (irns(keys=np.array([1.0]), high_res=cams(1)[1][None]), "must be classes"),
+        (irns(keys=np.array([254]), high_res=cams(1)[1][None]), "must be classes"),
     ],
 )
 def test_what_is_no_cam(content: Any, message: str, tmp_path: Path) -> None:

@@ -26,11 +26,12 @@ OPTIONS = {
 def test_round_trip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run" / "model.safetensors"
     model = build(name, 4, weights="none", **OPTIONS[name]).to(memory_format=torch.channels_last)
-    save_model(model, path, meta={"classes": ["background", "cat"], "recipe": {"seed": 0}})
+    meta = {"classes": ["background", "cat", "dog", "owl"], "recipe": {"seed": 0}}
+    save_model(model, path, meta=meta)
     assert os.listdir(path.parent) == ["model.safetensors"]
     monkeypatch.setattr(backbone_weights, "lite_path", lambda name: pytest.fail("needs the pip package"))
-    loaded, meta = load_model(path)
-    assert meta == {"classes": ["background", "cat"], "recipe": {"seed": 0}}
+    loaded, found = load_model(path)
+    assert found == meta
     assert (loaded.name, loaded.classes, loaded.normalization) == (name, 4, model.normalization)
     assert not loaded.training
     assert [[n for n, _ in group] for group in loaded.parameter_groups()] == [
@@ -115,8 +116,13 @@ def rewrite(path: Path, **changes: object) -> None:
     ("options", "message"),
     [
         ({"project": 4}, "describes no network .ZeroDivisionError"),  # a group norm of no groups
-        ({"project": 10**9}, "its tensors are not those"),  # 5 TB, if it were made
-        ({"stride": [8]}, "cannot be built"),
+        ({"project": 2**16}, "its tensors are not those"),  # 335 MB, if it were made
+        (
+            {"project": 10**9},
+            r"model.safetensors: deeplabv2-lite0: project=1000000000; expected a whole number from 0",
+        ),
+        ({"stride": [8]}, r"stride=\[8\]; expected a whole number from 1 to 64"),
+        ({"rates": [1] * 100_000}, "rates=.*; expected a list of 1 to 64"),
     ],
 )
 def test_hostile_options_take_no_memory(tmp_path: Path, options: dict[str, object], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from foreign_files import BOUNDARY, CORRELATION, irn_cam, mxnet_name, without
@@ -16,8 +18,11 @@ from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError
 from sbnet.interop import convert_weights, load_model, load_reference, write_reference
 from sbnet.interop.backbone_weights import fit_backbone
+from sbnet.interop.origins import RECIPES
 from sbnet.interop.reference_names import our_name, rename
+from sbnet.interop.state_file import read_state
 from sbnet.models import build, build_backbone
+from sbnet.recipes.recipe import load_recipe
 
 # kind -> (our network, the golden state it is cut from, its parts that are cut away)
 KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -26,6 +31,15 @@ KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "psa": ("sbnet-resnet38", "sbnet", (*BOUNDARY, *CORRELATION)),
     "affinity": ("affinitynet-resnet38", "affinitynet", ()),
     "deeplab": ("deeplabv2-resnet101", "deeplabv2", ()),
+}
+# kind -> the recipe with the settings of the scripts that such files come from; nobody knows whose AffinityNet it is
+ORIGINS = {
+    "sbnet": "voc12-resnet38",
+    "seam": "voc12-resnet38-seam",
+    "psa": "voc12-resnet38-psa",
+    "irn": "voc12-resnet50-irn",
+    "affinity": None,
+    "deeplab": "voc12-resnet38",
 }
 METHODS = {"sbnet": "sbnet", "seam": "seam", "psa": "cam", "irn": "cam"}
 
@@ -68,6 +82,7 @@ def test_round_trip(kind: str, reference: Any, tmp_path: Path) -> None:
     assert tuple(meta["classes"]) == VOC_CLASSES
     assert meta.get("method") == METHODS.get(kind)
     assert meta["converted_from"] == "theirs.pth"
+    assert meta.get("origin") == (ORIGINS[kind] and {"recipe": ORIGINS[kind], "verified": False})
     back = write_reference(tmp_path / "ours.safetensors", tmp_path / "back.pth")
     assert back.used == len(state)
     (tmp_path / "ours.safetensors").unlink()
@@ -146,6 +161,72 @@ def small() -> dict[str, Tensor]:
     }
 
 
+def test_origins_are_recipes_of_such_networks() -> None:
+    for (network, method), name in RECIPES.items():
+        recipe = load_recipe(name, ["data.root=x"])
+        if method:
+            assert (f"sbnet-{recipe.model.backbone}", recipe.train_cam.method) == (network, method)
+        else:
+            segmenter = recipe.train_segmenter
+            assert f"{segmenter.family}-{segmenter.backbone or recipe.model.backbone}" == network
+    irn = load_recipe("voc12-resnet50-irn", ["data.root=x"])
+    assert (irn.model.backbone.partition(".")[0], irn.train_affinity.method) == ("timm:resnet50", "irn")
+
+
+def test_a_network_of_other_classes_has_another_origin(small: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save(small, tmp_path / "a.pth")
+    names = ["background", "cat", "dog", "owl"]
+    convert_weights(tmp_path / "a.pth", "sbnet-lite0", tmp_path / "a.safetensors", classes=names)
+    assert "origin" not in load_model(tmp_path / "a.safetensors")[1]
+
+
+def test_files_are_written_under_names_by_which_they_are_read(
+    small: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path, names = tmp_path / "a.pth", ["background", "cat", "dog", "owl"]
+    torch.save(small, path)
+    for name in ("b.pth", "b", "b.safetensors.pth"):
+        with pytest.raises(SBNetError, match=r"is a \.safetensors file.*name it b\.safetensors"):
+            convert_weights(path, "sbnet-lite0", tmp_path / name, classes=names)
+    convert_weights(path, "sbnet-lite0", tmp_path / "b.SAFETENSORS", classes=names)
+    assert load_model(tmp_path / "b.SAFETENSORS")
+    assert "backbone.net.conv_stem.weight" in read_state(tmp_path / "b.SAFETENSORS")
+    for name in ("c.safetensors", "c", "c.bin"):
+        with pytest.raises(SBNetError, match=r"is a \.pth file.*name it c\.pth"):
+            write_reference(tmp_path / "b.SAFETENSORS", tmp_path / name)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.pth", "b.SAFETENSORS"]
+
+
+@pytest.mark.parametrize("link", ["name", "relative", "symbolic", "hard", "of the folder", "back"])
+def test_a_file_is_not_replaced_by_what_is_made_of_it(
+    link: str, small: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = out = tmp_path / "theirs.safetensors"
+    save_file(small, source)
+    if link == "relative":
+        monkeypatch.chdir(tmp_path)
+        out = Path("./theirs.safetensors")
+    elif link == "of the folder":
+        (tmp_path / "folder").symlink_to(tmp_path)
+        out = tmp_path / "folder" / "theirs.safetensors"
+    elif link != "name":
+        out = tmp_path / "other.safetensors"
+        out.hardlink_to(source) if link == "hard" else out.symlink_to(source)
+        if link == "back":
+            source, out = out, source
+    before = {path: path.read_bytes() for path in (source, out)}
+    for model in ("sbnet-lite0", "lite0"):
+        with pytest.raises(SBNetError, match="is read, and would be replaced: choose another name"):
+            convert_weights(source, model, out, classes=["background", "a", "b", "c"])
+    ours = tmp_path / "ours.pth"  # of ours, whatever its name
+    convert_weights(source, "sbnet-lite0", tmp_path / "a.safetensors", classes=["background", "a", "b", "c"])
+    (tmp_path / "a.safetensors").rename(ours)
+    with pytest.raises(SBNetError, match="is read, and would be replaced"):
+        write_reference(ours, ours)
+    assert load_model(ours)
+    assert {path: path.read_bytes() for path in (source, out)} == before
+
+
 def test_every_name_is_accounted_for(small: dict[str, Tensor], tmp_path: Path) -> None:
     path, out = tmp_path / "a.pth", tmp_path / "a.safetensors"
     names = ["background", "cat", "dog", "owl"]
@@ -207,6 +288,9 @@ def test_backbones_from_files_with_heads(tmp_path: Path, caplog: pytest.LogCaptu
     assert done.notes == ["left out, as no part of the backbone: fc.bias, fc.weight"]
     with safe_open(tmp_path / "coco.safetensors", framework="pt") as file:
         assert '"bgr": true' in file.metadata()["sbnet"]
+        header = json.loads(file.metadata()["sbnet"])
+    assert header["meta"].keys() == {"classes", "converted_from", "sha256"}
+    assert header["meta"]["classes"] == []  # ImageNet's classifier is none of it
     with pytest.raises(SBNetError, match="the backbone resnet101 alone"):
         load_model(tmp_path / "coco.safetensors")
     for file_name in ("coco.pth", "coco.safetensors"):

@@ -118,7 +118,8 @@ def test_seams_segmenter_there_and_back(tmp_path: Path) -> None:
     again = torch.load(back, weights_only=True, mmap=True)
     assert again.keys() == state.keys()
     assert all(torch.equal(value, state[name]) for name, value in again.items())
-    model, _ = load_model(ours)
+    model, meta = load_model(ours)
+    assert meta["origin"] == {"recipe": "voc12-resnet38-seam", "verified": False}
     image = torch.randn(1, 3, 40, 56)
 
     def norm(name: str, value: Tensor) -> Tensor:

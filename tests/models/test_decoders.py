@@ -136,9 +136,9 @@ def test_several_scales_are_each_trained_and_maxed(family: str) -> None:
 def test_round_trip(family: str, tmp_path: Path) -> None:
     network = make(family, scales=(1.0, 0.75), stride=8)
     network(torch.randn(2, 3, 64, 64))  # in training: statistics that are not the initial ones
-    save_model(network, tmp_path / "model.safetensors", meta={"classes": ["a"]})
+    save_model(network, tmp_path / "model.safetensors", meta={"classes": list("abcde")})
     again, meta = load_model(tmp_path / "model.safetensors")
-    assert (again.name, again.classes, meta) == (f"{family}-lite0", CLASSES, {"classes": ["a"]})
+    assert (again.name, again.classes, meta) == (f"{family}-lite0", CLASSES, {"classes": list("abcde")})
     assert again.options == {**network.options, "scales": [1.0, 0.75]}
     for key, value in network.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])

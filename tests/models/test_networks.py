@@ -133,6 +133,15 @@ def test_deeplab_scales(images: torch.Tensor) -> None:
     assert len(double.supervised) == 3
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 3)])
+def test_photos_of_a_pixel_have_scales_too(size: tuple[int, int]) -> None:
+    network = build("deeplabv2-lite0", 5, weights="none", scales=(1.0, 0.5, 0.05)).eval()
+    found = network(torch.randn(1, 3, *size))
+    assert found.logits.isfinite().all()
+    assert len(found.per_scale) == 3
+
+
 def test_deeplab_dilations_follow_the_stride() -> None:
     rates = {stride: _rates(build("deeplabv2-lite0", weights="none", stride=stride)) for stride in (8, 16)}
     assert rates == {8: [6, 12, 18, 24], 16: [3, 6, 9, 12]}

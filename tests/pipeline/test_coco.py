@@ -77,3 +77,17 @@ def test_masks_of_one_s_own_stay(folder: tuple[Path, dict[str, np.ndarray]], tmp
     write_label(mine, np.zeros(coco_folder.SIZE, np.uint8))
     assert make(root, tmp_path / "bare").drawn == 19
     assert read_label(mine).max() == 0
+
+
+def test_an_instances_file_in_the_marker_s_place_stays_as_it_is(
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    root, _ = folder
+    instances = tmp_path / "voc" / layout.MARKER
+    instances.parent.mkdir()
+    (root / "annotations/instances_train2014.json").rename(instances)
+    before = instances.read_bytes()
+    with pytest.raises(SBNetError, match=r"coco\.json is read, and would be replaced"):
+        layout.make_voc_layout(instances, root / "train2014", tmp_path / "voc", "train")
+    assert instances.read_bytes() == before
+    assert [path.name for path in instances.parent.iterdir()] == [layout.MARKER]

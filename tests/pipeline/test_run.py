@@ -611,6 +611,42 @@ def test_a_network_that_affinitynet_cannot_start_from_is_refused_before_the_run(
         assert stages.take()[-1] == "train_affinity"
 
 
+@pytest.mark.parametrize(
+    ("key", "step", "kept"),
+    [
+        ("infer_cam.scores", "infer_cam", "scores"),
+        ("random_walk.masks", "random_walk", "masks"),
+        ("train_segmenter.network", "train_segmenter", "model.safetensors"),
+        ("train_segmenter.weights", "train_segmenter", "model.safetensors"),
+    ],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_a_step_takes_over_is_not_deleted_by_it(
+    key: str,
+    step: str,
+    kept: str,
+    linked: bool,
+    done: Path,
+    shared_data: Path,
+    tmp_path: Path,
+    stages: FakeStages,
+) -> None:
+    """A step's own output as what it is to take: its folder is emptied before it begins."""
+    own = done / step / kept
+    before = {path: path.read_bytes() for path in (own.iterdir() if own.is_dir() else [own])}
+    named = own
+    if linked:
+        named = tmp_path / "elsewhere"
+        named.symlink_to(own)
+    value = f"file:{named}" if key.endswith("weights") else named
+    message = refusal(small_recipe(shared_data, f"{key}={value}", "train_affinity.start=imagenet"), done)
+    assert f"lies in the folder of the step that is to take it, {step}, and would be deleted" in message
+    assert stages.take() == []
+    assert {path: path.read_bytes() for path in before} == before
+    run(small_recipe(shared_data), done)
+    assert stages.take() == []
+
+
 def test_photos_too_large_for_the_scales_are_refused(
     shared_data: Path, out: Path, stages: FakeStages, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,8 +343,18 @@ def test_the_bootstrap_s_crf_is_as_the_file_has_the_other_s(recipe_file: Path) -
         ("train_cam: {crop: 3}\n", "line 1: train_cam.crop is 3; expected 8 or more"),
         (
             "train_segmenter: {scales: [0.5, 1]}\n",
-            "line 1: train_segmenter.scales is (0.5, 1.0); expected 1 first",
+            "line 1: train_segmenter.scales is (0.5, 1.0); expected a list of 1 to 16, each a number "
+            "from 0.05 to 4, the first 1, the size that",
         ),
+        (
+            "train_segmenter: {scales: [1, 9]}\n",
+            "train_segmenter.scales is (1.0, 9.0); expected a list of 1 to 16",
+        ),
+        ("predict: {scales: [1.0e+200]}\n", "line 1: predict.scales is (1e+200,); expected at most 16"),
+        (f"infer_cam: {{scales: {[1] * 17}}}\n", "line 1: infer_cam.scales are 17; expected 16 at most"),
+        (f"predict: {{scales: [1{'0' * 400}]}}\n", "predict.scales is [1"),
+        ("refine: {iterations: 9999}\n", "line 1: refine.iterations is 9999; expected at most 1000"),
+        ("refine: {gaussian: [3, 1.0e+38]}\n", "a weight of 0 or more; 1e+06 at most"),
         ("runtime: {workers: -7}\n", "line 1: runtime.workers is -7; expected a number, or -1"),
         ("train_cam: {warmup: -1}\n", "line 1: train_cam.warmup is -1.0; expected 0 to 1"),
         ("train_cam: {boundary_width: 0}\n", "line 1: train_cam.boundary_width is 0; expected more than 0"),

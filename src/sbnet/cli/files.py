@@ -38,7 +38,7 @@ def convert_weights(
     file
         A .pth or .safetensors of tensors, or MXNet's .params; with --to a model.safetensors of sbnet's.
     out
-        The file to write.
+        The file to write: a .safetensors, or with --to a .pth.
     model
         The network it is for, such as sbnet-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`).
     to

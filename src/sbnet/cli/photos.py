@@ -39,7 +39,8 @@ def predict(
     photos
         Files, or folders of photos.
     model
-        A run folder, the model.safetensors of its train_segmenter, or the folder that holds one.
+        A run folder, the model.safetensors of its train_segmenter, the folder that holds one, or weights of SEAM's or
+        DeepLab v2's segmenter (.pth).
     out
         Where NAME.png and overlays/NAME.jpg are written.
     crf
@@ -113,7 +114,9 @@ def evaluate(
     from sbnet.data.files import write_json
     from sbnet.stages.evaluate import evaluate_folders
 
-    facts = evaluate_folders(predictions, ground_truth, classes=classes, names=names, absent=absent)
+    facts = evaluate_folders(
+        predictions, ground_truth, classes=classes, names=names, absent=absent, target=json
+    )
     console = Console()
     console.print(_table(facts))
     console.print(

@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from sbnet.data import IGNORE
 from sbnet.data.image import read_mask
 from sbnet.data.palette import PALETTE
 from sbnet.errors import SBNetError
@@ -75,6 +76,17 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         raise
 
 
+def check_output(out: str | Path, inputs: Iterable[str | Path | None]) -> None:
+    """Raises `SBNetError` where the file `out` is one of `inputs`, under this name or another, through links too: it
+    would be replaced by what is made from it.
+    """
+    out = Path(out)
+    for path in inputs if out.exists() else ():
+        if path is not None and Path(path).exists() and out.samefile(path):
+            named = "" if out == Path(path) else f", which is {path},"
+            raise SBNetError(f"{out}{named} is read, and would be replaced: choose another name to write to")
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """`data` as a file; raises as `atomic_write` does."""
     with atomic_write(path) as temporary:
@@ -106,6 +118,8 @@ def read_scores(path: str | Path) -> Scores:
         scores, classes = arrays["scores"], arrays["classes"]
         if scores.ndim != 3 or classes.shape != scores.shape[:1] or scores.dtype != np.float16:
             raise ValueError(f"scores {scores.dtype} {scores.shape}, classes {classes.shape}")
+        if classes.dtype.kind not in "iu" or any(not 0 < number < IGNORE for number in classes.tolist()):
+            raise ValueError(f"class ids {classes.tolist()[:9]}, which must be 1 to {IGNORE - 1}")
         return Scores(scores.astype(np.float32), classes.astype(np.int64))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from sbnet.data import IGNORE
 from sbnet.errors import SBNetError, did_you_mean
 
 BACKGROUND = "background"
@@ -46,6 +47,11 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
         names = (BACKGROUND, *names)
     if len(names) < 2:
         raise SBNetError(f"{path}: the list of classes is empty: write one name a line")
+    if len(names) > IGNORE:
+        raise SBNetError(
+            f"{path}: {len(names)} classes with background, and {IGNORE} are the most: ids are bytes, and {IGNORE} "
+            "marks pixels of no class"
+        )
     return names
 
 

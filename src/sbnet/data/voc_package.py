@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from sbnet.data import IGNORE
-from sbnet.data.files import atomic_write, encode_label
+from sbnet.data.files import atomic_write, check_output, encode_label
 from sbnet.data.image import photo_size, read_mask
 from sbnet.data.labels import VOC_CLASSES
 from sbnet.data.palette import PALETTE
@@ -59,6 +59,7 @@ def package_masks(
     if missing or not wanted:
         told = f"{len(missing)} of {len(wanted)} masks of {names} are missing ('{missing[0]}' is the first)"
         raise SBNetError(f"{folder}: {told if missing else 'there is no mask in it'}: predict them first")
+    check_output(out, [names])
     there = photos_by_name(Path(photos)) if photos else None
     inside = f"results/VOC2012/Segmentation/{competition}_test_cls"
     with atomic_write(out) as temporary, temporary.open("wb") as raw:

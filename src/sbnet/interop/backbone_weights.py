@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..errors import SBNetError
 from .reference_names import our_name, rename
 from .state_file import read_state
+from .tensors import check_finite, misfits
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def lite_state(name: str, path: Path) -> dict[str, Tensor]:
     """The weights of 'lite0' or 'lite2' in `path`, under timm's names; SBNetError where it has others."""
     try:
         return to_timm_names(read_state(path), LITES[name].blocks)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:
         raise SBNetError(
             f"{path}: not the weights of {name} ({error}); give the file of this model"
         ) from error
@@ -102,7 +103,7 @@ def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[
 
     efficientnet_pytorch numbers all blocks through, timm stage by stage. Blocks of the first stage have no
     expansion, so that timm's numbers of their batch norms start at the depthwise convolution. Raises
-    LookupError for a name or block that there is not.
+    LookupError or ValueError for a name or block that there is not.
     """
     if "_conv_stem.weight" not in state:
         return dict(state)
@@ -124,21 +125,22 @@ def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: Path 
 
     Names are ours, or those of an origin that `rename` knows, so that a model file of ours, of the reference or of
     MXNet serves too. Counters of batch norm may be missing: frozen ones do not use them. Raises SBNetError, naming
-    `source`, for what is missing or of another shape. What is neither the backbone's nor a head's is told in a
-    warning.
+    `source`, for what is missing, of another shape or no float, or not finite. What is neither the backbone's nor a
+    head's is told in a warning.
     """
     tensors, left_out = rename(state)
     own = {our_name(name): (name, value) for name, value in backbone.state_dict().items()}
     missing = sorted(name for name in own if name not in tensors and not name.endswith("num_batches_tracked"))
-    misshaped = sorted(name for name in own if name in tensors and own[name][1].shape != tensors[name].shape)
-    if missing or misshaped:
+    unfit = misfits(tensors, {name: value for name, (_, value) in own.items()})
+    if missing or unfit:
         raise SBNetError(
             f"{source}: not the weights of this backbone: {len(missing)} missing, such as {missing[:3]}; "
-            f"{len(misshaped)} of another shape, such as {misshaped[:3]}; give the file of this very model"
+            f"{len(unfit)} of another shape or type, such as {unfit[:3]}; give the file of this very model"
         )
     unused = [name for name in tensors if name not in own]
     strange = sorted(name for name in unused if name.partition(".")[0] not in HEADS)
     if strange:
         logger.warning("%s: not used, as no part of the backbone: %s", source, ", ".join(strange))
     backbone.load_state_dict({own[name][0]: tensors[name] for name in own if name in tensors}, strict=False)
+    check_finite(source, backbone)
     return [*unused, *left_out]

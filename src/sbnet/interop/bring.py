@@ -7,10 +7,34 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SBNetError
-from ..models import SEGMENTERS
-from .checkpoint import is_model, load_model, save_model
+from ..models import SEGMENTERS, Network
+from .checkpoint import is_ours, load_model, save_model
 from .convert import network_from
+from .origins import segmenter_name
 from .state_file import read_weights
+
+
+def open_network(
+    source: Path | str, *, name: str = "", classes: Sequence[str] | None = None
+) -> tuple[Network, dict[str, Any], list[str]]:
+    """The network in `source`, in eval mode, its `meta`, and a line of each thing that is not as in the file.
+
+    `source`: a model file of ours, or weights of other origin. `name`: the network that these are for; without it, the
+    reference's segmenter that their names tell. `classes`: as in `convert_weights`. Raises SBNetError for a file that
+    is neither, and for weights whose network is not known.
+    """
+    source = Path(source)
+    if is_ours(source) or not (name or source.is_file()):
+        return *load_model(source), []
+    weights = read_weights(source)
+    name = name or segmenter_name(weights.tensors)
+    if not name:
+        raise SBNetError(
+            f"{source}: no model file of sbnet's, and of no segmenter that its names tell; say of which network it is: "
+            f"sbnet convert-weights {source} --model NAME --out {source.stem}.safetensors"
+        )
+    model, meta, notes = network_from(source, name, weights, classes)
+    return model.eval(), meta, notes
 
 
 def bring_network(
@@ -23,11 +47,7 @@ def bring_network(
     Raises SBNetError for a network of another family than `name`'s, or of other classes.
     """
     source = Path(source)
-    notes: list[str] = []
-    if is_model(source):
-        model, found = load_model(source)
-    else:
-        model, found, notes = network_from(source, name, read_weights(source), classes)
+    model, found, notes = open_network(source, name=name, classes=classes)
     family, theirs = (one.partition("-")[0] for one in (name, model.name))
     if theirs != family:
         remedy = f": set train_segmenter.family={theirs}" if {family, theirs} <= set(SEGMENTERS) else ""

@@ -20,7 +20,7 @@ from ..data.files import write_bytes
 from ..errors import SBNetError
 from .array_pickle import Array, unpickle_arrays
 
-MOST_ENTRIES = 256  # classes, with background
+MOST_ENTRIES = 255  # classes, with background
 
 
 def read_dictionary(path: Path | str) -> dict[int | str, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..data import IGNORE
 from ..data.files import Scores, read_scores
 from ..errors import SBNetError
 from .cam_dictionary import read_dictionary, write_dictionary
@@ -30,12 +31,16 @@ def read_cam(path: Path | str) -> Scores:
     """
     entries = read_dictionary(path)
     if set(entries) == IRN_KEYS:
-        keys, arrays = entries["keys"].tolist(), list(entries["high_res"])
-        if entries["keys"].ndim != 1 or len(arrays) != len(keys):
-            raise SBNetError(f"{path}: {len(keys)} classes with {len(arrays)} CAMs; write it again")
+        numbers, cams = entries["keys"], entries["high_res"]
+        if numbers.ndim != 1 or cams.ndim != 3 or len(cams) != len(numbers):
+            raise SBNetError(
+                f"{path}: keys {numbers.shape} with CAMs {cams.shape}; there must be (K,) classes and (K, H, W) CAMs: "
+                "write it again"
+            )
+        keys, arrays = numbers.tolist(), list(cams)
     else:
         keys, arrays = list(entries), list(entries.values())
-    scores, classes = _stack(path, keys, arrays)
+    scores, classes = _stack(path, keys, arrays, most=IGNORE - 2)
     if scores.min() < -1 - SLACK or scores.max() > 1 + SLACK:
         raise SBNetError(
             f"{path}: CAMs from {scores.min():.4g} to {scores.max():.4g}; each class must be normalised to [0, 1], as "
@@ -50,7 +55,7 @@ def read_marginals(path: Path | str) -> Marginals:
     if 0 not in entries:
         raise SBNetError(f"{path}: no background, key 0; CRF marginals have it, CAMs begin with class 0")
     keys = [0, *(key for key in entries if key != 0)]
-    marginals, classes = _stack(path, keys, [entries[key] for key in keys])
+    marginals, classes = _stack(path, keys, [entries[key] for key in keys], most=IGNORE - 1)
     return Marginals(marginals, classes[1:])
 
 
@@ -95,16 +100,18 @@ def read_any_cam(path: Path, *, size: tuple[int, int], classes: Sequence[int]) -
 
 
 def _stack(
-    path: Path | str, keys: Sequence[int | str], arrays: Sequence[np.ndarray]
+    path: Path | str, keys: Sequence[int | str], arrays: Sequence[np.ndarray], *, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(K, H, W) float32 and the keys (K,) int64, in their order."""
+    """(K, H, W) float32 and the keys (K,) int64, in their order; `most`: the largest, whose class id is below that of
+    pixels of no class.
+    """
     if (
         not keys
-        or any(type(key) is not int or not 0 <= key < 255 for key in keys)
+        or any(type(key) is not int or not 0 <= key <= most for key in keys)
         or len(set(keys)) != len(keys)
     ):
         raise SBNetError(
-            f"{path}: its keys are {list(keys)[:9]}; they must be classes, as whole numbers from 0"
+            f"{path}: its keys are {list(keys)[:9]}; they must be classes, as whole numbers from 0 to {most}"
         )
     if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind != "f":
         kinds = sorted({f"{array.dtype} {array.shape}" for array in arrays})

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from .. import models
 from ..data.files import atomic_write
 from ..errors import SBNetError
+from .header import FORMAT, parse_header, write_header
+from .tensors import misfits
 
-FORMAT = "1"
-MOST_CLASSES = 256  # ids are bytes; a larger number in a header is no network's
 # What reading a header raises, whoever wrote it: JSON may be nested too deep, numbers too large.
 BROKEN = (
     *(SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError),
@@ -28,39 +28,46 @@ BROKEN = (
 def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any]) -> None:
     """Write `model`, as `models.build` made it, and `meta` (what JSON can hold) to `path`.
 
-    Written beside and renamed, so that a file that exists is whole. Raises SBNetError where that fails.
+    Written beside and renamed, so that a file that exists is whole. Raises SBNetError where that fails, and for what
+    `load_model` would refuse.
     """
-    header = {
-        "format": FORMAT,
-        "name": model.name,
-        "classes": model.classes,
-        "options": model.options,
-        "normalization": dataclasses.asdict(model.normalization),
-        "meta": meta,
-    }
-    _write(Path(path), model, header)
+    path = Path(path)
+    try:
+        header = write_header(model, meta)
+    except ValueError as error:
+        raise SBNetError(f"{path}: not written, as it could not be loaded again ({error})") from error
+    _write(path, model, header)
 
 
 def save_backbone(backbone: models.Backbone, path: Path | str, *, name: str, meta: dict[str, Any]) -> None:
     """Write a backbone alone, for weights=file:PATH; otherwise as `save_model`."""
     normalization = dataclasses.asdict(backbone.normalization)
     header = {"format": FORMAT, "backbone": name, "normalization": normalization, "meta": meta}
-    _write(Path(path), backbone, header)
+    _write(Path(path), backbone, json.dumps(header))
 
 
-def _write(path: Path, module: nn.Module, header: dict[str, Any]) -> None:
+def _write(path: Path, module: nn.Module, header: str) -> None:
     # safetensors takes no channels-last tensors.
     tensors = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     try:
         with atomic_write(path, durable=True) as temporary:
             temporary.touch()
             usual = temporary.stat().st_mode  # safetensors lets nobody else read its files
-            save_file(tensors, temporary, metadata={"sbnet": json.dumps(header)})
+            save_file(tensors, temporary, metadata={"sbnet": header})
             temporary.chmod(usual)
     except (OSError, SafetensorError) as error:
         raise SBNetError(
             f"{path}: cannot be written ({error}); free some space or choose another folder"
         ) from error
+
+
+def is_ours(path: Path | str) -> bool:
+    """Whether `path` has a header of ours, be it a network's, a backbone's or a damaged one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "sbnet" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def is_model(path: Path | str) -> bool:
@@ -90,50 +97,42 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["sbnet"])
+            found = json.loads((file.metadata() or {})["sbnet"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        if "backbone" in header:
+        if "backbone" in found:
             raise SBNetError(
-                f"{path}: the backbone {header['backbone']} alone, no network; give it as weights=file:{path}"
+                f"{path}: the backbone {found['backbone']!s:.40} alone, no network; give it as weights=file:{path}"
             )
-        name, classes, options = header["name"], int(header["classes"]), dict(header["options"])
-        if not 0 < classes <= MOST_CLASSES:
-            raise ValueError(f"{classes} classes")
-        kept = header["normalization"]
-        normalization = models.Normalization(
-            tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"]
-        )
-        meta = dict(header["meta"])
-        if not all(isinstance(one, str) for one in meta.get("classes", ())):
-            raise ValueError("class names that are none")
+        if found.get("format") != FORMAT:
+            raise SBNetError(
+                f"{path}: format {found.get('format')!r:.40} is not {FORMAT}; use the sbnet that wrote it"
+            )
+        header = parse_header(found)
     except BROKEN as error:
         raise SBNetError(
             f"{path}: not a model written by sbnet, or a damaged one ({type(error).__name__}: {error}); "
             "train it again; weights of other origin: sbnet convert-weights, or weights=file:PATH"
         ) from error
-    if header.get("format") != FORMAT:
-        raise SBNetError(
-            f"{path}: format {header.get('format')} is not {FORMAT}; use the sbnet that wrote it"
-        )
     try:
-        model = models.build(name, classes, weights="none", check=_holds(path, state), **options)
+        check = _holds(path, state)
+        model = models.build(header.name, header.classes, weights="none", check=check, **header.options)
         model.load_state_dict(state)
-    except SBNetError:
-        raise
+    except SBNetError as error:
+        raise error if str(error).startswith(str(path)) else SBNetError(f"{path}: {error}") from error
     except Exception as error:  # options that no sbnet writes make a constructor raise what they like
         raise SBNetError(
             f"{path}: its header describes no network ({type(error).__name__}: {error}); train it again"
         ) from error
-    model.normalization = normalization  # as trained, whatever timm says of this backbone by now
-    return model.eval(), meta
+    model.normalization = header.normalization  # as trained, whatever timm says of this backbone by now
+    return model.eval(), header.meta
 
 
 def _holds(path: Path, state: Mapping[str, Tensor]) -> Callable[[models.Network], None]:
-    """Refuses a network whose tensors are not those of the file, by names and shapes."""
-    shapes = {key: value.shape for key, value in state.items()}
+    """Refuses a network whose tensors are not those of the file, by names, shapes and kinds of number."""
 
     def check(network: models.Network) -> None:
-        if shapes != {key: value.shape for key, value in network.state_dict().items()}:
+        own = network.state_dict()
+        if state.keys() != own.keys() or misfits(state, own):
             raise SBNetError(
                 f"{path}: its tensors are not those of the network in its header; use the sbnet version that wrote it"
             )

@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 
 from .. import models
+from ..data.files import check_output
 from ..data.labels import VOC_CLASSES
 from ..errors import SBNetError
 from .backbone_weights import LITES, fit_backbone, lite_state
 from .checkpoint import is_model, save_backbone, save_model
 from .irn_names import IRN_MARK, SECOND_MARK
+from .origins import recipe_of
 from .reference import BOUNDARY, CORRELATION, load_reference
 from .reference_names import FOV_MARK, rename
 from .state_file import Weights, read_weights
+from .tensors import check_finite
 
 IRN_OPTIONS: dict[str, Any] = {"stride": 16, "dilate": False}
 SEGMENTER_OPTIONS: dict[str, Any] = {"head": "large_fov", "fov_norm": "batch", "scales": (1.0,)}  # SEAM's
@@ -44,20 +47,21 @@ def convert_weights(
 
     `name`: a network, such as 'sbnet-resnet38', or a backbone alone, such as 'resnet38', whose file serves as
     weights=file:PATH. `classes`: names by id, background first; by default VOC's, where the count fits.
-    Raises SBNetError for a file that cannot be read, does not fit, or holds values that are not finite.
+    Raises SBNetError for a file that cannot be read, does not fit, or holds values that are not finite, and for an
+    `out` that is no .safetensors or is `source`.
     """
     source, out = Path(source), Path(out)
+    check_out(source, out, ".safetensors")
     if is_model(source):
         raise SBNetError(
             f"{source}: a model file of sbnet's already; use it as it is, or give --to reference"
         )
     weights = read_weights(source)
     if name in models.BACKBONES or name.startswith("timm:"):
-        state = weights.tensors
-        _check_finite(source, state)
+        state = lite_state(name, source) if name in LITES else weights.tensors
         backbone = models.build_backbone(name, weights="none")
-        unused = fit_backbone(backbone, lite_state(name, source) if name in LITES else state, source)
-        save_backbone(backbone, out, name=name, meta=_origin(source))
+        unused = fit_backbone(backbone, state, source)
+        save_backbone(backbone, out, name=name, meta={"classes": [], **_origin(source)})
         notes = [f"left out, as no part of the backbone: {', '.join(sorted(unused))}"] if unused else []
         notes += _told(weights.left_out)
         return Conversion(out, f"backbone {name}", len(backbone.state_dict()), notes)
@@ -72,8 +76,7 @@ def network_from(
 ) -> tuple[models.Network, dict[str, Any], list[str]]:
     """The network `name` with `weights`, which were read from `source`; its `meta`; notes for the user."""
     state = weights.tensors
-    _check_finite(source, state)
-    names = _class_names(source, _count_classes(state), classes)
+    names = _class_names(source, _count_classes(source, state), classes)
     options = _options(source, name, state)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # parts that the file lacks: the same in every conversion
@@ -84,6 +87,7 @@ def network_from(
     except SBNetError as error:
         bare = name.partition("-")[2]
         raise SBNetError(f"{source}: {error}, or take its backbone alone (--model {bare})") from error
+    check_finite(source, model)
     meta: dict[str, Any] = {"classes": list(names), **_origin(source)}
     notes = [f"added: {added}" for added in loaded.added]
     if isinstance(model, models.CamNetwork):
@@ -91,6 +95,8 @@ def network_from(
         meta["method"] = _method(loaded.absent)
         if loaded.absent:
             notes.append(f"not in the file, left untrained and unused: {', '.join(loaded.absent)}")
+    if tuple(names) == VOC_CLASSES and (recipe := recipe_of(name, meta.get("method", ""), state)):
+        meta["origin"] = {"recipe": recipe, "verified": False}
     return model, meta, notes + _told(weights.left_out | loaded.left_out)
 
 
@@ -111,23 +117,28 @@ def _options(source: Path, name: str, state: Mapping[str, Tensor]) -> dict[str, 
     return {}
 
 
-def _check_finite(source: Path, state: Mapping[str, Tensor]) -> None:
-    bad = [
-        name
-        for name, value in state.items()
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
-    if bad:
-        raise SBNetError(f"{source}: values that are not finite in {', '.join(bad)}; fetch the file again")
+def check_out(source: Path, out: Path, *suffixes: str) -> None:
+    """Raises SBNetError where `out` has none of the suffixes, by which such files are read, or is `source` itself."""
+    if out.suffix.lower() not in suffixes:
+        raise SBNetError(
+            f"{out}: what is written is a {suffixes[0]} file, and would be taken for another one; name it "
+            f"{out.with_suffix(suffixes[0]).name}"
+        )
+    check_output(out, [source])
 
 
-def _count_classes(state: Mapping[str, Tensor]) -> int | None:
+def _count_classes(source: Path, state: Mapping[str, Tensor]) -> int | None:
     """Classes with background that the file's classifier tells apart; None where it has none (AffinityNet)."""
-    tensors = rename(state).tensors
-    if "fc8.weight" in tensors:
+    try:
+        tensors = rename(state).tensors
+    except SBNetError as error:
+        raise SBNetError(f"{source}: {error}") from error
+    # A single number is no classifier, and refused with its shape by `load_reference`.
+    rows = {name: value.shape[0] for name, value in tensors.items() if value.ndim}
+    if "fc8.weight" in rows:
         plain = not any(name.partition(".")[0] in (*CORRELATION, *BOUNDARY) for name in tensors)
-        return len(tensors["fc8.weight"]) + plain  # PSA's and IRN's have no background channel
-    return next((len(tensors[name]) for name in SEGMENTER_CLASSES if name in tensors), None)
+        return rows["fc8.weight"] + plain  # PSA's and IRN's have no background channel
+    return next((rows[name] for name in SEGMENTER_CLASSES if name in rows), None)
 
 
 def _class_names(source: Path, count: int | None, classes: Sequence[str] | None) -> Sequence[str]:
@@ -136,7 +147,7 @@ def _class_names(source: Path, count: int | None, classes: Sequence[str] | None)
         whose = "PASCAL VOC has" if classes is None else "the list of classes has"
         raise SBNetError(
             f"{source}: a classifier of {count} classes with background, and {whose} {len(names)}; give a file "
-            "of the class names, one a line (--classes FILE)"
+            "of the class names, one a line (sbnet convert-weights --classes FILE)"
         )
     return names
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..errors import SBNetError
 from .reference_names import our_name, rename
 from .state_file import read_state
+from .tensors import misfits
 
 COUNTER = (
     "num_batches_tracked"  # of batch norm; files of old PyTorch lack them, and frozen ones do not use them
@@ -38,8 +39,9 @@ def load_reference(
 
     `optional`: direct children that may be missing as a whole. A classifier without a background channel (PSA's,
     IRN's) gets one of zeros; batch norm's counters may be missing.
-    Raises SBNetError that lists every missing, unexpected and misshaped name; the model is then unchanged. A
-    pickle with anything but tensors in it is refused, not executed.
+    Raises SBNetError that lists every missing, unexpected and misshaped name, and tensors of whole or complex
+    numbers where the network has others; the model is then unchanged. A pickle with anything but tensors in it is
+    refused, not executed.
     """
     source = "the state dict"
     if not isinstance(state, Mapping):
@@ -51,11 +53,7 @@ def load_reference(
     wanted = [name for name in own if not any(_is_in(name, part) for part in absent)]
     problems = [f"missing {name}" for name in wanted if name not in given and not name.endswith(COUNTER)]
     problems += [f"unexpected {name}" for name in given if name not in own]
-    problems += [
-        f"{name} is {tuple(given[name].shape)}, not {tuple(own[name][1].shape)}"
-        for name in wanted
-        if name in given and given[name].shape != own[name][1].shape
-    ]
+    problems += misfits(given, {name: value for name, (_, value) in own.items()})
     if problems:
         raise SBNetError(
             f"{source} does not fit {getattr(model, 'name', type(model).__name__)} ({len(problems)} names): "

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..errors import SBNetError
 from .mxnet_file import is_mxnet_file, read_mxnet
+from .tensors import check_dense
 from .unique_names import without_parallel
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ def read_weights(path: Path | str) -> Weights:
     """The tensors of a .safetensors file, a .pth of plain tensors, or MXNet's .params.
 
     A 'state_dict' or 'model' entry is unwrapped and DataParallel's 'module.' dropped. Raises SBNetError for a
-    missing or broken file, one without tensors, one in which two names are then one, and a pickle with anything but
-    tensors in it: that one is not executed.
+    missing or broken file, one without tensors, one in which two names are then one, tensors that are no dense arrays
+    of real numbers, and a pickle with anything but tensors in it: that one is not executed.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,6 +61,7 @@ def read_weights(path: Path | str) -> Weights:
         raise SBNetError(
             f"{path}: holds no named tensors; give a state dict (.safetensors, or .pth of tensors)"
         )
+    check_dense(path, tensors)
     try:
         return Weights(without_parallel(tensors), left_out)
     except SBNetError as error:
@@ -67,7 +69,7 @@ def read_weights(path: Path | str) -> Weights:
 
 
 def _read(path: Path) -> object:
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
     try:
         listed = is_mxnet_file(path)

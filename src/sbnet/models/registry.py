@@ -18,6 +18,7 @@ from .decoders import DeepLabV3Plus, SegFormer, UPerNet
 from .deeplab import DeepLab
 from .irn_network import IrnNetwork
 from .network import Backbone, Network
+from .options import OPTIONS, refusals
 from .resnet38 import ResNet38
 from .resnet101 import ResNet101
 from .segmenter import Segmenter
@@ -70,9 +71,9 @@ def build(
     timm).
     `options`: `stride` (8 or 16), `freeze` and `dilate` of the backbone, and the keywords of the network's class.
     Reference backbones default to the reference's values, the others to `OUR_DEFAULTS`.
-    `check` is given the network before what stands on the backbone has memory, and raises to refuse it: for options
-    from a file that may not be trusted.
-    Raises SBNetError for an unknown name, option or weights, and for weights that do not fit.
+    `check` is given the network before it has memory, and raises to refuse it: for names and options from a file that
+    may not be trusted. (Backbones of timm's that cannot be made without memory have it then.)
+    Raises SBNetError for an unknown name, option or weights, values out of `OPTIONS`, and weights that do not fit.
     """
     family, _, chosen = name.partition("-")
     if family not in FAMILIES or not (chosen in BACKBONES or chosen.startswith("timm:")):
@@ -81,17 +82,36 @@ def build(
     _check_options(name, FAMILIES[family], options)
     own: dict[str, Any] = {key: options[key] for key in OF_BACKBONE if key in options}
     rest = {key: value for key, value in options.items() if key not in own}
-    backbone = build_backbone(chosen, weights=weights, **own)
     head = rest if chosen in REFERENCE else {**OUR_DEFAULTS[family], **rest}
+    outline = None
     if check is not None:
         if family in SEGMENTERS:
             SEGMENTERS[family].check_installed()  # nothing is to be imported under another default device
-        with torch.device("meta"):
-            check(FAMILIES[family](backbone, classes, **head))
+        outline = _outline(chosen, own)
+        if outline is not None:
+            check(_without_memory(family, outline, classes, head))
+    backbone = build_backbone(chosen, weights=weights, **own)
+    if check is not None and outline is None:
+        check(_without_memory(family, backbone, classes, head))
     network = FAMILIES[family](backbone, classes, **head)
     network.name = name
     network.options = {**own, **head}
     return network.train()
+
+
+def _outline(chosen: str, options: dict[str, Any]) -> Backbone | None:
+    """The backbone without memory for its weights; None where it cannot be made so, as it computes with them."""
+    try:
+        with torch.device("meta"):
+            return build_backbone(chosen, weights="none", **options)
+    except Exception:  # whatever is wrong with name or options is told when it is built
+        return None
+
+
+def _without_memory(family: str, backbone: Backbone, classes: int, head: dict[str, Any]) -> Network:
+    """The network whose heads have no memory for their weights."""
+    with torch.device("meta"):
+        return FAMILIES[family](backbone, classes, **head)
 
 
 def same_backbone(one: str, other: str) -> bool:
@@ -114,6 +134,8 @@ def _check_options(name: str, family: Callable[..., Network], options: dict[str,
         if option not in known:
             near = did_you_mean(option, known)
             raise SBNetError(f"{name} has no option '{option}'{near}; it has {', '.join(known)}")
+    if wrong := refusals(options, OPTIONS):
+        raise SBNetError(f"{name}: {'; '.join(wrong)}")
 
 
 def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Backbone:

@@ -61,6 +61,10 @@ class Segmenter(Network):
 
 
 def _resized(images: Tensor, scale: float) -> Tensor:
+    """At that scale of the size, rounded down; of each side at least a pixel stays."""
     if scale == 1:
         return images
+    height, width = (int(side * scale) for side in images.shape[2:])
+    if min(height, width) < 1:
+        return F.interpolate(images, size=(max(1, height), max(1, width)), mode="bilinear")
     return F.interpolate(images, scale_factor=scale, mode="bilinear", recompute_scale_factor=False)

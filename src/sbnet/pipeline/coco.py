@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sbnet.data.coco import check_free, label_file, labelled_photos, write_voc_layout
 from sbnet.data.coco_file import Instances, Picture, read_instances
 from sbnet.data.coco_masks import draw_for
-from sbnet.data.files import read_json, write_json, write_label
+from sbnet.data.files import check_output, read_json, write_json, write_label
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.progress import photo_progress
 from sbnet.engine.runtime import cpu_count
@@ -44,6 +44,7 @@ def make_voc_layout(
     instances, photos, root = Path(instances), Path(photos), Path(root)
     if Path(split).name != split:
         raise SBNetError(f"'{split}' is no name of a list: leave out '/'")
+    check_output(root / MARKER, [instances])
     made_from = _made_from(instances, photos, masks)
     before = _entry(root, split)
     if before.get("made_from") == made_from and "facts" in before and _whole(root, split, masks):

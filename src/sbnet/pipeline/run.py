@@ -18,7 +18,7 @@ from sbnet.models.registry import REFERENCE, SEGMENTERS
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
-from sbnet.pipeline.state import RunState, Status, not_done
+from sbnet.pipeline.state import RunState, Status, check_apart, not_done
 from sbnet.pipeline.steps import Step, choose, recipe_steps
 from sbnet.recipes.convert import plain
 from sbnet.recipes.recipe import Recipe
@@ -51,6 +51,7 @@ def run(
     _check_weights(recipe, chosen)
     _check_library(chosen)
     _check_start(recipe, chosen)
+    check_apart(folder, recipe, chosen)
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder))
         _head(state, console)

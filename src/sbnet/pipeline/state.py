@@ -166,6 +166,19 @@ class RunState:
         remove(aside(self.folder / step.name))
 
 
+def check_apart(folder: Path, recipe: Recipe, steps: Sequence[Step]) -> None:
+    """Raises SBNetError where a step is to take what lies in its own folder, which is emptied before it begins."""
+    for step in steps:
+        own = (folder / step.name).resolve()
+        named = _outside(recipe.model.weights if step.trains else "", plain(step.settings))
+        inside = [path for path in named if path.resolve().is_relative_to(own)]
+        if inside:
+            raise SBNetError(
+                f"{inside[0]} lies in the folder of the step that is to take it, {step.name}, and would be deleted: "
+                "copy or move it out of the run, or choose another --out"
+            )
+
+
 def not_done(status: Status) -> str | None:
     """What keeps a step from being read, in words; None where it is done."""
     if status.state == "done":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sbnet.errors import SBNetError, did_you_mean
+from sbnet.models.options import OPTIONS
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "data.source": ("scenes", "voc", "coco"),
@@ -14,6 +17,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 SMALLEST_CROP = 8  # pixels; view 2 must have one, and the features, too
 SMALLEST_WIDTH = 0.5  # pixels or grey levels of a CRF kernel; finer lattices outgrow their whole numbers
+LARGEST = 1e6  # of a CRF kernel's numbers; the kernels compute in float32
 TRAINING = ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
 CAM = ("bootstrap", "train_cam")
 LABELS = ("refine", "bootstrap_refine")
@@ -44,6 +48,13 @@ NOT_NEGATIVE = [
     *(f"{stage}.iterations" for stage in CRF),
 ]
 SHARES = ["random_walk.background_score", *(f"{stage}.warmup" for stage in CAM)]
+# Beyond these a photo takes no longer hours but days, or its size at a scale is beyond any number.
+AT_MOST = {
+    **{f"{stage}.scales": 16 for stage in ("infer_cam", "predict")},
+    "train_segmenter.channels": OPTIONS["channels"].high,
+    **{f"{stage}.iterations": 1000 for stage in CRF},
+}
+MOST_SCALES = OPTIONS["scales"].most
 RISING = ("bootstrap.long_side", "train_cam.long_side", "train_affinity.long_side", "train_segmenter.scale")
 
 
@@ -56,12 +67,19 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
                 f"{where(key)}{key} is {value!r}; expected one of {', '.join(map(str, choices))}"
                 f"{did_you_mean(value, map(str, choices))}"
             )
+    for key in ("infer_cam.scales", "predict.scales"):
+        if len(_get(recipe, key)) > MOST_SCALES:
+            raise SBNetError(
+                f"{where(key)}{key} are {len(_get(recipe, key))}; expected {MOST_SCALES} at most"
+            )
     for key in POSITIVE:
         _check(recipe, key, where, lambda value: value > 0, "more than 0")
     for key in NOT_NEGATIVE:
         _check(recipe, key, where, lambda value: value >= 0, "0 or more")
     for key in SHARES:
         _check(recipe, key, where, lambda value: 0 <= value <= 1, "0 to 1")
+    for key, most in AT_MOST.items():
+        _check(recipe, key, where, partial(operator.ge, most), f"at most {most:g}")
     for stage in TRAINING:
         _check(recipe, f"{stage}.momentum", where, lambda value: 0 <= value < 1, "0 or more and less than 1")
     for stage in TRAINING:
@@ -69,9 +87,10 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
             recipe, f"{stage}.crop", where, lambda value: value >= SMALLEST_CROP, f"{SMALLEST_CROP} or more"
         )
     key, scales = "train_segmenter.scales", recipe.train_segmenter.scales
-    if scales[:1] != (1.0,):
+    if not OPTIONS["scales"].admits(scales):
         raise SBNetError(
-            f"{where(key)}{key} is {scales!r}; expected 1 first, the size that the others' logits are brought to"
+            f"{where(key)}{key} is {scales!r:.60}; expected {OPTIONS['scales']}, the size that the others' logits are "
+            "brought to"
         )
     for stage in CAM:
         _check(recipe, f"{stage}.shrink", where, lambda value: 0 < value <= 1, "more than 0, at most 1")
@@ -107,10 +126,10 @@ def _check_kernels(recipe: Any, stage: str, where: Callable[[str], str]) -> None
     for name in ("gaussian", "bilateral"):
         key = f"{stage}.{name}"
         *widths, weight = _get(recipe, key)
-        if min(widths) < SMALLEST_WIDTH or weight < 0:
+        if min(widths) < SMALLEST_WIDTH or weight < 0 or max(*widths, weight) > LARGEST:
             raise SBNetError(
                 f"{where(key)}{key} is {_get(recipe, key)!r}; expected widths of {SMALLEST_WIDTH} or more, and last a "
-                "weight of 0 or more"
+                f"weight of 0 or more; {LARGEST:g} at most"
             )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sbnet import metrics
 from sbnet.data.collection import Collection, Photo
-from sbnet.data.files import read_scores
+from sbnet.data.files import check_output, read_scores
 from sbnet.data.image import read_mask
 from sbnet.data.labels import VOC_CLASSES, read_class_names
 from sbnet.data.voc import read_list
@@ -64,17 +64,21 @@ def evaluate_folders(
     classes: Path | None = None,
     names: Path | None = None,
     absent: Absent = "nan",
+    target: Path | None = None,
 ) -> dict[str, Any]:
     """Metrics of `predictions`/NAME.png against `truth`/NAME.png.
 
     classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file
-    with a name a line, each of which both folders must have; by default the names that both have.
+    with a name a line, each of which both folders must have; by default the names that both have. target: where the
+    caller is going to write the metrics. Raises SBNetError where that is a file that they are made from.
     """
     files = [_masks(folder) for folder in (predictions, truth)]
     beside = next(
         (path for path in (truth / "classes.txt", truth.parent / "classes.txt") if path.is_file()), None
     )
     class_file = classes or beside
+    if target is not None:
+        check_output(target, [class_file, names, *files[0].values(), *files[1].values()])
     class_names = read_class_names(class_file) if class_file else VOC_CLASSES
     if names is not None:
         wanted = read_list(names)
