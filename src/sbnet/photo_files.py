@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from sbnet.data.image import PHOTO_SUFFIXES
+from sbnet.data.named_files import photos_by_name
 from sbnet.errors import SBNetError
+
+logger = logging.getLogger(__name__)
 
 
 def find_photos(paths: Sequence[str | Path]) -> list[Path]:
     """The files named and, sorted, the photos directly in the folders named.
 
-    Raises SBNetError for what does not exist, for a folder without photos, and for two photos of one name.
+    Warns of files in a folder that are left out. Raises SBNetError for what does not exist, for a folder without
+    photos, and for two photos of one name.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES)
+            inside, others = photos_by_name(path).values(), _others(path)
             if not inside:
                 near = f"; did you mean {path / 'JPEGImages'}?" if (path / "JPEGImages").is_dir() else ""
-                raise SBNetError(f"{path}: no photos in this folder ({', '.join(PHOTO_SUFFIXES)}){near}")
+                held = f", but {others}" if others else ""
+                raise SBNetError(
+                    f"{path}: no photos in this folder ({', '.join(PHOTO_SUFFIXES)}){held}{near}"
+                )
+            if others:
+                logger.warning(
+                    "%s: left out, as they are no photos by their suffix: %s; save photos as one of %s",
+                    path,
+                    others,
+                    ", ".join(PHOTO_SUFFIXES),
+                )
             found += inside
         elif path.exists():
             found.append(path)
@@ -39,3 +55,14 @@ def find_photos(paths: Sequence[str | Path]) -> list[Path]:
                 f"{path} {what}; name it once, rename one, or predict each folder into one of its own"
             )
     return found
+
+
+def _others(folder: Path) -> str:
+    """`3 files (2 .heic, 1 .txt)`: those that are no photos by their suffix, hidden ones aside; "" for none."""
+    counts = Counter(
+        path.suffix.lower() or "without suffix"
+        for path in folder.iterdir()
+        if path.suffix.lower() not in PHOTO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+    return f"{counts.total()} file{'s' * (counts.total() > 1)} ({kinds})" if counts else ""

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from sbnet.data.collection import Photo
 from sbnet.data.files import atomic_write, write_label
-from sbnet.data.image import MAX_PIXELS, pixel_limit, read_photo
+from sbnet.data.image import MAX_PIXELS, read_photo
 from sbnet.data.palette import PALETTE, overlay
 from sbnet.data.photo_kind import check_white
 from sbnet.data.photo_notes import tell_of_photos
-from sbnet.engine.inference import AHEAD
-from sbnet.engine.parallel import in_order
+from sbnet.engine.inference import Failure, Told, tried, without_failures
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import strongest_labels
 from sbnet.photo_files import find_photos
-from sbnet.stages.predict import Settings, apply_crf
+from sbnet.stages.predict import Settings, crf_mask
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Used = TypeVar("Used")
 Photos = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
 COLUMNS = 4  # pictures a row of Result.plot
 EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it shows next to nothing
@@ -57,7 +57,7 @@ class Result:
         """
         _check_target(Path(folder), self.photos, overlays=overlays)
         for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
-            _save(Path(folder), name, _pixels(photo, white=self.white), mask, overlays=overlays)
+            _save(Path(folder), name, _pixels(photo, self.white), mask, overlays=overlays)
         return Path(folder)
 
     def plot(self) -> Figure:
@@ -72,7 +72,7 @@ class Result:
         for axis in axes:
             axis.set_axis_off()
         for axis, name, photo, mask in zip(axes, self.names, self.photos, self.masks, strict=False):
-            axis.imshow(overlay(_pixels(photo, white=self.white), mask))
+            axis.imshow(overlay(_pixels(photo, self.white), mask))
             found = [self.classes[index] for index in self._found([mask])]
             axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
         colours = [
@@ -108,7 +108,6 @@ class Segmenter:
         scales, mirror = self.settings.scales, self.settings.mirror
         self._runtime = runtime or Runtime()
         self._predictor = SegmenterPredictor(model, runtime=self._runtime, scales=scales, mirror=mirror)
-        self._max_pixels = pixel_limit(scales, mirror=mirror)
 
     def mask(self, photo: np.ndarray, *, crf: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF.
@@ -116,24 +115,7 @@ class Segmenter:
         Raises SBNetError for what is no such array, and for more pixels than memory is planned for or holds.
         """
         _check_array(photo)
-        height, width = photo.shape[:2]
-        if height * width > self._max_pixels:
-            raise SBNetError(
-                f"the photo: {width} x {height} pixels exceed the bound of {self._max_pixels}: make it smaller, or "
-                "lower the scales at which the network sees it"
-            )
-        probabilities = self._predictor.probabilities(photo)
-        return self._cut("the photo", photo, probabilities, PhotoCRF(self._runtime) if crf else None)
-
-    def _cut(
-        self, name: str | Path, photo: np.ndarray, probabilities: np.ndarray, crf: PhotoCRF | None
-    ) -> np.ndarray:
-        """The mask (H, W) uint8, after the CRF where there is one."""
-        if crf:
-            height, width = photo.shape[:2]
-            with crf.room(name, (height, width), labels=len(probabilities)) as marginals:
-                probabilities = apply_crf(marginals, photo, probabilities, self.settings)
-        return strongest_labels(probabilities)
+        return self.predict(photo, crf=crf).masks[0]
 
     def predict(self, photos: Photos, *, crf: bool = False) -> Result:
         """Masks of photos: files, folders, arrays (H, W, 3) uint8, or a list of them.
@@ -141,10 +123,10 @@ class Segmenter:
         Raises SBNetError for a photo that cannot be read. All masks are held in memory;
         `predict_folder` is for many.
         """
-        names, sources = _collect(photos)
-        self._tell(sources)
-        masks = [self.mask(_pixels(source, self._max_pixels, self.white), crf=crf) for source in sources]
-        return Result(names, sources, masks, self.classes, self.white)
+        sources, listed = _collect(photos, self.white)
+        masks = dict(self._infer(listed, lambda photo, _, mask: (photo.name, mask), crf=crf))
+        names = [photo.name for photo in listed]
+        return Result(names, sources, [masks[name] for name in names], self.classes, self.white)
 
     def predict_folder(
         self,
@@ -156,93 +138,102 @@ class Segmenter:
         failed: Callable[[Path, SBNetError], None],
         empty: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
-        """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written.
+        """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written: in the order
+        of the photos on the CPU, those of one size together on a GPU.
 
         A photo that cannot be read, or is too large for the CRF, is told to `failed` and passed over; the path of a
         mask that is background but for less than a hundredth to `empty`, too. Photos are read, and masks of those
-        before refined and written, while the network looks at one.
+        before refined and written, while the network looks at others.
         """
-        names, sources = _collect(photos)
-        _check_target(Path(folder), sources, overlays=overlays)
-        self._tell(sources)
-        return self._into(Path(folder), names, sources, crf, overlays, failed, empty)
+        sources, listed = _collect(photos, self.white)
+        folder = Path(folder)
+        _check_target(folder, sources, overlays=overlays)
 
-    def _tell(self, sources: Sequence[Path | np.ndarray]) -> None:
-        """Warns of files whose bands are not all read, or that are dark as most of their bits are not used."""
-        files = [source for source in sources if isinstance(source, Path)]
-        tell_of_photos(files, white=self.white, setting="--white {0} (sbnet.load(..., white={0}))")
+        def write(photo: Photo, pixels: np.ndarray, mask: np.ndarray) -> tuple[Path, bool]:
+            path = _save(folder, photo.name, pixels, mask, overlays=overlays)
+            return path, bool((mask != 0).mean() < EMPTY)
 
-    def _into(
-        self,
-        folder: Path,
-        names: Sequence[str],
-        sources: Sequence[Path | np.ndarray],
-        crf: bool,
-        overlays: bool,
-        failed: Callable[[Path, SBNetError], None],
-        empty: Callable[[Path], None] | None,
-    ) -> Iterator[Path]:
-        refinement, workers = PhotoCRF(self._runtime) if crf else None, max(1, self._runtime.worker_count)
+        done = self._infer(listed, write, crf=crf, failed=lambda photo, error: failed(photo.path, error))
 
-        def read(source: Path | np.ndarray) -> np.ndarray | SBNetError:
-            try:
-                return _pixels(source, self._max_pixels, self.white)
-            except SBNetError as error:
-                return error
-
-        def finish(
-            name: str, source: Path, pixels: np.ndarray, probabilities: np.ndarray
-        ) -> tuple[Path, bool] | tuple[Path, SBNetError]:
-            try:
-                mask = self._cut(source, pixels, probabilities, refinement)
-            except SBNetError as error:
-                return source, error
-            return _save(folder, name, pixels, mask, overlays=overlays), bool((mask != 0).mean() < EMPTY)
-
-        def finishers(pool: ThreadPoolExecutor) -> Iterator[tuple[Callable[[], tuple[Path, Any]], int]]:
-            reads = ((partial(read, source), 0) for source in sources)
-            found = in_order(pool, reads, most=AHEAD, weight=0)
-            for name, source, pixels in zip(names, sources, found, strict=True):
-                path = Path(str(source))
-                if isinstance(pixels, SBNetError):
-                    failed(path, pixels)
-                else:
-                    probabilities = self._predictor.probabilities(pixels)
-                    yield partial(finish, name, path, pixels, probabilities), pixels.size // 3
-
-        with ThreadPoolExecutor(workers) as pool:
-            for path, told in in_order(pool, finishers(pool), most=max(AHEAD, workers), weight=MAX_PIXELS):
-                if isinstance(told, SBNetError):
-                    failed(path, told)
-                    continue
-                if told and empty:
+        def paths() -> Iterator[Path]:
+            for path, is_empty in done:
+                if is_empty and empty:
                     empty(path)
                 yield path
 
+        return paths()
 
-def _collect(given: Photos) -> tuple[list[str], list[Path | np.ndarray]]:
+    def _infer(
+        self,
+        photos: Sequence[Photo],
+        use: Callable[[Photo, np.ndarray, np.ndarray], Used],
+        *,
+        crf: bool,
+        failed: Told | None = None,
+    ) -> Iterator[Used]:
+        """What `use(photo, pixels, mask)` gives for each photo; see `SegmenterPredictor.infer`. `failed` is told of
+        photos too large for the CRF, too. Warns of files whose bands are not all read, or that are dark as most of
+        their bits are not used.
+        """
+        files = [photo.path for photo in photos if not isinstance(photo, _PhotoInMemory)]
+        tell_of_photos(files, white=self.white, setting="--white {0} (sbnet.load(..., white={0}))")
+        refinement = PhotoCRF(self._runtime) if crf else None
+
+        def finish(photo: Photo, pixels: np.ndarray, probabilities: np.ndarray) -> Used | Failure:
+            if refinement is None:
+                return use(photo, pixels, strongest_labels(probabilities))
+            mask = tried(photo, partial(crf_mask, refinement, photo, pixels, probabilities, self.settings))
+            return mask if isinstance(mask, Failure) else use(photo, pixels, mask)
+
+        return without_failures(self._predictor.infer(photos, finish, failed=failed), failed)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _PhotoInMemory(Photo):
+    """A photo that is no file. array: (H, W, 3) uint8 RGB. path: its name, for messages."""
+
+    array: np.ndarray
+
+    def pixels(self, *, max_pixels: int = MAX_PIXELS, needed: tuple[int, int] | None = None) -> np.ndarray:
+        height, width = self.size()
+        if height * width > max_pixels:
+            raise SBNetError(
+                f"{self.name}: {width} x {height} pixels exceed the bound of {max_pixels}: make it smaller, or "
+                "lower the scales at which the network sees it"
+            )
+        return self.array
+
+    def size(self) -> tuple[int, int]:
+        height, width = self.array.shape[:2]
+        return height, width
+
+
+def _collect(given: Photos, white: float) -> tuple[list[Path | np.ndarray], list[Photo]]:
+    """The photos as they were given, and as the network takes them; their names differ."""
     photos = [given] if isinstance(given, (str, Path, np.ndarray)) else list(given)
     files = [photo for photo in photos if isinstance(photo, (str, Path))]
     if len(files) == len(photos):
         found = find_photos(files)
-        return [path.stem for path in found], list(found)
+        return list(found), [Photo(path.stem, path, white=white) for path in found]
     if files:
         raise SBNetError("give either files and folders or arrays, not both at once")
     arrays = [np.asarray(photo) for photo in photos]
     for array in arrays:
         _check_array(array)
-    return [f"photo_{number:04}" for number in range(1, len(arrays) + 1)], list(arrays)
+    names = [f"photo_{number:04}" for number in range(1, len(arrays) + 1)]
+    in_memory = zip(names, arrays, strict=True)
+    return list(arrays), [_PhotoInMemory(name, Path(name), array=array) for name, array in in_memory]
 
 
 def _check_array(photo: np.ndarray) -> None:
     if not isinstance(photo, np.ndarray):
         raise SBNetError(f"a photo is an array here, not {photo!r}; `predict` takes files")
-    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
         raise SBNetError(f"a photo is (H, W, 3) uint8 RGB, not {photo.shape} {photo.dtype}")
 
 
-def _pixels(photo: Path | np.ndarray, max_pixels: int = MAX_PIXELS, white: float = 0) -> np.ndarray:
-    return read_photo(photo, max_pixels=max_pixels, white=white) if isinstance(photo, Path) else photo
+def _pixels(photo: Path | np.ndarray, white: float) -> np.ndarray:
+    return read_photo(photo, white=white) if isinstance(photo, Path) else photo
 
 
 def _check_target(folder: Path, sources: Sequence[Path | np.ndarray], *, overlays: bool) -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import sbnet
 from fake_stages import STEPS, FakeStages
 from sbnet import models
+from sbnet.data.files import read_label
+from sbnet.engine.runtime import Runtime
 from sbnet.interop.checkpoint import save_model
 from sbnet.recipes.recipe import load_recipe
 from sbnet.segmenter import Result
@@ -89,6 +92,84 @@ def test_predict_arrays(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
     np.testing.assert_array_equal(segmenter.predict(photo(33, 40)).masks[0], result.masks[0])
 
 
+class Shades(torch.nn.Module):
+    """The brighter of the first two channels as the class, so that a mask shows whose photo it is of."""
+
+    normalization = staticmethod(lambda photos: photos.float() / 255)
+
+    def forward(self, images: torch.Tensor) -> models.SegmenterOutput:
+        logits = images[:, :2] * 8
+        return models.SegmenterOutput(logits, (logits,))
+
+
+def shades(folder: Path, sizes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
+    """Photos NAME.png of these sizes (H, W), and the mask of each."""
+    rng, masks = np.random.default_rng(0), {}
+    folder.mkdir()
+    for number, (height, width) in enumerate(sizes):
+        mask = rng.integers(0, 2, (height, width), np.uint8)
+        pixels = np.stack([(1 - mask) * 200, mask * 200, mask], 2)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        masks[str(number)] = mask
+    return masks
+
+
+@pytest.mark.parametrize("crf", [False, True])
+@pytest.mark.parametrize("most", [1, 3])
+def test_photos_of_mixed_sizes_come_back_as_they_were_given(most: int, crf: bool, tmp_path: Path) -> None:
+    runtime = Runtime(device="cpu", precision="32", workers=2, inference_batch=most)
+    weak = Settings(gaussian=(1.0, 0.0), bilateral=(67.0, 3.0, 0.0))  # a CRF that changes nothing
+    segmenter = sbnet.Segmenter(Shades(), ["background", "cat"], settings=weak, runtime=runtime)
+    sizes = [(20, 24), (9, 7), (20, 24), (12, 12), (20, 24), (20, 24), (9, 7)]
+    masks = shades(tmp_path / "photos", sizes)
+    of_files = segmenter.predict(tmp_path / "photos", crf=crf)
+    of_arrays = segmenter.predict([np.asarray(Image.open(path)) for path in of_files.photos], crf=crf)
+    assert of_files.names == list(masks)
+    assert of_arrays.names[0] == "photo_0001"
+    for found in (of_files, of_arrays):
+        for mask, expected in zip(found.masks, masks.values(), strict=True):
+            np.testing.assert_array_equal(mask, expected)
+    (tmp_path / "photos" / "broken.png").write_bytes((tmp_path / "photos" / "0.png").read_bytes()[:-25])
+    (tmp_path / "photos" / "text.png").write_text("no photo")
+    told: list[Path] = []
+    written = segmenter.predict_folder(
+        tmp_path / "photos", tmp_path / "out", crf=crf, failed=lambda path, error: told.append(path)
+    )
+    order = list(masks) if most == 1 else ["0", "2", "4", "5", "1", "6", "3"]
+    assert [path.stem for path in written] == order
+    assert sorted(path.name for path in told) == ["broken.png", "text.png"]
+    for name, expected in masks.items():
+        np.testing.assert_array_equal(read_label(tmp_path / "out" / f"{name}.png"), expected)
+
+
+def test_photos_too_large_for_the_crf_are_told_but_a_full_disk_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = sbnet.Segmenter(Shades(), ["background", "cat"], runtime=Runtime(device="cpu", workers=1))
+    shades(tmp_path / "photos", [(8, 9), (80, 90), (8, 9)])
+    monkeypatch.setattr("sbnet.engine.photo_crf.available_memory", lambda: 2_000_000)
+    told: list[str] = []
+
+    def predict(*, crf: bool) -> list[str]:
+        written = segmenter.predict_folder(
+            tmp_path / "photos", tmp_path / "out", crf=crf, failed=lambda path, error: told.append(str(error))
+        )
+        return [path.name for path in written]
+
+    assert predict(crf=True) == ["0.png", "2.png"]
+    (error,) = told
+    assert "1.png: the CRF of 7200 pixels" in error
+    told.clear()
+
+    def full(*_: object) -> None:
+        raise sbnet.SBNetError("disk full at 0.png")
+
+    monkeypatch.setattr("sbnet.segmenter.write_label", full)
+    with pytest.raises(sbnet.SBNetError, match="disk full"):
+        predict(crf=False)
+    assert not told
+
+
 def test_masks_do_not_replace_their_photos(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
     for place in ("a.png", "overlays/a.jpg"):
         path = tmp_path / place
@@ -132,6 +213,8 @@ def test_plot_tells_the_colours_of_the_classes_that_are_there(segmenter: sbnet.S
 def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
     with pytest.raises(sbnet.SBNetError, match="uint8 RGB"):
         segmenter.predict(np.zeros((4, 4)))
+    with pytest.raises(sbnet.SBNetError, match=r"uint8 RGB, not \(0, 4, 3\)"):
+        segmenter.mask(photo(0, 4))
     with pytest.raises(sbnet.SBNetError, match="not both at once"):
         segmenter.predict([photo(4, 4), tmp_path])
     with pytest.raises(sbnet.SBNetError, match=r"no such photo.*a relative path begins at"):

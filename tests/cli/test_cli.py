@@ -217,6 +217,32 @@ def test_predict_names_every_photo_it_could_not_read(
     assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
 
 
+def test_predict_tells_what_of_a_folder_it_left_out(
+    segmenter: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: Any,
+    refused: Any,
+) -> None:
+    (photos / "c.jfif").write_bytes((photos / "a.jpg").read_bytes())
+    for name in ("d.heic", "e.HEIC", "notes.txt", "README", ".hidden"):
+        (photos / name).touch()
+    (photos / "f.heic").mkdir()
+    out = tmp_path / "masks"
+    assert execute(["predict", str(photos), "--model", str(segmenter), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"3 of 3 masks written to {out}\n"
+    (told,) = caplog.messages
+    assert told.startswith(f"{photos}: left out, as they are no photos by their suffix: 4 files (2 .heic, ")
+    assert "1 .txt" in told
+    assert "1 without suffix" in told
+    for path in [*photos.glob("[abc].*")]:
+        path.unlink()
+    error = refused("predict", photos, "--model", segmenter, "--out", out)
+    assert "no photos in this folder (.jpg, " in error
+    assert ", but 4 files (2 .heic, " in error
+
+
 def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused: Any) -> None:
     def predict(*paths: Path, model: Path = segmenter, out: Path = tmp_path / "masks") -> str:
         return refused("predict", *paths, "--model", model, "--out", out)
@@ -226,7 +252,11 @@ def test_predict_refuses(segmenter: Path, photos: Path, tmp_path: Path, refused:
     assert "no photos in this folder" in predict(other)
     (tmp_path / "voc" / "JPEGImages").mkdir(parents=True)
     assert f"did you mean {tmp_path / 'voc' / 'JPEGImages'}?" in predict(tmp_path / "voc")
-    (other / "a.png").write_bytes((photos / "b.png").read_bytes())
+    for suffix in (".png", ".JPG"):
+        (other / f"b{suffix}").write_bytes((photos / "b.png").read_bytes())
+    assert f"{other}: both b.JPG and b.png are named 'b'" in predict(other)
+    (other / "b.JPG").unlink()
+    (other / "b.png").rename(other / "a.png")
     assert "would both be written as a.png; name it once, rename one" in predict(photos, other)
     assert "is named twice" in predict(photos / "a.jpg", photos)
     assert "no such photo or folder" in predict(tmp_path / "none.jpg")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sbnet.data.dataset import label_files
 from sbnet.data.labels import VOC_CLASSES, class_ids, read_class_names, read_label_file
 from sbnet.data.voc import read_voc
 from sbnet.errors import SBNetError
@@ -74,6 +75,28 @@ def test_photos_of_other_suffixes_and_voc_class_names(folder: Path) -> None:
     photos = read_voc(folder, "train", labels=folder / "labels.txt")
     assert photos.classes == VOC_CLASSES
     assert [(photo.path.name, photo.classes) for photo in photos] == [("e.PNG", (15, 20)), ("a.jpg", (1,))]
+
+
+def test_suffixes_in_capitals(folder: Path) -> None:
+    expected = read_voc(folder, "train")
+    for name in ("JPEGImages/a.jpg", "SegmentationClass/a.png", "SegmentationClass/b.png"):
+        path = folder / name
+        path.rename(path.with_suffix(path.suffix.upper()))
+    found = read_voc(folder, "train")
+    assert [photo.classes for photo in found] == [photo.classes for photo in expected]
+    assert [photo.mask.name for photo in found if photo.mask] == ["a.PNG", "b.PNG", "c.png"]
+    assert label_files(folder / "SegmentationClass", found) == [photo.mask for photo in found]
+
+
+def test_of_two_photos_or_masks_of_one_name_none_is_taken(folder: Path) -> None:
+    for name, other in (("JPEGImages/a.jpg", "a.PNG"), ("SegmentationClass/b.png", "b.PNG")):
+        second = (folder / name).with_name(other)
+        Image.new("L", (4, 4)).save(second, "png")
+        pair = " and ".join(sorted((Path(name).name, other)))
+        with pytest.raises(SBNetError, match=rf"{Path(name).parent}: both {pair} are named"):
+            read_voc(folder, "train")
+        second.unlink()
+    assert len(read_voc(folder, "train")) == 3
 
 
 def test_class_list_with_background_of_its_own(tmp_path: Path) -> None:

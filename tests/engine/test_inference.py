@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from sbnet.data.collection import Photo
 from sbnet.engine.inference import Batch, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.views import stacks
 from sbnet.errors import SBNetError
 from sbnet.models import SegmenterOutput, build
 from ways import NO_CUDA
@@ -44,10 +46,10 @@ def photo() -> np.ndarray:
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
 def test_probabilities_lie_where_the_photo_has_them(photo, scales, mirror):
-    predictor = SegmenterPredictor(
-        Echo(), runtime=Runtime(device="cpu", precision="32"), scales=scales, mirror=mirror
-    )
-    found = predictor.probabilities(photo)
+    runtime = Runtime(device="cpu", precision="32")
+    predictor = SegmenterPredictor(Echo(), runtime=runtime, scales=scales, mirror=mirror)
+    of_scales = stacks([photo], scales, device=runtime.torch_device())
+    found = predictor.from_views(of_scales, photo.shape[:2])[0].numpy()
     assert found.shape == (2, 12, 17)
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     bright = photo[..., 0] > 0
@@ -110,16 +112,16 @@ def test_every_photo_once_with_others_of_its_size(
     def compute(batch: Batch) -> list:
         batches.append(batch)
 
-        def write(name: str) -> None:
+        def write(name: str) -> str:
             on.add(threading.get_ident())
             written.append(name)
+            return name
 
         return [lambda photo=photo: write(photo.name) for photo in batch.photos]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "MAX_PIXELS", 600 * 4 * 2 * (1 + mirror))  # two of the largest at scale 2
-        infer_photos(
-            "test",
+        results = infer_photos(
             photos,
             compute,
             runtime=Runtime(device="cpu", workers=workers, inference_batch=most),
@@ -127,6 +129,7 @@ def test_every_photo_once_with_others_of_its_size(
             mirror=mirror,
             beside=lambda photo: photo.classes[0],
         )
+        assert list(results) == [photo.name for batch in batches for photo in batch.photos]
     assert sorted(written) == sorted(photo.name for photo in photos)
     assert threading.get_ident() not in on
     for batch in batches:
@@ -159,7 +162,7 @@ def test_what_cannot_be_read_or_written_ends_the_loop(
     (tmp_path / "broken.png").write_bytes(first.path.read_bytes()[:-25])  # its header is whole
     photos = [*of_each_size[1:], Photo("broken", tmp_path / "broken.png", (1,))]
     with pytest.raises(SBNetError, match=r"broken.png: the photo cannot be read"):
-        infer_photos("test", photos, compute, runtime=runtime, scales=(1,))
+        list(infer_photos(photos, compute, runtime=runtime, scales=(1,)))
     assert written == [photo.name for photo in of_each_size[1:]]
 
     def refuse(_batch: Batch) -> list:
@@ -169,7 +172,59 @@ def test_what_cannot_be_read_or_written_ends_the_loop(
         return [write]
 
     with pytest.raises(SBNetError, match="disk full"):
-        infer_photos("test", [first], refuse, runtime=runtime, scales=(1,))
+        list(infer_photos([first], refuse, runtime=runtime, scales=(1,), failed=lambda photo, error: None))
+
+
+@pytest.fixture(scope="module")
+def unreadable(of_each_size: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    """Whole in its header alone; broken in it; not there; with too many pixels."""
+    folder = tmp_path_factory.mktemp("broken")
+    whole = of_each_size[0].path.read_bytes()
+    (folder / "cut.png").write_bytes(whole[:-25])
+    (folder / "text.png").write_text("no photo")
+    Image.new("RGB", (60, 50)).save(folder / "large.png")
+    return [Photo(name, folder / f"{name}.png") for name in ("cut", "text", "none", "large")]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(st.tuples(st.booleans(), st.integers(0, 3)), max_size=25),
+    most=st.integers(1, 6),
+    workers=st.integers(0, 3),
+)
+def test_what_cannot_be_read_is_told_and_the_others_go_on(
+    of_each_size: list[Photo],
+    unreadable: list[Photo],
+    kinds: list[tuple[bool, int]],
+    most: int,
+    workers: int,
+) -> None:
+    told: list[str] = []
+    photos = [
+        replace((of_each_size if readable else unreadable)[kind], name=f"{n}", classes=(1 + readable,))
+        for n, (readable, kind) in enumerate(kinds)
+    ]
+
+    def failed(photo: Photo, error: SBNetError) -> None:
+        assert str(photo.path) in str(error)
+        told.append(photo.name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(image, "MAX_PIXELS", 2500)
+        results = infer_photos(
+            photos,
+            lambda batch: [lambda photo=photo: photo.name for photo in batch.photos],
+            runtime=Runtime(device="cpu", workers=workers, inference_batch=most),
+            scales=(1,),
+            failed=failed,
+        )
+        given = list(results)
+    good = [photo.name for photo in photos if photo.classes == (2,)]
+    bad = [photo.name for photo in photos if photo.classes == (1,)]
+    assert sorted(given) == sorted(good)
+    assert sorted(told) == sorted(bad)
+    if most == 1:
+        assert (given, told) == (good, bad)
 
 
 def test_batches_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -655,6 +655,10 @@ def test_photos_too_large_for_the_scales_are_refused(
     message = refusal(small_recipe(shared_data, "infer_cam.scales=1,2.5", "infer_cam.mirror=yes"), out)
     assert "64 x 48 pixels exceed the bound of 2211" in message
     assert "lower the scales" in message
+    walk = ("infer_cam.scales=1,2", "infer_cam.mirror=yes", "random_walk.scale=2.5")
+    run(small_recipe(shared_data, *walk), out, stop="refine")
+    message = refusal(small_recipe(shared_data, *walk, "train_affinity.method=irn"), out)
+    assert "64 x 48 pixels exceed the bound of 2211" in message  # IRN sees the mirror image, too
 
 
 def test_the_reference_s_quirks_are_settings_of_its_trainings_alone(

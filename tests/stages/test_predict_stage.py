@@ -18,7 +18,6 @@ from sbnet.engine.runtime import Runtime
 from sbnet.interop.checkpoint import save_model
 from sbnet.ops import DenseCRF
 from sbnet.recipes.recipe import load_recipe
-from sbnet.stages import predict
 from sbnet.stages.predict import Settings, run
 from sbnet.stages.workspace import ModelSettings, Workspace
 
@@ -127,16 +126,16 @@ def test_the_papers_views_and_crf(recipe: str, shared_data: Path, tmp_path: Path
 def test_photos_go_through_the_crf_side_by_side(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    together, crf = threading.Barrier(2, timeout=60), predict.apply_crf
+    together, crf = threading.Barrier(2, timeout=60), DenseCRF.marginals
 
-    def meets(*given: Any) -> np.ndarray:
+    def meets(*given: Any, **settings: Any) -> np.ndarray:
         if "met" not in meeting:
             together.wait()  # a second photo's CRF is under way, or this one breaks after a minute
             meeting.add("met")
-        return crf(*given)
+        return crf(*given, **settings)
 
     meeting: set[str] = set()
-    monkeypatch.setattr(predict, "apply_crf", meets)
+    monkeypatch.setattr(DenseCRF, "marginals", meets)
     _, workspace = prepared(shared_data, tmp_path, workers=2)
     run(Settings(), workspace)
     assert meeting == {"met"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sbnet.data import IGNORE
-from sbnet.data.image import read_photo
+from sbnet.data.image import MAX_PIXELS, photo_size, read_photo
 from sbnet.data.labels import VOC_CLASSES
 from sbnet.errors import SBNetError, did_you_mean
 
@@ -32,9 +32,13 @@ class Photo:
     labelled: str = ""
     white: float = 0
 
-    def pixels(self, *, needed: tuple[int, int] | None = None) -> np.ndarray:
+    def pixels(self, *, max_pixels: int = MAX_PIXELS, needed: tuple[int, int] | None = None) -> np.ndarray:
         """(H, W, 3) uint8 RGB, upright; see `read_photo`."""
-        return read_photo(self.path, needed=needed, white=self.white)
+        return read_photo(self.path, max_pixels=max_pixels, needed=needed, white=self.white)
+
+    def size(self) -> tuple[int, int]:
+        """(H, W), upright, without decoding it; see `photo_size`."""
+        return photo_size(self.path)
 
 
 @dataclass(frozen=True)

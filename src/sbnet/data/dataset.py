@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.edges import edge_maps, normalized_edge_maps
 from sbnet.data.image import photo_size, read_mask
+from sbnet.data.named_files import masks_by_name
 from sbnet.data.transforms import TrainTransform
 from sbnet.errors import SBNetError
 
@@ -182,14 +183,14 @@ def _end_with_main_process() -> None:
 
 def label_files(folder: Path, collection: Collection) -> list[Path]:
     """`folder`/NAME.png of each photo. Raises SBNetError where one is missing."""
-    present = {path.name for path in folder.glob("*.png")}
-    missing = [photo.name for photo in collection if f"{photo.name}.png" not in present]
+    present = masks_by_name(folder)
+    missing = [photo.name for photo in collection if photo.name not in present]
     if missing:
         raise SBNetError(
             f"{folder}: {len(missing)} of {len(collection)} labels are missing, first {missing[0]}.png: "
             "run the stage that writes them again, or add them"
         )
-    return [folder / f"{photo.name}.png" for photo in collection]
+    return [present[photo.name] for photo in collection]
 
 
 def _true_mask(photo: Photo, collection: Collection) -> Path:

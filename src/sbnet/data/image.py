@@ -20,7 +20,7 @@ from sbnet.errors import SBNetError
 
 MAX_PIXELS = 30_000_000
 DRAFT_GAP = 2  # rows and columns that a JPEG decoded smaller must have for each one needed
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
 # Pillow also warns of large photos below its own bound; here max_pixels decides. Set once, for photos are read
 # by threads, in which warnings.catch_warnings is not safe.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sbnet.data.collection import Collection, Photo
-from sbnet.data.image import PHOTO_SUFFIXES, mask_classes
+from sbnet.data.image import mask_classes
 from sbnet.data.labels import (
     VOC_CLASSES,
     ImageLabels,
@@ -22,6 +22,7 @@ from sbnet.data.labels import (
     read_text,
     read_xml_classes,
 )
+from sbnet.data.named_files import masks_by_name, photos_by_name
 from sbnet.errors import SBNetError, did_you_mean
 
 SOURCES = ("auto", "masks", "xml")  # of image labels, besides a label file
@@ -60,7 +61,7 @@ def read_voc(
         image_labels = read_label_file(labels, names)
     list_file = _list_file(root, split)
     photo_files = photos_by_name(root / "JPEGImages")
-    mask_files = {path.stem: path for path in mask_folder.glob("*.png")}
+    mask_files = masks_by_name(mask_folder)
     photos = []
     for line, name in read_list(list_file):
         where = f"{list_file}, line {line}"
@@ -193,13 +194,3 @@ def read_list(path: Path) -> list[tuple[int, str]]:
     if not first:
         raise SBNetError(f"{path}: the list is empty: write one photo's name a line")
     return [(number, name) for name, number in first.items()]
-
-
-def photos_by_name(folder: Path) -> dict[str, Path]:
-    """Name without suffix -> file. Of files that differ in suffix only, the first of PHOTO_SUFFIXES."""
-    found: dict[str, Path] = {}
-    rank = {suffix: position for position, suffix in enumerate(PHOTO_SUFFIXES)}
-    files = [path for path in folder.iterdir() if path.suffix.lower() in rank]
-    for path in sorted(files, key=lambda path: (rank[path.suffix.lower()], path.name)):
-        found.setdefault(path.stem, path)
-    return found

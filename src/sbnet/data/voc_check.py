@@ -11,9 +11,10 @@ from typing import NamedTuple
 from sbnet.data.image import check_photo, mask_classes
 from sbnet.data.label_check import LabelFacts, check_label_file, check_labels_of_masks
 from sbnet.data.labels import VOC_CLASSES, read_xml_classes
+from sbnet.data.named_files import masks_by_name, photos_by_name
 from sbnet.data.photo_kind import PhotoKind, check_white
 from sbnet.data.photo_notes import band_notes, dark_note, kind_counts
-from sbnet.data.voc import check_layout, class_names, photos_by_name, read_list
+from sbnet.data.voc import check_layout, class_names, read_list
 from sbnet.data.voc_sources import WHOLE, WHOLE_LISTS, find_sbd
 from sbnet.errors import SBNetError
 
@@ -76,8 +77,8 @@ def check_voc(
 
     sbd: SBD's folder; by default it is looked for in and beside `root`. labels, classes, white: a label file, a list of
     classes, and the value that is white, as a run is given them (see `read_voc`). Raises `SBNetError` where there is no
-    JPEGImages and for class lists and label files that cannot be read; whatever else is wrong is a problem in what is
-    given back.
+    JPEGImages, for two photos or masks of one name, and for class lists and label files that cannot be read; whatever
+    else is wrong is a problem in what is given back.
     """
     root = Path(root)
     check_white(white)
@@ -85,8 +86,8 @@ def check_voc(
     names = class_names(root, classes)
     whole = WHOLE if names == VOC_CLASSES else {}
     photos = photos_by_name(root / "JPEGImages")
-    masks, extra = (_files(root / folder, ".png") for folder in ("SegmentationClass", "SegmentationClassAug"))
-    annotations = _files(root / "Annotations", ".xml")
+    masks, extra = (masks_by_name(root / folder) for folder in ("SegmentationClass", "SegmentationClassAug"))
+    annotations = {path.stem: path for path in (root / "Annotations").glob("*.xml")}
     mats = find_sbd(root, Path(sbd) if sbd else None)
     parts = [
         Part("JPEGImages", root / "JPEGImages", len(photos), whole.get("JPEGImages")),
@@ -130,10 +131,6 @@ def check_voc(
 def _part(root: Path, name: str, files: Mapping[str, Path], whole: Mapping[str, int]) -> Part:
     path = root / name
     return Part(name, path if path.is_dir() else None, len(files), whole.get(name))
-
-
-def _files(folder: Path, suffix: str) -> dict[str, Path]:
-    return {path.stem: path for path in folder.glob(f"*{suffix}")}
 
 
 def _lists(

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.io import loadmat
 
 from sbnet.data.files import write_bytes, write_label
-from sbnet.data.voc import check_layout, photos_by_name, read_list
+from sbnet.data.named_files import masks_by_name, photos_by_name
+from sbnet.data.voc import check_layout, read_list
 from sbnet.data.voc_sources import find_sbd, origin
 from sbnet.errors import SBNetError
 
@@ -74,22 +75,22 @@ def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
     without any mask, and a file that is none of SBD's.
     """
     root = Path(root)
-    names = [*_names(root, "train_aug"), *_names(root, "val")]
+    names = dict.fromkeys([*_names(root, "train_aug"), *_names(root, "val")])
     mats = find_sbd(root, Path(sbd) if sbd else None)
+    there, own = (masks_by_name(root / folder) for folder in ("SegmentationClassAug", "SegmentationClass"))
     count = 0
     for name in names:
-        target, own = (
-            root / "SegmentationClassAug" / f"{name}.png",
-            root / "SegmentationClass" / f"{name}.png",
-        )
-        if target.is_file():
+        if name in there:
             continue
-        if own.is_file():
-            write_bytes(target, own.read_bytes())
+        target = root / "SegmentationClassAug" / f"{name}.png"
+        if name in own:
+            write_bytes(target, own[name].read_bytes())
         elif mats and (mats / f"{name}.mat").is_file():
             write_label(target, read_sbd_mask(mats / f"{name}.mat"))
         else:
-            raise SBNetError(f"'{name}' has a mask neither in {own.parent} nor in SBD; SBD: {origin('SBD')}")
+            raise SBNetError(
+                f"'{name}' has a mask neither in {root / 'SegmentationClass'} nor in SBD; SBD: {origin('SBD')}"
+            )
         count += 1
     return count
 
@@ -118,8 +119,11 @@ def _augmented(root: Path, sbd: Path | None) -> set[str]:
         raise SBNetError(
             f"{sbd}: there is no cls/NAME.mat in it: give the folder of SBD; SBD: {origin('SBD')}"
         )
-    folder, suffix = (mats, "mat") if mats else (root / "SegmentationClassAug", "png")
-    names = {path.stem for path in folder.glob(f"*.{suffix}")}
+    names = (
+        {path.stem for path in mats.glob("*.mat")}
+        if mats
+        else set(masks_by_name(root / "SegmentationClassAug"))
+    )
     if not names:
         raise SBNetError(
             f"{root}: neither SBD (--sbd FOLDER) nor SegmentationClassAug is there; SBD: {origin('SBD')}"

@@ -15,8 +15,9 @@ from sbnet.data import IGNORE
 from sbnet.data.files import atomic_write, check_output, encode_label
 from sbnet.data.image import photo_size, read_mask
 from sbnet.data.labels import VOC_CLASSES
+from sbnet.data.named_files import masks_by_name, photos_by_name
 from sbnet.data.palette import PALETTE
-from sbnet.data.voc import photos_by_name, read_list
+from sbnet.data.voc import read_list
 from sbnet.errors import SBNetError
 
 Competition = Literal["comp5", "comp6"]  # trained on VOC's own data alone; on any other data besides
@@ -53,7 +54,7 @@ def package_masks(
         raise SBNetError(f"{folder}: there is no such folder of masks")
     if photos is not None and not Path(photos).is_dir():
         raise SBNetError(f"{photos}: there is no such folder of photos")
-    found = {path.stem: path for path in folder.glob("*.png")}
+    found = masks_by_name(folder)
     wanted = [name for _, name in read_list(Path(names))] if names else sorted(found)
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:

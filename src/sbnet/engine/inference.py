@@ -5,12 +5,12 @@ Photos of one size pass the network together. And what a network needs to be fas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,17 +18,26 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from sbnet.data.collection import Photo
-from sbnet.data.image import MAX_PIXELS, photo_size, pixel_limit
+from sbnet.data.image import MAX_PIXELS, pixel_limit
 from sbnet.engine.parallel import in_order
-from sbnet.engine.progress import photo_progress
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
+from sbnet.errors import SBNetError
 from sbnet.models import Backbone
 from sbnet.models.fold import fold_batch_norm
 
 AHEAD = 4  # photos read before their turn, or one batch, where that is more; results not yet written, or one a worker
 
 OnHost = Callable[[], np.ndarray]  # see `to_host`
+Told = Callable[[Photo, SBNetError], None]
+Result = TypeVar("Result")
+
+
+class Failure(NamedTuple):
+    """A photo that could not be read, or finished."""
+
+    photo: Photo
+    error: SBNetError
 
 
 @dataclass(frozen=True)
@@ -69,58 +78,82 @@ def _keep_half(backbone: nn.Module) -> None:
 
 
 def infer_photos(
-    title: str,
     photos: Sequence[Photo],
-    compute: Callable[[Batch], Sequence[Callable[[], None]]],
+    compute: Callable[[Batch], Sequence[Callable[[], Result]]],
     *,
     runtime: Runtime,
     scales: Sequence[float],
     mirror: bool = False,
     beside: Callable[[Photo], Any] | None = None,
-) -> None:
-    """For each batch of photos: read and resize them, `compute(batch)` on this thread, then the writers that it
-    returned, one a photo, on others.
+    failed: Told | None = None,
+) -> Iterator[Result]:
+    """For each batch of photos: read and resize them, `compute(batch)` on this thread, then the finishers that it
+    returned, one a photo, on others. Gives the finishers' results: in the order of the photos where a batch is one
+    photo, else those of one size together.
 
     scales: at which the network sees them. mirror: it sees their mirror images as well; counts for the batch's bound.
     beside: reads what else is needed of a photo, on the threads that read ahead.
-    Errors of reading and writing are raised here; photos finished before stay.
+    failed: is told, on this thread, of each photo that cannot be read, and the others go on; without it that error is
+    raised here. Those of `compute` and of the finishers always are. Photos finished before stay.
     """
-    most, device = runtime.photos_at_once, runtime.torch_device()
+    most, device, bound = runtime.photos_at_once, runtime.torch_device(), pixel_limit(scales, mirror=mirror)
 
     def read(photo: Photo) -> tuple[Photo, np.ndarray, list[np.ndarray], Any]:
-        pixels = photo.pixels()
+        pixels = photo.pixels(max_pixels=bound)
         return photo, pixels, resized(pixels, scales), beside(photo) if beside else None
 
-    def writers() -> Iterator[tuple[Callable[[], None], int]]:
-        groups = _of_one_size(photos, pool, most=most, pixels=pixel_limit(scales, mirror=mirror))
-        reads = ((partial(read, photo), 0) for group in groups for photo in group)
+    def finishers() -> Iterator[tuple[Callable[[], Result], int]]:
+        groups = _of_one_size(photos, pool, most=most, pixels=bound)
+        reads = ((partial(tried, photo, partial(read, photo)), 0) for group in groups for photo in group)
         ahead = in_order(pool, reads, most=most + max(AHEAD, most), weight=0)
         for group in groups:
-            listed, pixels, at_scales, others = zip(*islice(ahead, len(group)), strict=True)
+            found = list(without_failures(islice(ahead, len(group)), failed))
+            if not found:
+                continue
+            listed, pixels, at_scales, others = zip(*found, strict=True)
             views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
             batch = Batch(listed, pixels, views, others)
-            yield from ((write, batch.size[0] * batch.size[1]) for write in compute(batch))
+            yield from ((finish, batch.size[0] * batch.size[1]) for finish in compute(batch))
 
     with ThreadPoolExecutor(max(1, runtime.worker_count)) as pool:
-        jobs = photo_progress(title, writers(), len(photos))
         behind = max(AHEAD, most, runtime.worker_count)
-        for _ in in_order(pool, jobs, most=behind, weight=MAX_PIXELS):
-            pass
+        yield from in_order(pool, finishers(), most=behind, weight=MAX_PIXELS)
+
+
+def tried(photo: Photo, work: Callable[[], Result]) -> Result | Failure:
+    """What `work()` gives for the photo, or why it cannot."""
+    try:
+        return work()
+    except SBNetError as error:
+        return Failure(photo, error)
+
+
+def without_failures(results: Iterable[Result | Failure], failed: Told | None) -> Iterator[Result]:
+    """The results; of failures `failed` is told, or they are raised where there is none."""
+    for result in results:
+        if not isinstance(result, Failure):
+            yield result
+        elif failed is None:
+            raise result.error
+        else:
+            failed(result.photo, result.error)
 
 
 def _of_one_size(
     photos: Sequence[Photo], pool: ThreadPoolExecutor, *, most: int, pixels: int
 ) -> list[list[Photo]]:
-    """Photos of the same size together, `most` of them or as many as have no more than `pixels`; one at least."""
+    """Photos of the same size together, `most` of them or as many as have no more than `pixels`; one at least. Alone is
+    one whose size cannot be read: what ails it is told when it is.
+    """
     if most == 1:
         return [[photo] for photo in photos]
-    alike: dict[tuple[int, int], list[Photo]] = {}
-    sizes = pool.map(photo_size, [photo.path for photo in photos])
+    alike: dict[tuple[int, int] | Failure, list[Photo]] = {}
+    sizes = pool.map(lambda photo: tried(photo, photo.size), photos)
     for photo, size in zip(photos, sizes, strict=True):
         alike.setdefault(size, []).append(photo)
     groups = []
-    for (height, width), members in alike.items():
-        count = max(1, min(most, pixels // (height * width)))
+    for size, members in alike.items():
+        count = 1 if isinstance(size, Failure) else max(1, min(most, pixels // (size[0] * size[1])))
         groups += [members[start : start + count] for start in range(0, len(members), count)]
     return groups
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbnet.engine.inference import inference_network
+from sbnet.data.collection import Photo
+from sbnet.engine.inference import Batch, Told, infer_photos, inference_network, to_host
 from sbnet.engine.runtime import Runtime
-from sbnet.engine.views import stacks, unmirror, views
+from sbnet.engine.views import unmirror, views
+
+Result = TypeVar("Result")
 
 
 class SegmenterPredictor:
@@ -24,13 +29,32 @@ class SegmenterPredictor:
         self, model: nn.Module, *, runtime: Runtime, scales: Sequence[float] = (1.0,), mirror: bool = False
     ) -> None:
         self._fabric, self._network = inference_network(model, runtime)
-        self._scales, self._mirror = tuple(scales), mirror
+        self._runtime, self._scales, self._mirror = runtime, tuple(scales), mirror
 
-    def probabilities(self, photo: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB -> (C, H, W) float32, summing to 1 over the classes."""
-        of_scales = stacks([photo], self._scales, device=self._fabric.device)
-        height, width = photo.shape[:2]
-        return self.from_views(of_scales, (height, width))[0].cpu().numpy()
+    def infer(
+        self,
+        photos: Sequence[Photo],
+        finish: Callable[[Photo, np.ndarray, np.ndarray], Result],
+        *,
+        failed: Told | None = None,
+    ) -> Iterator[Result]:
+        """What `finish(photo, pixels, probabilities)` gives for each photo, on other threads, in the order and with the
+        failures of `infer_photos`. pixels (H, W, 3) uint8 RGB; probabilities (C, H, W) float32, their sum 1 over the
+        classes.
+        """
+
+        def compute(batch: Batch) -> Sequence[Callable[[], Result]]:
+            found = to_host(self.from_views(batch.views, batch.size))
+            listed, pixels = batch.photos, batch.pixels  # not the batch: its views have served
+
+            def finished(row: int) -> Result:
+                return finish(listed[row], pixels[row], found()[row])
+
+            return [partial(finished, row) for row in range(len(listed))]
+
+        return infer_photos(
+            photos, compute, runtime=self._runtime, scales=self._scales, mirror=self._mirror, failed=failed
+        )
 
     @torch.inference_mode()
     def from_views(self, of_scales: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

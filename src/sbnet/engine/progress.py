@@ -41,6 +41,12 @@ def photo_progress(title: str, items: Iterable[Item], total: int) -> Iterator[It
             show(done, f"{done / (time.perf_counter() - begun):.1f} photos/s")
 
 
+def work_through(title: str, items: Iterable[object], total: int) -> None:
+    """Take all `items`, counting them."""
+    for _ in photo_progress(title, items, total):
+        pass
+
+
 @contextmanager
 def _progress(title: str, total: int, start: int) -> Iterator[Callable[[int, str], None]]:
     console = Console(stderr=True)

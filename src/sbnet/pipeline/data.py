@@ -106,7 +106,8 @@ def _pixel_limit(recipe: Recipe, *, train: bool) -> int:
     limits = [pixel_limit(predict.scales, mirror=predict.mirror)]
     if train and recipe.train_segmenter.labels == "pseudo" and not recipe.random_walk.masks:
         limits.append(pixel_limit(infer.scales, mirror=infer.mirror))
-        limits.append(pixel_limit([recipe.random_walk.scale], mirror=False))
+        irn = recipe.train_affinity.method == "irn"  # which sees the mirror image, too
+        limits.append(pixel_limit([recipe.random_walk.scale], mirror=irn))
     return min(limits)
 
 

@@ -207,7 +207,7 @@ def _outside(weights: str, settings: Mapping[str, Any]) -> list[Path]:
         folder = Path(settings[key])
         if not folder.is_dir():
             raise SBNetError(f"{stage}.{key}: there is no folder {folder}; leave it empty to have them made")
-        paths += sorted(path for path in folder.iterdir() if path.suffix in (".png", ".npz", ".npy"))
+        paths += sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".npz", ".npy"))
     return paths
 
 

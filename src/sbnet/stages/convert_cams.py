@@ -15,7 +15,7 @@ from sbnet.data.image import photo_size, read_photo
 from sbnet.data.photo_notes import tell_of_photos
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
-from sbnet.engine.progress import photo_progress
+from sbnet.engine.progress import work_through
 from sbnet.engine.runtime import Runtime, cpu_count
 from sbnet.errors import SBNetError
 from sbnet.interop.cam_files import read_cam, read_marginals, write_cam, write_marginals
@@ -104,6 +104,5 @@ def _each(folder: Path, suffix: str, convert: Callable[[Path], None]) -> int:
     files = sorted(folder.glob(f"*{suffix}"))
     if not files:
         raise SBNetError(f"{folder}: there is no NAME{suffix} in it; check the folder and --to")
-    for _ in photo_progress("convert", map_unordered(convert, files, workers=cpu_count()), len(files)):
-        pass
+    work_through("convert", map_unordered(convert, files, workers=cpu_count()), len(files))
     return len(files)

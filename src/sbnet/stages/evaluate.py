@@ -16,6 +16,7 @@ from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import check_output, read_scores
 from sbnet.data.image import read_mask
 from sbnet.data.labels import VOC_CLASSES, read_class_names
+from sbnet.data.named_files import masks_by_name
 from sbnet.data.voc import read_list
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.runtime import cpu_count
@@ -108,7 +109,7 @@ def evaluate_folders(
 def _masks(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise SBNetError(f"{folder}: there is no such folder of masks")
-    return {path.stem: path for path in folder.glob("*.png")}
+    return masks_by_name(folder)
 
 
 def evaluate_scores(

@@ -20,7 +20,7 @@ from sbnet.data.files import write_grey, write_scores
 from sbnet.data.image import photo_size
 from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.parallel import map_unordered
-from sbnet.engine.progress import photo_progress
+from sbnet.engine.progress import work_through
 from sbnet.engine.views import stacked, unmirror, views
 from sbnet.errors import check_choice
 from sbnet.interop.cam_files import find_cam, read_any_cam
@@ -105,14 +105,10 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         write_scores(scores / f"{photo.name}.npz", cams()[rows], classes)
 
     todo = [photo for photo in workspace.train.photos if not (scores / f"{photo.name}.npz").exists()]
-    infer_photos(
-        "infer CAMs",
-        todo,
-        compute,
-        runtime=workspace.runtime,
-        scales=settings.scales,
-        mirror=settings.mirror,
+    written = infer_photos(
+        todo, compute, runtime=workspace.runtime, scales=settings.scales, mirror=settings.mirror
     )
+    work_through("infer CAMs", written, len(todo))
     return {"photos": len(workspace.train.photos)}
 
 
@@ -164,8 +160,7 @@ def _take_over(folder: Path, workspace: Workspace) -> dict[str, Any]:
 
     todo = [photo for photo in workspace.train.photos if not (target / f"{photo.name}.npz").exists()]
     done = map_unordered(take, todo, workers=workspace.runtime.worker_count)
-    for _ in photo_progress("take over CAMs", done, len(todo)):
-        pass
+    work_through("take over CAMs", done, len(todo))
     return {"photos": len(workspace.train.photos)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,9 @@ import numpy as np
 
 from sbnet.data.collection import Photo
 from sbnet.data.files import write_label
-from sbnet.engine.inference import Batch, OnHost, infer_photos, to_host
-from sbnet.engine.photo_crf import Marginals, PhotoCRF
+from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
+from sbnet.engine.progress import work_through
 from sbnet.interop.checkpoint import load_model
 from sbnet.ops import strongest_labels
 from sbnet.report import shown_photos
@@ -48,28 +48,14 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     masks, refined, shown = (workspace.folder / name for name in ("masks", "masks_crf", "train_masks"))
     last = refined if settings.crf else masks  # a photo that has this one is done
 
-    def write(folder: Path, photo: Photo, pixels: np.ndarray, found: OnHost, row: int) -> None:
-        probabilities = found()[row]
+    def write(folder: Path, photo: Photo, pixels: np.ndarray, probabilities: np.ndarray) -> None:
         write_label(folder / f"{photo.name}.png", strongest_labels(probabilities))
         if settings.crf and folder == masks:
-            with crf.room(photo.path, pixels.shape[:2], labels=len(probabilities)) as marginals:
-                smoothed = apply_crf(marginals, pixels, probabilities, settings)
-            write_label(refined / f"{photo.name}.png", strongest_labels(smoothed))
+            mask = crf_mask(crf, photo, pixels, probabilities, settings)
+            write_label(refined / f"{photo.name}.png", mask)
 
     def predict(title: str, photos: Sequence[Photo], folder: Path) -> None:
-        def compute(batch: Batch) -> Sequence[Callable[[], None]]:
-            found = to_host(predictor.from_views(batch.views, batch.size))
-            given = enumerate(zip(batch.photos, batch.pixels, strict=True))
-            return [partial(write, folder, photo, pixels, found, row) for row, (photo, pixels) in given]
-
-        infer_photos(
-            title,
-            photos,
-            compute,
-            runtime=workspace.runtime,
-            scales=settings.scales,
-            mirror=settings.mirror,
-        )
+        work_through(title, predictor.infer(photos, partial(write, folder)), len(photos))
 
     photos = workspace.val.photos if workspace.val else ()
     predict("predict", [photo for photo in photos if not (last / f"{photo.name}.png").exists()], masks)
@@ -78,14 +64,10 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     return {"photos": len(photos)}
 
 
-def apply_crf(
-    marginals: Marginals, pixels: np.ndarray, probabilities: np.ndarray, settings: Settings
+def crf_mask(
+    crf: PhotoCRF, photo: Photo, pixels: np.ndarray, probabilities: np.ndarray, settings: Settings
 ) -> np.ndarray:
-    """(C, H, W) probabilities -> CRF marginals of the same shape."""
-    return marginals(
-        pixels,
-        probabilities,
-        iterations=settings.iterations,
-        gaussian=settings.gaussian,
-        bilateral=settings.bilateral,
-    )
+    """(C, H, W) probabilities -> the mask (H, W) uint8 after the CRF. Raises SBNetError as `PhotoCRF.room` does."""
+    kernels = {"gaussian": settings.gaussian, "bilateral": settings.bilateral}
+    with crf.room(photo.path, pixels.shape[:2], labels=len(probabilities)) as marginals:
+        return strongest_labels(marginals(pixels, probabilities, iterations=settings.iterations, **kernels))

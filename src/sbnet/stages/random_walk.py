@@ -22,7 +22,7 @@ from sbnet.data.image import photo_size, read_mask
 from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
-from sbnet.engine.progress import photo_progress
+from sbnet.engine.progress import photo_progress, work_through
 from sbnet.engine.views import stacks, unmirror, views
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
@@ -90,8 +90,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         write_label(masks / f"{photo.name}.png", network.cut(photo, walked(), pixels, classes, settings))
 
     todo = [photo for photo in workspace.train.photos if not (masks / f"{photo.name}.png").exists()]
-    infer_photos(
-        "random walk",
+    written = infer_photos(
         todo,
         compute,
         runtime=workspace.runtime,
@@ -99,6 +98,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         mirror=network.irn,
         beside=network.stored,
     )
+    work_through("random walk", written, len(todo))
     return {"photos": len(workspace.train.photos)}
 
 

@@ -14,7 +14,7 @@ from sbnet.data.files import Scores, read_scores, write_label
 from sbnet.data.image import photo_size
 from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.photo_crf import Marginals, PhotoCRF
-from sbnet.engine.progress import photo_progress
+from sbnet.engine.progress import work_through
 from sbnet.ops import confident_labels, strongest_labels, with_background_score
 from sbnet.stages.workspace import Workspace
 
@@ -64,8 +64,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
     todo = [photo for photo in workspace.train.photos if not (labels / f"{photo.name}.png").exists()]
     with one_torch_thread():
         done = map_unordered(refine, todo, workers=workspace.runtime.worker_count)
-        for _ in photo_progress("refine with the CRF", done, len(todo)):
-            pass
+        work_through("refine with the CRF", done, len(todo))
     return {"photos": len(workspace.train.photos)}
 
 
