@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from sbnet.data.files import read_label, write_scores
 from sbnet.data.voc import read_voc
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import stacks
+from sbnet.engine.walks import irn_boundary, photo_affinity, walk_on_grid
 from sbnet.interop.checkpoint import save_model
 from sbnet.models import build
 from sbnet.models.affinity_network import AffinityOutput
-from sbnet.ops import boundary_walk, pair_affinity
+from sbnet.ops import boundary_walk, pair_affinity, random_walk
 from sbnet.ops.random_walk import random_walk_reference
-from sbnet.stages.random_walk import Settings, irn_boundary, irn_walk, photo_affinity, run, variants, walk
+from sbnet.stages.random_walk import Settings, run, variants
 from sbnet.stages.workspace import ModelSettings, Workspace
 
 
@@ -44,9 +46,9 @@ def test_walk_is_the_formula_step_by_step(size, scale):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (*size, 3), np.uint8)
     scores = torch.from_numpy(random.random((3, *size), np.float32))
-    settings = Settings(sharpness=4, steps=6, scale=scale)
     seen = photo_affinity(Grid(), seen_at(pixels, scale), stride=8, device=scores.device)[0]
-    found = walk(seen, pixels, scores, stride=8, settings=settings)
+    walk = partial(random_walk, affinity=seen, sharpness=4, steps=6)
+    found = walk_on_grid(walk, scores, stride=8, scale=scale)
     assert found.shape == scores.shape
 
     height, width = (round(side * scale) for side in size)
@@ -80,9 +82,9 @@ def test_irn_s_walk_is_the_formula_step_by_step(irn, size, scale):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (*size, 3), np.uint8)
     scores = torch.from_numpy(random.random((2, *size), np.float32))
-    settings = Settings(sharpness=3, steps=6, scale=scale)
     boundary = irn_boundary(irn, seen_at(pixels, scale), model=irn, device=scores.device)[0]
-    walked = irn_walk(boundary, pixels, scores, stride=4, settings=settings)
+    walk = partial(boundary_walk, boundary=boundary, sharpness=3, steps=6)
+    walked = walk_on_grid(walk, scores, stride=4, scale=scale)
 
     height, width = (round(side * scale) for side in size)
     resized = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))

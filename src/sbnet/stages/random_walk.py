@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from sbnet import ops
 from sbnet.data import IGNORE
@@ -23,10 +22,12 @@ from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_networ
 from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.progress import photo_progress, work_through
-from sbnet.engine.views import stacks, unmirror, views
+from sbnet.engine.views import stacks
+from sbnet.engine.walks import irn_boundary, photo_affinity, resized, walk_on_grid
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
 from sbnet.report import shown_photos
+from sbnet.stages.variants import alike
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores", "network")  # where `masks` names no folder
@@ -70,10 +71,10 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
         for photo, pixels, of_photo, stored in zip(
             batch.photos, batch.pixels, relations, batch.beside, strict=True
         ):
-            (walked,) = network.walk(of_photo, pixels, stored, [settings])
+            (walked,) = network.walk(of_photo, stored, [settings])
             drawn = None
             if network.irn and photo.name in shown:
-                drawn = to_host(_resize(of_photo[None], pixels.shape[:2])[0])
+                drawn = to_host(resized(of_photo[None], pixels.shape[:2])[0])
             writers.append(partial(write, photo, pixels, to_host(walked), stored.classes, drawn))
         return writers
 
@@ -124,10 +125,7 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
     scores against all backgrounds walk side by side.
     """
     network = _Network(workspace)
-    groups: dict[Settings, list[int]] = {}
-    for index, one in enumerate(settings):
-        alike = replace(one, background_alpha=0, background_score=0, score_power=0, crf=False)
-        groups.setdefault(alike, []).append(index)
+    groups = alike(settings, background_alpha=0, background_score=0, score_power=0, crf=False)
 
     @torch.inference_mode()
     def masks(photo: Photo) -> list[np.ndarray]:
@@ -137,9 +135,9 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
         looks = map(network.relations, stacks([pixels], scales, device=network.device))
         relations = {scale: look[0] for scale, look in zip(scales, looks, strict=True)}
         found: dict[int, np.ndarray] = {}
-        for alike, members in groups.items():
+        for shared, members in groups.items():
             group = [settings[index] for index in members]
-            walked = network.walk(relations[alike.scale], pixels, stored, group)
+            walked = network.walk(relations[shared.scale], stored, group)
             for index, one, scores in zip(members, group, walked, strict=True):
                 found[index] = network.cut(photo, scores.cpu().numpy(), pixels, stored.classes, one)
         return [found[index] for index in range(len(settings))]
@@ -169,26 +167,31 @@ class _Network:
             return irn_boundary(self._forward, stack, model=self._model, device=self.device)
         return photo_affinity(self._forward, stack, stride=self._model.output_stride, device=self.device)
 
-    def walk(
-        self, relations: Tensor, pixels: np.ndarray, stored: Scores, settings: Sequence[Settings]
-    ) -> list[Tensor]:
+    def walk(self, relations: Tensor, stored: Scores, settings: Sequence[Settings]) -> list[Tensor]:
         """CAMs (K, H, W) -> (K + 1, H, W), background first, for each of settings that differ in that alone."""
-        stride = self._model.output_stride
         foreground = to_device(torch.from_numpy(stored.scores), self.device)
         if self.irn:
-            sharpened = [foreground**one.score_power for one in settings]
-            walked = irn_walk(relations, pixels, torch.cat(sharpened), stride=stride, settings=settings[0])
-            sets = walked.split(len(foreground)) if len(foreground) else [walked] * len(settings)
-            return [
-                _against_constant(maps, one.background_score)
-                for maps, one in zip(sets, settings, strict=True)
+            sets = [foreground**one.score_power for one in settings]
+        else:
+            sets = [
+                ops.with_background_score(foreground, alpha=one.background_alpha, power=one.score_power)
+                for one in settings
             ]
-        scores = [
-            ops.with_background_score(foreground, alpha=one.background_alpha, power=one.score_power)
-            for one in settings
+        together = self._walked(relations, torch.cat(sets), settings[0])
+        walked = together.unflatten(0, (len(settings), -1)) if len(together) else torch.stack(sets)
+        if not self.irn:
+            return list(walked)
+        return [
+            _against_constant(maps, one.background_score) for maps, one in zip(walked, settings, strict=True)
         ]
-        walked = walk(relations, pixels, torch.cat(scores), stride=stride, settings=settings[0])
-        return list(walked.split(len(foreground) + 1))
+
+    def _walked(self, relations: Tensor, scores: Tensor, settings: Settings) -> Tensor:
+        one_walk = ops.boundary_walk if self.irn else ops.random_walk
+
+        def walk(coarse: Tensor) -> Tensor:
+            return one_walk(coarse, relations, sharpness=settings.sharpness, steps=settings.steps)
+
+        return walk_on_grid(walk, scores, stride=self._model.output_stride, scale=settings.scale)
 
     def cut(
         self, photo: Photo, walked: np.ndarray, pixels: np.ndarray, classes: np.ndarray, settings: Settings
@@ -200,80 +203,9 @@ class _Network:
         return ops.strongest_labels(walked, classes)
 
 
-def photo_affinity(network: nn.Module, stack: Tensor, *, stride: int, device: torch.device) -> Tensor:
-    """AffinityNet's affinities (B, P, n) of photos (B, 3, h', w') uint8, padded with zeros at right and bottom to a
-    multiple of the stride.
-    """
-    (images,) = views([stack], network, mirror=False, device=device)
-    affinity: Tensor = network(_padded(images, stride)).affinity.float()
-    return affinity
-
-
-def walk(affinity: Tensor, pixels: np.ndarray, scores: Tensor, *, stride: int, settings: Settings) -> Tensor:
-    """scores (K, H, W) -> the same shape after AffinityNet's walk on the network's grid; padded as the photo was."""
-    size = _scaled(pixels, settings.scale)
-    coarse = _pooled(scores, size, stride)
-    walked = ops.random_walk(coarse, affinity, sharpness=settings.sharpness, steps=settings.steps)
-    return _enlarged(walked, size, stride, pixels)
-
-
-def irn_boundary(network: nn.Module, stack: Tensor, *, model: IrnNetwork, device: torch.device) -> Tensor:
-    """Class boundaries of photos (B, 3, h', w') uint8 on IRN's grid: (B, h, w) in [0, 1], of the mean of a photo's
-    logits and its mirror image's.
-
-    A photo is padded to a multiple of the coarsest feature's stride, so that the features' cells lie on each other,
-    and mirrored then.
-    """
-    (images,) = views([stack], network, mirror=False, device=device)
-    padded = _padded(images, model.backbone.strides[-1])
-    logits = network(torch.cat([padded, padded.flip(-1)])).boundary.float()
-    height, width = (-(-side // model.output_stride) for side in images.shape[2:])
-    return (unmirror(logits, len(images)) / 2)[:, :height, :width].sigmoid()
-
-
-def irn_walk(
-    boundary: Tensor, pixels: np.ndarray, scores: Tensor, *, stride: int, settings: Settings
-) -> Tensor:
-    """scores (K, H, W) of classes -> the same shape after IRN's walk."""
-    if not len(scores):
-        return scores
-    size = _scaled(pixels, settings.scale)
-    coarse = _pooled(scores, size, stride)
-    walked = ops.boundary_walk(coarse, boundary, sharpness=settings.sharpness, steps=settings.steps)
-    return _enlarged(walked, size, stride, pixels)
-
-
 def _against_constant(walked: Tensor, background: float) -> Tensor:
     """(K, H, W) -> (K + 1, H, W): the constant background, then the walked scores, their maximum 1."""
     constant = walked.new_full((1, *walked.shape[1:]), background)
     if not len(walked):
         return constant
     return torch.cat([constant, walked / walked.max().clamp(min=SMALLEST_MAXIMUM)])
-
-
-def _scaled(pixels: np.ndarray, scale: float) -> tuple[int, int]:
-    """Height and width at which the network sees the photo."""
-    height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
-    return height, width
-
-
-def _padded(maps: Tensor, stride: int) -> Tensor:
-    """(..., H, W) with zeros at right and bottom up to a multiple of the stride."""
-    height, width = maps.shape[-2:]
-    return functional.pad(maps, (0, -width % stride, 0, -height % stride))
-
-
-def _pooled(scores: Tensor, size: tuple[int, int], stride: int) -> Tensor:
-    """Scores (K, H, W) on the grid of a photo resized to `size`."""
-    return functional.avg_pool2d(_padded(_resize(scores, size), stride)[None], stride)[0]
-
-
-def _enlarged(walked: Tensor, size: tuple[int, int], stride: int, pixels: np.ndarray) -> Tensor:
-    """From that grid back to the photo's own size."""
-    full = _resize(walked, (walked.shape[1] * stride, walked.shape[2] * stride))
-    return _resize(full[:, : size[0], : size[1]], pixels.shape[:2])
-
-
-def _resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """(K, H, W) to another size, bilinear, as the reference does outside its networks."""
-    return functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]

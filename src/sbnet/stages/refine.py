@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.photo_crf import Marginals, PhotoCRF
 from sbnet.engine.progress import work_through
 from sbnet.ops import confident_labels, strongest_labels, with_background_score
+from sbnet.stages.variants import alike
 from sbnet.stages.workspace import Workspace
 
 READS = ("scores",)
@@ -70,11 +71,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
 
 def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Photo], list[np.ndarray]]:
     """For a sweep: photo -> its mask (H, W) under each of the settings. One lattice serves all backgrounds."""
-    groups: dict[Settings, list[int]] = {}
-    for index, one in enumerate(settings):
-        alike = replace(one, low_alpha=0, high_alpha=0, mask_alpha=0, score_power=0)
-        groups.setdefault(alike, []).append(index)
-
+    groups = alike(settings, low_alpha=0, high_alpha=0, mask_alpha=0, score_power=0)
     crf, most = PhotoCRF(workspace.runtime), max(map(len, groups.values()))
 
     def masks(photo: Photo) -> list[np.ndarray]:
@@ -82,9 +79,9 @@ def variants(settings: Sequence[Settings], workspace: Workspace) -> Callable[[Ph
         size, count = photo_size(photo.path), len(photo.classes) + 1
         with crf.room(photo.path, size, labels=count, sets=most) as marginals:
             stored, pixels = _stored(photo, workspace), photo.pixels()
-            for alike, members in groups.items():
+            for shared, members in groups.items():
                 backgrounds = [(settings[index].mask_alpha, settings[index].score_power) for index in members]
-                sets = refined(marginals, pixels, stored.scores, backgrounds, alike)
+                sets = refined(marginals, pixels, stored.scores, backgrounds, shared)
                 found |= {
                     index: strongest_labels(one, stored.classes)
                     for index, one in zip(members, sets, strict=True)
