@@ -90,7 +90,7 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
     about=st.text(st.characters(codec="utf-8")),
     name=st.text(st.characters(codec="utf-8")),
     folder=st.text(st.characters(codec="utf-8")),
-    scales=st.lists(st.floats(0.1, 9), min_size=1),
+    scales=st.lists(st.floats(0.1, 9), min_size=1, max_size=16),
 )
 def test_any_values_survive_being_shown(
     tmp_path_factory: pytest.TempPathFactory, about: str, name: str, folder: str, scales: list[float]
