@@ -50,8 +50,14 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     lists.joinpath("val.txt").write_text(f"{names[1]}\n")
     status, told = _told(capsys, "check", root)
     assert status == 2
-    assert f"1 photos have both annotation and mask; 1 differ\n  {names[1]}: in its mask alone " in told
-    assert "problems               2\n" in told
+    line = f"1 photos have both annotation and mask in SegmentationClass; 1 differ\n  {names[1]}: in its mask alone "
+    assert line in told
+    assert "0 photos have both annotation and mask in SegmentationClassAug; 0 differ" in told
+    assert (
+        f"{len(names)} photos, each with a mask; in SegmentationClassAug {len(names) - 1} without\n" in told
+    )
+    assert f"SegmentationClassAug/{names[0]}.png: the mask has 3 x 3 pixels" in told
+    assert "problems               3\n" in told
     assert "1 photos stand in val.txt, too" in told
 
 

@@ -70,9 +70,40 @@ def test_what_is_there_and_what_is_missing(voc: Path) -> None:
     assert _list(facts, "train") == (2, None, (), 0)
     assert _list(facts, "train_aug") == (None, None, (), 0)
     assert _list(facts, "mine") == (2, None, (), 1)
-    assert facts.compared == 3
-    assert facts.differences == (Difference("b", ("cat",), ()), Difference("c", (), ("dog",)))
+    differences = (Difference("b", ("cat",), ()), Difference("c", (), ("dog",)))
+    assert facts.compared == (("SegmentationClass", 3, differences),)
     assert facts.problems == ()
+
+
+def test_each_folder_of_masks_is_looked_at_by_itself(voc: Path) -> None:
+    """A run reads the one or the other: neither hides what the other has or lacks."""
+    masks, aug = voc / "SegmentationClass", voc / "SegmentationClassAug"
+    shutil.copytree(masks, aug)
+    (aug / "a.png").write_bytes(b"junk")  # masks/a.png is good
+    (masks / "b.png").unlink()
+    (aug / "c.png").unlink()
+    write_label(aug / "d.png", np.full((9, 40), 2, np.uint8))  # another class than in masks
+    (voc / f"{LISTS}/train_aug.txt").write_text("a\nb\nd\n")
+    for name in "abcd":
+        _annotate(voc, name, "dog" if name == "b" else "cat")
+    facts = check_voc(voc)
+    assert [(part.name, part.files) for part in facts.parts if part.name.startswith("Seg")] == [
+        ("SegmentationClass", 3),
+        ("SegmentationClassAug", 3),
+    ]
+    assert {entry.name: (entry.without_mask, entry.without_aug) for entry in facts.lists if entry.photos} == {
+        "train": (1, 0),
+        "val": (0, 1),
+        "train_aug": (1, 0),
+    }
+    assert len(facts.problems) == 1
+    assert str(aug / "a.png") in facts.problems[0]
+    assert facts.compared == (
+        ("SegmentationClass", 3, (Difference("c", (), ("dog",)), Difference("d", ("cat",), ()))),
+        ("SegmentationClassAug", 2, (Difference("d", ("cat",), ("dog",)),)),
+    )
+    with pytest.raises(SBNetError, match=r"Aug.a\.png"):  # and so says the run
+        read_voc(voc, "train", labels="masks", masks=aug.name)
 
 
 def test_voc_s_own_numbers_go_with_voc_s_classes(voc: Path) -> None:

@@ -27,11 +27,16 @@ def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
             lines.append(f"{title} not there{_of(0, entry.whole)}")
         else:
             bare = f"{entry.without_mask} without a mask" if entry.without_mask else "each with a mask"
+            if entry.without_aug is not None:
+                bare += f"; in SegmentationClassAug {entry.without_aug or 'none'} without"
             lines.append(f"{title} {entry.photos} photos{_of(entry.photos, entry.whole)}, {bare}")
-    lines.append(
-        f"{'image labels':<22} {facts.compared} photos have both annotation and mask; {len(facts.differences)} differ"
-    )
-    lines += _some(facts.differences, shown, _difference)
+    for one in facts.compared:
+        where = f" in {one.folder}" if len(facts.compared) > 1 else ""
+        lines.append(
+            f"{'image labels':<22} {one.photos} photos have both annotation and mask{where}; "
+            f"{len(one.differences)} differ"
+        )
+        lines += _some(one.differences, shown, _difference)
     lines += _label_lines(facts.labels, shown)
     lines += [f"{'photos':<22} {kind}" for kind in facts.kinds]
     return lines + _problems(facts.problems, shown) + _origins(lacking)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,11 @@ from sbnet.data.labels import VOC_CLASSES, read_xml_classes
 from sbnet.data.named_files import masks_by_name, photos_by_name
 from sbnet.data.photo_kind import PhotoKind, check_white
 from sbnet.data.photo_notes import band_notes, dark_note, kind_counts
-from sbnet.data.voc import check_layout, class_names, read_list
+from sbnet.data.voc import MASKS, check_layout, class_names, read_list
 from sbnet.data.voc_sources import WHOLE, WHOLE_LISTS, find_sbd
 from sbnet.errors import SBNetError
+
+AUG = "SegmentationClassAug"  # masks that a run reads where data.masks names the folder
 
 
 class Part(NamedTuple):
@@ -29,8 +31,8 @@ class Part(NamedTuple):
 
 
 class ListFacts(NamedTuple):
-    """A list; `photos` is None where it is not there. The names that lack a photo, the number that lack a mask, and all
-    names.
+    """A list; `photos` is None where it is not there. The names that lack a photo, the number that lack a mask in
+    SegmentationClass, all names, and the number that lack one in SegmentationClassAug, None without that folder.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ListFacts(NamedTuple):
     without_photo: tuple[str, ...] = ()
     without_mask: int = 0
     names: tuple[str, ...] = ()
+    without_aug: int | None = None
 
 
 class Difference(NamedTuple):
@@ -49,16 +52,24 @@ class Difference(NamedTuple):
     only_mask: tuple[str, ...]
 
 
+class Compared(NamedTuple):
+    """A folder's masks beside the annotations. photos: those that have both."""
+
+    folder: str
+    photos: int
+    differences: tuple[Difference, ...]
+
+
 @dataclass(frozen=True)
 class VocFacts:
-    """compared: photos that have both annotation and mask. labels: what classes the photos show. kinds: what is more
-    than 8-bit grey or colour, a line each. problems: what a run would refuse, or a figure suffer from.
+    """compared: of SegmentationClass, and of SegmentationClassAug where it is there. labels: what classes the photos
+    show. kinds: what is more than 8-bit grey or colour, a line each. problems: what a run would refuse, or a figure
+    suffer from.
     """
 
     parts: tuple[Part, ...]
     lists: tuple[ListFacts, ...]
-    compared: int
-    differences: tuple[Difference, ...]
+    compared: tuple[Compared, ...]
     labels: LabelFacts
     kinds: tuple[str, ...]
     problems: tuple[str, ...]
@@ -86,42 +97,33 @@ def check_voc(
     names = class_names(root, classes)
     whole = WHOLE if names == VOC_CLASSES else {}
     photos = photos_by_name(root / "JPEGImages")
-    masks, extra = (masks_by_name(root / folder) for folder in ("SegmentationClass", "SegmentationClassAug"))
+    # Each by itself: a run reads one of the two, so that neither may hide what the other has or lacks.
+    masks = {MASKS: masks_by_name(root / MASKS)}
+    if (root / AUG).is_dir():
+        masks[AUG] = masks_by_name(root / AUG)
     annotations = {path.stem: path for path in (root / "Annotations").glob("*.xml")}
     mats = find_sbd(root, Path(sbd) if sbd else None)
     parts = [
         Part("JPEGImages", root / "JPEGImages", len(photos), whole.get("JPEGImages")),
-        _part(root, "SegmentationClass", masks, whole),
+        _part(root, MASKS, masks[MASKS], whole),
         _part(root, "Annotations", annotations, whole),
-        _part(root, "SegmentationClassAug", extra, whole),
+        _part(root, AUG, masks.get(AUG, {}), whole),
         Part("SBD", mats, len(list(mats.glob("*.mat"))) if mats else 0, whole.get("SBD")),
     ]
     problems: list[str] = []
-    lists = _lists(root, photos, {**extra, **masks}, names == VOC_CLASSES, problems)
+    lists = _lists(root, photos, masks, names == VOC_CLASSES, problems)
     kinds = _each_photo(photos, white, problems)
-    present = _each_mask({**extra, **masks}, kinds, photos, names, problems)
-    both = sorted(present.keys() & annotations.keys())
-    differences = []
-    for name in both:
-        try:
-            told = set(read_xml_classes(annotations[name], names))
-        except SBNetError as error:
-            problems.append(str(error))
-            continue
-        seen = set(present[name])
-        if told != seen:
-            alone = (tuple(names[index] for index in sorted(ids)) for ids in (told - seen, seen - told))
-            differences.append(Difference(name, *alone))
+    present = {folder: _each_mask(masks[folder], kinds, photos, names, problems) for folder in masks}
+    annotated = _each_annotation(annotations, set().union(*present.values()), names, problems)
     train = next((entry.names for entry in lists if entry.name == "train" and entry.names), None)
     if labels is None:
-        shown = check_labels_of_masks(present, {**extra, **masks}, annotations, names, train, problems)
+        shown = check_labels_of_masks(present[MASKS], masks[MASKS], annotations, names, train, problems)
     else:
         shown = check_label_file(labels, names, photos.keys(), train, problems)
     return VocFacts(
         tuple(parts),
         lists,
-        len(both),
-        tuple(differences),
+        tuple(_compare(folder, found, annotated, names) for folder, found in present.items()),
         shown,
         (*kind_counts(kinds), *band_notes(kinds)),
         tuple(dict.fromkeys(problems)),
@@ -134,7 +136,11 @@ def _part(root: Path, name: str, files: Mapping[str, Path], whole: Mapping[str, 
 
 
 def _lists(
-    root: Path, photos: Mapping[str, Path], masks: Mapping[str, Path], is_voc: bool, problems: list[str]
+    root: Path,
+    photos: Mapping[str, Path],
+    masks: Mapping[str, Mapping[str, Path]],
+    is_voc: bool,
+    problems: list[str],
 ) -> tuple[ListFacts, ...]:
     """The usual lists, there or not, then all others of the folder. Photos of both train and val are a problem."""
     folder = root / "ImageSets" / "Segmentation"
@@ -152,8 +158,9 @@ def _lists(
             problems.append(str(error))
             continue
         missing = tuple(entry for entry in read[name] if entry not in photos)
-        bare = sum(entry not in masks for entry in read[name])
-        facts.append(ListFacts(name, len(read[name]), whole, missing, bare, tuple(read[name])))
+        bare = {folder: sum(entry not in files for entry in read[name]) for folder, files in masks.items()}
+        entries = tuple(read[name])
+        facts.append(ListFacts(name, len(entries), whole, missing, bare[MASKS], entries, bare.get(AUG)))
         if missing:
             problems.append(
                 f"{found[name]}: {len(missing)} of {len(read[name])} photos are not in JPEGImages ('{missing[0]}' is "
@@ -208,3 +215,33 @@ def _each_mask(
         looked = dict(zip(sorted(masks), pool.map(look, sorted(masks)), strict=True))
     problems.extend(found for found in looked.values() if isinstance(found, str))
     return {name: found for name, found in looked.items() if not isinstance(found, str)}
+
+
+def _each_annotation(
+    files: Mapping[str, Path], wanted: Collection[str], names: tuple[str, ...], problems: list[str]
+) -> dict[str, tuple[int, ...]]:
+    """Name -> the ids that the annotation names, of those of `wanted` that have one; unusable ones are problems."""
+    found = {}
+    for name in sorted(files.keys() & set(wanted)):
+        try:
+            found[name] = read_xml_classes(files[name], names)
+        except SBNetError as error:
+            problems.append(str(error))
+    return found
+
+
+def _compare(
+    folder: str,
+    present: Mapping[str, tuple[int, ...]],
+    annotated: Mapping[str, tuple[int, ...]],
+    names: tuple[str, ...],
+) -> Compared:
+    """What a folder's masks show beside what the annotations name: name -> foreground ids each."""
+    both = sorted(present.keys() & annotated.keys())
+    differences = []
+    for name in both:
+        told, seen = set(annotated[name]), set(present[name])
+        if told != seen:
+            alone = (tuple(names[index] for index in sorted(ids)) for ids in (told - seen, seen - told))
+            differences.append(Difference(name, *alone))
+    return Compared(folder, len(both), tuple(differences))
