@@ -89,7 +89,7 @@ def _mistyped(error: CycloptsError) -> str:
     message = str(error).partition(" Available commands")[0].rstrip(". ")
     if isinstance(error, MissingArgumentError) and error.app and error.argument:
         about = {
-            one.name: one.parameter.help
+            one.name: " ".join((one.parameter.help or "").split())
             for one in error.app.assemble_argument_collection(parse_docstring=True)
         }
         if what := about.get(error.argument.name):
