@@ -15,15 +15,13 @@ import tempfile
 import venv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).parent
-PEERS = Path(
-    os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sbnet", f"peers-{platform.python_version()}"
-)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -107,12 +105,22 @@ def compare(
             return there.measured(times[0], folder), here.measured(times[1], folder)
 
 
+@cache
+def _peers() -> Path:
+    """In the user's cache; where the user has no home, in a temporary folder, new for each process."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sbnet")
+    except RuntimeError:  # neither HOME nor an entry in passwd, as in containers
+        folder = Path(tempfile.mkdtemp(prefix="sbnet-"))
+    return folder / f"peers-{platform.python_version()}"
+
+
 def peers_python(*requirements: str) -> str:
-    """The interpreter of the peers' own environment, in the user's cache, with the requirements in it."""
-    python = PEERS / "bin" / "python"
-    noted = PEERS / "installed.txt"
+    """The interpreter of the peers' own environment (`_peers`), with the requirements in it."""
+    python = _peers() / "bin" / "python"
+    noted = _peers() / "installed.txt"
     if not noted.exists():  # which is written last: what lacks it is half an environment
-        venv.create(PEERS, with_pip=True, clear=True)
+        venv.create(_peers(), with_pip=True, clear=True)
     have = noted.read_text().split() if noted.exists() else []
     if missing := [requirement for requirement in requirements if requirement not in have]:
         subprocess.run([python, "-m", "pip", "install", "-q", *missing], check=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sbnet import models, pipeline
 from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError, check_folder, did_you_mean
 from sbnet.interop.bring import open_network
 from sbnet.recipes.checks import check_values
 from sbnet.recipes.convert import convert
@@ -107,6 +107,7 @@ def load(
 
 def _segmenter_file(folder: Path) -> Path:
     """The model file of a run, or of the folder that holds it."""
+    check_folder(folder)
     file = next((folder / place for place in (IN_RUN, MODEL) if (folder / place).is_file()), None)
     if file is not None:
         return file

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+# What to do where the system refuses a file, by its error number.
+REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM), "get leave to use it (chmod, chown), or name another")
+REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or choose another folder")
+REMEDIES |= dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)")
+REMEDIES[errno.ENOENT] = "check the name and the folder that a relative path begins at"
+REMEDIES[errno.EIO] = "the disk fails: copy what can be read to another"
 
 
 class SBNetError(Exception):
@@ -19,6 +29,25 @@ def did_you_mean(word: str, choices: Iterable[str], *, nearness: float = 0.6) ->
     """
     near = difflib.get_close_matches(str(word), [str(choice) for choice in choices], n=1, cutoff=nearness)
     return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def system_message(error: OSError) -> str:
+    """What the system refused, in a line: file, reason, remedy."""
+    remedy = REMEDIES.get(error.errno or 0, "")
+    if error.filename is None:  # perhaps from a loader's worker, with its traceback before
+        what = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        return f"{what}; {remedy}" if remedy else what
+    file = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    return f"{file}: {error.strerror}; {remedy or 'mend it or name another'}"
+
+
+def check_folder(folder: Path) -> None:
+    """Raises SBNetError for a folder whose files cannot be listed or opened: a glob takes it for an empty one."""
+    try:
+        with os.scandir(folder):
+            os.stat(folder / ".")
+    except OSError as error:
+        raise SBNetError(system_message(error)) from error
 
 
 def check_choice(name: str, value: str, choices: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ from sbnet.recipes import source
 def shell(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "sbnet.cli", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **variables}, timeout=60
+        command, capture_output=True, encoding="utf-8", env={**os.environ, **variables}, timeout=300
     )
 
 
@@ -54,7 +54,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
         "import sys; from sbnet.cli import execute; execute(['--help']); execute(['recipes']);"
         "sys.exit('torch' in sys.modules)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0
     for word in ("sbnet run quickstart", "train-segmenter", "predict", "checks", "voc12-resnet38"):
         assert word in ended.stdout
@@ -389,7 +389,10 @@ def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("shell_name", ["bash", "zsh", "fish"])
 def test_shell_completion_is_installed(tmp_path: Path, shell_name: str) -> None:
     home = {"HOME": str(tmp_path), "SHELL": f"/bin/{shell_name}", "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": ""}
+    home["PYTHONUTF8"] = (
+        "1"  # cyclopts writes the script in the locale's encoding, which may lack letters of the help
+    )
     ended = shell("--install-completion", "--shell", shell_name, **home)
     assert ended.returncode == 0, ended.stderr
     scripts = [path for path in tmp_path.rglob("*") if path.is_file() and "sbnet" in path.name]
-    assert any("random-walk" in path.read_text() for path in scripts)
+    assert any("random-walk" in path.read_text(encoding="utf-8") for path in scripts)

@@ -55,7 +55,7 @@ def test_from_masks_to_predictions(family: str, shared_data: Path, masks: Path, 
         assert {"decoder", "classifier", "backbone"} == {name.partition(".")[0] for name in file.keys()}  # noqa: SIM118
     metrics = read_json(out / "metrics.json")
     assert set(metrics) == {"random_walk", "segmenter", "segmenter_crf"}
-    assert "pseudo mask" in (out / "report.html").read_text()
+    assert "pseudo mask" in (out / "report.html").read_text(encoding="utf-8")
     val = (shared_data / "ImageSets/Segmentation/val.txt").read_text().split()
     shown = [str(next((shared_data / "JPEGImages").glob(f"{name}.*"))) for name in val]
     for source, folder in ((model, tmp_path / "by file"), (out, tmp_path / "by run")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import socket
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -163,13 +164,15 @@ def test_hostile_archives(server: Server, tmp_path: Path, data: bytes) -> None:
 def test_unreachable(server: Server, tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match="the server answers 404"):
         fetch(_archive(server), tmp_path, url=server.url + "x")
-    for url, message in (
-        ("http://127.0.0.1:1/VOC.tar", r"cannot be reached .*--url URL"),
-        ("http://127.0.0.1:port/VOC.tar", r"cannot be reached .*--url URL"),
-        ("file:///etc/hostname", "not an address that begins with https"),
-    ):
-        with pytest.raises(SBNetError, match=message):
-            fetch(_archive(server), tmp_path, url=url)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen, so that nobody answers at its port
+        for url, message in (
+            (f"http://127.0.0.1:{deaf.getsockname()[1]}/VOC.tar", r"cannot be reached .*--url URL"),
+            ("http://127.0.0.1:port/VOC.tar", r"cannot be reached .*--url URL"),
+            ("file:///etc/hostname", "not an address that begins with https"),
+        ):
+            with pytest.raises(SBNetError, match=message):
+                fetch(_archive(server), tmp_path, url=url)
     assert not list(tmp_path.iterdir())
 
 

@@ -61,7 +61,7 @@ def test_labels_from_xml_where_there_is_no_mask(folder: Path) -> None:
     ],
 )
 def test_labels_from_a_file(folder: Path, name: str, text: str) -> None:
-    (folder / name).write_text(text)
+    (folder / name).write_text(text, encoding="utf-8")
     pets = read_voc(folder, "train", labels=folder / name)
     assert [photo.classes for photo in pets] == [(2,), (1,), (1, 2)]
     assert pets.photos[0].mask is not None
@@ -206,7 +206,7 @@ def test_a_forgotten_class_list(folder: Path) -> None:
     ],
 )
 def test_label_file_mistakes(folder: Path, name: str, text: str, message: str) -> None:
-    (folder / name).write_text(text)
+    (folder / name).write_text(text, encoding="utf-8")
     with pytest.raises(SBNetError, match=message):
         read_voc(folder, "train", labels=folder / name)
 

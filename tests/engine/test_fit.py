@@ -5,12 +5,15 @@ import itertools
 import shutil
 import signal
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from refusals import GPU_IS_FULL
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.dataset import TrainingSet
 from sbnet.data.transforms import TrainTransform
@@ -31,6 +34,19 @@ def test_a_log_that_the_disk_refuses(tmp_path):
         SBNetError, match=r"log\.csv cannot be written \(No space left on device\): free space"
     ):
         log.write({"step": 1})
+
+
+def test_tensorboard_shows_each_step_once(tmp_path):
+    """As log.csv does, where a training that was killed after its last checkpoint, at step 10, goes on from that."""
+    for start, steps in ((0, (10, 20, 30)), (10, (20, 30, 40))):
+        log = TrainingLog(tmp_path / "log.csv", start=start, tensorboard=True)
+        for step in steps:
+            log.write({"step": step, "loss": 0.5 * step + start})
+        log.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in events] == [(10, 5.0), (20, 20.0), (30, 25.0), (40, 30.0)]
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert rows == ["step,loss", "10,5", "20,20", "30,25", "40,30"]
 
 
 class Tiny(nn.Module):
@@ -152,6 +168,16 @@ def test_a_killed_training_with_fused_batch_norms(tmp_path):
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+@pytest.fixture
+def as_in_a_terminal():
+    """The usual answers to SIGINT and SIGTERM: what a script begins in the background may ignore them."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def signals(*numbers, at):
     """A loss during whose call number `at` the process gets these signals."""
     calls = 0
@@ -167,6 +193,7 @@ def signals(*numbers, at):
     return loss
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize(("number", "error"), [("SIGINT", KeyboardInterrupt), ("SIGTERM", SystemExit)])
 @pytest.mark.parametrize(("accumulate", "at", "kept"), [(1, 1, 1), (1, 7, 7), (1, 12, 12), (2, 5, 3)])
 def test_an_interrupt_waits_for_the_step_and_keeps_it(tmp_path, capfd, number, error, accumulate, at, kept):
@@ -192,6 +219,7 @@ def test_an_interrupt_waits_for_the_step_and_keeps_it(tmp_path, capfd, number, e
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_a_second_interrupt_leaves_at_once(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         train(Tiny(), photos(tmp_path), tmp_path / "run", signals(signal.SIGINT, signal.SIGINT, at=7))
@@ -199,6 +227,7 @@ def test_a_second_interrupt_leaves_at_once(tmp_path):
     assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 5
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_a_second_interrupt_while_the_step_is_written_keeps_the_checkpoint_before(tmp_path, monkeypatch):
     save, saved = torch.save, []
 
@@ -217,6 +246,7 @@ def test_a_second_interrupt_while_the_step_is_written_keeps_the_checkpoint_befor
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == 5
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_a_program_s_own_handling_of_interrupts_stands(tmp_path):
     """One that ignores them (nohup), one that notes them, and one that trains in a thread of its own."""
     data, noted = photos(tmp_path), []
@@ -236,6 +266,7 @@ def test_a_program_s_own_handling_of_interrupts_stands(tmp_path):
     assert facts[0]["steps"] == 12
 
 
+@pytest.mark.usefixtures("as_in_a_terminal")
 def test_weights_that_an_interrupt_finds_not_finite_are_not_kept(tmp_path):
     def cusp(network, batch, done):
         signal.raise_signal(signal.SIGINT)
@@ -259,6 +290,35 @@ def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
 def test_no_photo_is_told(tmp_path):
     with pytest.raises(SBNetError, match="no photo"):
         train(Tiny(), photos(tmp_path, count=0), tmp_path / "run")
+
+
+def test_the_rate_counts_the_photos_that_there_are(tmp_path, monkeypatch):
+    """Four steps of two photos in ten seconds, whatever the batch might hold."""
+    clock = itertools.chain([0.0], itertools.repeat(10.0))
+    monkeypatch.setattr("sbnet.engine.fit.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    facts = train(Tiny(), photos(tmp_path, count=2), tmp_path / "run", batch=8)
+    assert (facts["steps"], facts["photos_per_second"]) == (4, 0.8)
+
+
+def test_a_gpu_without_enough_memory_is_told_with_the_remedy(tmp_path):
+    def hungry(network, batch, done):
+        if done > 0.5:
+            raise torch.OutOfMemoryError(GPU_IS_FULL)
+        return class_loss(network, batch, done)
+
+    with pytest.raises(SBNetError) as caught:
+        train(Tiny(), photos(tmp_path), tmp_path / "run", hungry)
+    assert str(caught.value) == (
+        "tiny: the GPU's memory does not suffice (CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total "
+        "capacity of 79.11 GiB of which 10.12 MiB is free): lower batch and raise accumulate by as much, or lower "
+        "crop, or end what else uses the GPU"
+    )
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_the_largest_seed(tmp_path):
+    runtime = dataclasses.replace(RUNTIME, seed=2**63 - 1)
+    assert train(Tiny(), photos(tmp_path), tmp_path / "run", runtime=runtime)["steps"] == 12
 
 
 def test_a_foreign_checkpoint_is_named_and_kept(tmp_path):

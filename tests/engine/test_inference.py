@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from refusals import GPU_IS_FULL
 from sbnet.data import image
 from sbnet.data.collection import Photo
 from sbnet.engine.inference import Batch, infer_photos, inference_network, to_device, to_host
@@ -225,6 +226,46 @@ def test_what_cannot_be_read_is_told_and_the_others_go_on(
     assert sorted(told) == sorted(bad)
     if most == 1:
         assert (given, told) == (good, bad)
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_gpu_without_enough_memory_is_told_with_the_remedy(of_each_size: list[Photo], most: int) -> None:
+    """After what came before it, and to whoever called, not as a photo that cannot be read."""
+
+    def hungry(batch: Batch) -> list:
+        if "3" in [photo.name for photo in batch.photos]:
+            raise torch.OutOfMemoryError(GPU_IS_FULL)
+        return [lambda photo=photo: given.append(photo.name) for photo in batch.photos]
+
+    given: list[str] = []
+    told: list[Photo] = []
+    photos = [*of_each_size[:3], *[of_each_size[3]] * most]
+    runtime = Runtime(device="cpu", inference_batch=most)
+    with pytest.raises(SBNetError) as caught:
+        list(
+            infer_photos(
+                photos, hungry, runtime=runtime, scales=(1,), failed=lambda photo, _: told.append(photo)
+            )
+        )
+    message = str(caught.value)
+    assert message.startswith(
+        f"{of_each_size[3].path}: the GPU's memory does not suffice (CUDA out of memory. "
+    )
+    first = "lower runtime.inference_batch below 3" if most > 1 else "save the photo smaller"
+    assert f": {first}, lower the scales at which the network sees it, use the CPU (device=cpu)" in message
+    assert given == [photo.name for photo in of_each_size[:3]]
+    assert not told
+
+
+def test_a_network_that_the_gpu_s_memory_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError(GPU_IS_FULL)
+
+    monkeypatch.setattr(Echo, "to", full)
+    with pytest.raises(
+        SBNetError, match=r"the network: the GPU's .*: take a smaller one, or runtime.device=cpu"
+    ):
+        SegmenterPredictor(Echo(), runtime=Runtime(device="cpu", precision="32"))
 
 
 def test_batches_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:

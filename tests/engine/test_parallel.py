@@ -112,7 +112,7 @@ def test_what_is_held_can_be_corrected():
         waiting.join(0.05)
         assert waiting.is_alive()
         hold(7)
-        waiting.join(5)
+        waiting.join(60)
         assert not waiting.is_alive()
         with pytest.raises(ValueError, match="11 bytes do not fit into 10"):
             hold(11)

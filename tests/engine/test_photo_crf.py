@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from refusals import GPU_IS_FULL
 from sbnet.data.scenes import scene
 from sbnet.engine import photo_crf
 from sbnet.engine.photo_crf import PhotoCRF
@@ -87,3 +88,21 @@ def test_a_photo_that_turns_out_too_large(
             marginals(noise, probabilities, **DEEPLAB)
     with crf.room("photo.png", (60, 80), labels=len(probabilities)) as marginals:
         assert marginals(np.zeros_like(noise), probabilities, **DEEPLAB).shape == probabilities.shape
+
+
+def test_a_gpu_without_enough_memory_is_told_with_the_remedy(
+    given: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError(GPU_IS_FULL)
+
+    pixels, probabilities = given
+    crf = PhotoCRF(Runtime(device="cpu"))
+    monkeypatch.setattr(DenseCRF, "marginals", full)
+    with (
+        pytest.raises(
+            SBNetError, match=r"photo.png: the GPU's memory .*leave the CRF to the CPU \(runtime.crf_d"
+        ),
+        crf.room("photo.png", (60, 80), labels=len(probabilities)) as marginals,
+    ):
+        marginals(pixels, probabilities)

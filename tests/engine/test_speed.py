@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ print(tuple(network(torch.ones(1, 3, 2, 2)).shape))
 
 
 def test_a_machine_without_compiler_is_told(tmp_path: Path) -> None:
-    environment = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", PROBE], env=environment, capture_output=True, text=True, check=True
     )

@@ -8,6 +8,7 @@ so that it may mount a small disk. Prints one JSON line a step.
 import contextlib
 import io
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from sbnet.cli import execute
 
-LEFT = 40 * 1024  # bytes: room for the notes of run and step, not for the output
+LEFT = 10 * resource.getpagesize()  # bytes, a page for each note of run and step: not room for the output
 
 
 def main(whole: Path, disk: Path) -> None:

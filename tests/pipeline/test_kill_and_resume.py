@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -42,9 +41,46 @@ HALF_DONE = {
 TRAININGS = ("bootstrap_train_cam", "train_cam", "train_affinity", "train_segmenter")
 
 
-def start(out: Path, *words: str) -> subprocess.Popen[bytes]:
-    """The command, leader of a process group of its own, as a shell begins it."""
-    command = [sys.executable, "-m", "sbnet.cli", "run", "quickstart", "--out", str(out), *SMALL, *words]
+# The command, which gets a signal before a step of a training: its words, then FOLDER STEP SIGNAL. Interrupts come from
+# outside and go to all processes of the group, workers too: Ctrl-C on a terminal, and `timeout` and clusters' ends.
+SIGNALLED = """
+import os, signal, subprocess, sys
+from sbnet.cli import main
+from sbnet.engine import fit
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a script's background jobs lack
+*words, folder, at, number = sys.argv[1:]
+to_all = "import os, signal, sys; n = int(sys.argv[1]); signal.signal(n, signal.SIG_IGN); os.killpg(0, n)"
+under_way = []
+
+class Log(fit.TrainingLog):
+    def __init__(self, path, **options):
+        under_way[:] = [path.parent.name]
+        super().__init__(path, **options)
+
+def set_rate(optimizer, plan, step, steps, usual=fit.set_learning_rate):
+    if (*under_way, step) == (folder, int(at)):
+        if int(number) == signal.SIGKILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        subprocess.run([sys.executable, "-c", to_all, number], check=True)
+    return usual(optimizer, plan, step, steps)
+
+fit.TrainingLog, fit.set_learning_rate = Log, set_rate
+main(words)
+"""
+
+
+def start(
+    out: Path, *words: str, signalled: tuple[str, int, signal.Signals] | None = None
+) -> subprocess.Popen[bytes]:
+    """The command, leader of a process group of its own, as a shell begins it. signalled: in which training, with how
+    many of its steps done, and with what.
+    """
+    how, told = ("-m", "sbnet.cli"), ()
+    if signalled:
+        folder, at, number = signalled
+        how, told = ("-c", SIGNALLED), (folder, str(at), str(number.value))
+    command = [sys.executable, *how, "run", "quickstart", "--out", str(out), *SMALL, *words, *told]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -52,14 +88,6 @@ def start(out: Path, *words: str) -> subprocess.Popen[bytes]:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
-
-
-def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 240
-    while not path.exists():
-        assert process.poll() is None, process.communicate()[0].decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def finish(process: subprocess.Popen[bytes]) -> str:
@@ -96,7 +124,7 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     for shown in ("raw", "boundaries"):
         assert len(list((whole / "infer_cam" / shown).iterdir())) == 12
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
-    page = (whole / "report.html").read_text()
+    page = (whole / "report.html").read_text(encoding="utf-8")
     assert "<table" in page
     for title in (
         "Raw CAM",
@@ -135,12 +163,13 @@ def test_half_done_photo_stages_go_on_photo_by_photo(whole, tmp_path):
 
 @pytest.mark.parametrize("victim", ["train_cam", "train_segmenter"])
 def test_a_run_killed_in_a_training_ends_with_the_same_weights(whole, tmp_path, victim):
+    """A step after a checkpoint, so that it is done again."""
     out = tmp_path / "run"
-    process = start(out)
-    wait_for(out / victim / "checkpoint.pt", process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (out / victim / "done.json").exists(), "killed too late to show anything"
+    process = start(out, signalled=(victim, 5, signal.SIGKILL))
+    printed = process.communicate(timeout=300)[0].decode()
+    assert process.returncode == -signal.SIGKILL, printed
+    assert torch.load(out / victim / "checkpoint.pt", weights_only=True)["step"] == 4
+    assert not (out / victim / "done.json").exists()
     printed = finish(start(out))
     assert "goes on" in printed
     for training in TRAININGS:
@@ -168,21 +197,18 @@ def long_training(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_training_loses_no_step(long_training, tmp_path, number, status):
-    """Ctrl-C on a terminal, and `timeout` and clusters' ends: they go to all processes of the group, workers too."""
+    """The 13th, under way when the signal comes, is the last one done."""
     out = tmp_path / "run"
-    process = start(out, *LONG)
-    wait_for(out / "train_cam" / "log.csv", process)  # after the 10th step
-    os.killpg(process.pid, number)
+    process = start(out, *LONG, signalled=("train_cam", 12, number))
     printed = process.communicate(timeout=240)[0].decode()
     assert process.returncode == status, printed
     assert "stopping once this training step is done and kept; interrupt again to stop at once\n" in printed
     assert f"train_cam stopped; finished work is kept. Go on with: sbnet run {out}\n" in printed
     assert "Traceback" not in printed
-    kept = torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"]
-    assert 10 <= kept < 60
+    assert torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"] == 13
     if number == signal.SIGINT:
         assert printed.endswith(
-            f"sbnet: interrupted; train CAM network (cam): {kept} of 60 steps are done and kept\n"
+            "sbnet: interrupted; train CAM network (cam): 13 of 60 steps are done and kept\n"
         )
     assert not list(out.rglob("*.tmp"))
     assert "goes on" in finish(start(out, *LONG))
@@ -193,7 +219,8 @@ def test_an_interrupted_training_loses_no_step(long_training, tmp_path, number, 
 def test_every_step_bears_a_full_disk(whole, tmp_path):
     """Each ends with status 2 and a message, loses nothing and leaves nothing half-written; with room it goes on."""
     isolated = ["unshare", "--map-root-user", "--mount"]
-    if not shutil.which("unshare") or subprocess.run([*isolated, "true"], capture_output=True).returncode:
+    trial = [*isolated, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
+    if not shutil.which("unshare") or subprocess.run(trial, capture_output=True).returncode:
         pytest.skip("needs leave to mount a small disk")
     driver = Path(__file__).with_name("full_disk.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from fake_stages import STEPS, FakeStages
+from refusals import GPU_IS_FULL
 from sbnet import metrics
 from sbnet.cli import execute
 from sbnet.data.files import read_label
@@ -92,6 +93,17 @@ def test_photos_share_cores_and_memory(done: Path, workers: int, monkeypatch: py
     assert torch.get_num_threads() == before
     monkeypatch.setattr(photo_crf, "available_memory", lambda: one // 9)
     with pytest.raises(SBNetError, match=r"the CRF of 3072 pixels .* save the photo smaller"):
+        sweep(done, ["refine.mask_alpha=1"])
+
+
+def test_a_gpu_without_enough_memory_is_told_with_the_remedy(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_photo: Any) -> None:
+        raise torch.OutOfMemoryError(GPU_IS_FULL)
+
+    monkeypatch.setattr(refine, "variants", lambda *_: full)
+    with pytest.raises(SBNetError, match=r"\.jpg: the GPU's memory does not .*: try fewer values at once"):
         sweep(done, ["refine.mask_alpha=1"])
 
 

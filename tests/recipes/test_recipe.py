@@ -340,6 +340,15 @@ def test_the_bootstrap_s_crf_is_as_the_file_has_the_other_s(recipe_file: Path) -
             "line 1: bootstrap.momentum is 1.0; expected 0 or more and less than 1",
         ),
         ("train_cam: {shrink: 0}\n", "line 1: train_cam.shrink is 0.0; expected more than 0, at most 1"),
+        (
+            "bootstrap: {shrink: 0.004, crop: 200}\n",
+            "line 1: bootstrap.shrink is 0.004; expected more than 0, at most 1, and of the crop's 200 pixels one",
+        ),
+        (
+            "runtime: {seed: 9223372036854775808}\n",
+            "line 1: runtime.seed is 9223372036854775808; expected 0 or more",
+        ),
+        ("data: {scenes: {seed: -1}}\n", "line 1: data.scenes.seed is -1; expected 0 or more"),
         ("train_cam: {crop: 3}\n", "line 1: train_cam.crop is 3; expected 8 or more"),
         (
             "train_segmenter: {scales: [0.5, 1]}\n",

@@ -5,6 +5,7 @@ PyTorch loads only where it is needed.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from sbnet import __version__
 from sbnet.cli import about, data, files, photos, runs
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, system_message
 
 HELP = """From image-level labels to segmentation masks.
 
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted, 143 for a
     training that SIGTERM stopped.
     """
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # as stderr is: names may have letters that its encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -72,6 +77,11 @@ def execute(arguments: list[str]) -> int:
     except BrokenPipeError:  # `sbnet recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # of files, disk or network, wherever nobody foresaw it
+        if debug:
+            raise
+        print(f"sbnet: {system_message(error)}; --debug shows where", file=sys.stderr)
+        return 2
 
 
 def _mistyped(error: CycloptsError) -> str:
@@ -79,7 +89,7 @@ def _mistyped(error: CycloptsError) -> str:
     message = str(error).partition(" Available commands")[0].rstrip(". ")
     if isinstance(error, MissingArgumentError) and error.app and error.argument:
         about = {
-            one.name: one.parameter.help
+            one.name: " ".join((one.parameter.help or "").split())
             for one in error.app.assemble_argument_collection(parse_docstring=True)
         }
         if what := about.get(error.argument.name):

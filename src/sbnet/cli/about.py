@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from cyclopts import App, Group
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+from sbnet.bench import NAMES, run_benchmarks
+
+Benchmarks = Annotated[
+    str,
+    Parameter(
+        help=f"{', '.join(NAMES[:-1])} or {NAMES[-1]}; all by default. cam_inference alone takes four minutes on "
+        "two cores."
+    ),
+]
 
 
 def add_commands(app: App) -> None:
@@ -34,11 +46,10 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
         print(resolved(name), end="")
         return
     if name is not None:
-        print(source.find(name).read_text(encoding="utf-8"), end="")
+        print(source.read_text(source.find(name)), end="")
         return
     for known in names():
-        path = source.find(known)
-        print(f"{known:<18} {_first_comment(path.read_text(encoding='utf-8'))}")
+        print(f"{known:<18} {_first_comment(source.read_text(source.find(known)))}")
     print("\nsbnet recipes NAME shows one; sbnet run NAME runs it")
 
 
@@ -67,18 +78,10 @@ def checks() -> None:
         print(f"{name:<20} {value}")
 
 
-def bench(*names: str) -> None:
+def bench(*names: Benchmarks) -> None:
     """Compare ops, training samples, CAM inference and training step with what the field uses, on this machine.
 
     Each side runs in a process of its own, in turn; peers are installed with pip into an environment of their own.
-
-    Parameters
-    ----------
-    names
-        crf, random_walk, evaluation, boundaries, loader, affinity, cam_inference, training_step, refine or device; all
-        by default. cam_inference alone takes four minutes on two cores.
     """
-    from sbnet.bench import run_benchmarks
-
     for table in run_benchmarks(names):
         print(table)

@@ -197,8 +197,10 @@ def _example(step: str) -> str:
 
 
 def _run_folder(path: Path) -> str:
-    from sbnet.errors import SBNetError
+    from sbnet.errors import SBNetError, check_folder
 
+    if path.is_dir():
+        check_folder(path)
     if not (path / "recipe.yaml").is_file():
         raise SBNetError(
             f"{path} is no run folder (no recipe.yaml); begin one: sbnet run quickstart --out {path}"

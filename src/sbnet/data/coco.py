@@ -18,7 +18,7 @@ from sbnet.data.coco_file import Instances, Picture
 from sbnet.data.collection import Collection, Photo
 from sbnet.data.files import write_bytes
 from sbnet.data.labels import read_class_names
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 PAGE = "https://cocodataset.org/#download"
 WHOLE = {"train2014": 82081, "val2014": 40137}
@@ -26,7 +26,10 @@ WHOLE = {"train2014": 82081, "val2014": 40137}
 
 
 def is_coco(root: Path) -> bool:
-    """Whether a folder is in COCO's layout, and not in VOC's."""
+    """Whether a folder is in COCO's layout, and not in VOC's. Raises `SBNetError` for one that cannot be read."""
+    for folder in (root, root / "annotations"):
+        if folder.is_dir():
+            check_folder(folder)
     return not (root / "JPEGImages").is_dir() and bool(instance_files(root))
 
 

@@ -36,7 +36,12 @@ def fetch(
         raise SBNetError(f"{target} is there already: name another folder, or move it away to fetch it anew")
     url = url or archive.url
     part = folder / f"{Path(archive.url).name}.part"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SBNetError(
+            f"{folder}: no folder can be made there ({error.strerror}); name another: --out FOLDER"
+        ) from error
     try:
         _download(url, part, progress)
         _check(part, archive, url)

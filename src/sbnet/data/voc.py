@@ -23,10 +23,11 @@ from sbnet.data.labels import (
     read_xml_classes,
 )
 from sbnet.data.named_files import masks_by_name, photos_by_name
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 SOURCES = ("auto", "masks", "xml")  # of image labels, besides a label file
 MASKS = "SegmentationClass"
+LISTS, ANNOTATIONS = "ImageSets/Segmentation", "Annotations"
 
 
 def read_voc(
@@ -134,7 +135,7 @@ def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[tuple[int, .
 def _from_folder(
     masks: Path, root: Path, name: str, where: str, labels: str, mask: Path | None, names: tuple[str, ...]
 ) -> tuple[tuple[int, ...], str]:
-    annotation = root / "Annotations" / f"{name}.xml"
+    annotation = root / ANNOTATIONS / f"{name}.xml"
     if labels in ("auto", "masks") and mask is not None:
         return mask_classes(mask, classes=len(names)), str(mask)
     if labels == "masks":
@@ -152,7 +153,12 @@ def _from_folder(
 
 
 def check_layout(root: Path) -> None:
-    """Raises `SBNetError`, naming a folder nearby that fits, where there is no JPEGImages in `root`."""
+    """Raises `SBNetError` for a folder of the layout that cannot be read, and where there is no JPEGImages in `root`,
+    naming a folder nearby that fits.
+    """
+    for folder in (root, root / ANNOTATIONS, root / LISTS):
+        if folder.is_dir():
+            check_folder(folder)
     if (root / "JPEGImages").is_dir():
         return
     if not root.is_dir():
@@ -169,7 +175,7 @@ def check_layout(root: Path) -> None:
 
 
 def _list_file(root: Path, split: str) -> Path:
-    folder = root / "ImageSets" / "Segmentation"
+    folder = root / LISTS
     path = folder / f"{split}.txt"
     if not path.is_file():
         lists = sorted(file.stem for file in folder.glob("*.txt"))

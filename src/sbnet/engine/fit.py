@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.engine.gpu_memory import gpu_memory_told
 from sbnet.engine.interrupt import put_off_interrupts
 from sbnet.engine.log import Meter, TrainingLog
 from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
@@ -23,6 +24,7 @@ from sbnet.engine.speed import Losses, fast_steps, loss_terms
 from sbnet.errors import SBNetError
 
 LOG_EVERY = 10  # optimiser steps a row of the log
+SMALLER = "lower batch and raise accumulate by as much, or lower crop"  # steps that take less memory
 
 
 def fit(
@@ -44,14 +46,15 @@ def fit(
     `checkpoint_every` steps, and by Ctrl-C or SIGTERM after the step under way (`put_off_interrupts`).
     Returns facts: steps, photos, seconds of this call.
 
-    Raises SBNetError where a loss is not finite, naming the term, where there is no photo, and where all batches
-    together do not fill one accumulated step.
+    Raises SBNetError where a loss is not finite, naming the term, where there is no photo, where all batches together
+    do not fill one accumulated step, and where the GPU's memory does not suffice.
     """
     if not len(photos):
         raise SBNetError(f"{title}: there is no photo to train on; check the train list")
     fabric = runtime.fabric(model)
     runtime.seed_torch()
     per_epoch = EpochSampler.batches_per_epoch(len(photos), plan.batch)
+    per_batch = min(plan.batch, len(photos))
     steps = plan.epochs * per_epoch // plan.accumulate
     if not steps:
         raise SBNetError(
@@ -60,13 +63,15 @@ def fit(
         )
     model.to(memory_format=torch.channels_last)
     model.train()
-    network, optimizer = fabric.setup(model, build_optimizer(model, plan))
+    with gpu_memory_told(title, SMALLER):
+        network, optimizer = fabric.setup(model, build_optimizer(model, plan))
     checkpoint = folder / CHECKPOINT
     step = load_checkpoint(checkpoint, model, optimizer) if checkpoint.exists() else 0
     batches = _batches(photos, plan, runtime, fabric, first=step * plan.accumulate)
     log = TrainingLog(folder / "log.csv", start=step, tensorboard=runtime.tensorboard)
     started, first, meter = time.perf_counter(), step, Meter()
     with (
+        gpu_memory_told(title, SMALLER),
         fast_steps(model, fabric.device, compiled=runtime.compile),
         training_progress(title, steps, start=step) as progress,
         put_off_interrupts() as interrupt,
@@ -77,7 +82,7 @@ def fit(
             for _ in range(plan.accumulate):
                 terms = loss_terms(losses, network, next(batches), step / steps, fabric.device)
                 values = torch.stack(tuple(terms.values()))
-                meter.add(_finite(terms, values, title, step), min(plan.batch, len(photos)))
+                meter.add(_finite(terms, values, title, step), per_batch)
                 fabric.backward(values.sum() / plan.accumulate)
             optimizer.step()
             step += 1
@@ -104,7 +109,7 @@ def fit(
         "photos": len(photos),
         "training_seconds": round(time.perf_counter() - started, 1),
         "photos_per_second": round(
-            (step - first) * plan.batch * plan.accumulate / max(time.perf_counter() - started, 1e-9), 2
+            (step - first) * per_batch * plan.accumulate / max(time.perf_counter() - started, 1e-9), 2
         ),
     }
 

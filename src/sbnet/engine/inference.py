@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sbnet.data.collection import Photo
 from sbnet.data.image import MAX_PIXELS, pixel_limit
+from sbnet.engine.gpu_memory import gpu_memory_told
 from sbnet.engine.parallel import in_order
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
@@ -61,14 +62,16 @@ def inference_network(model: nn.Module, runtime: Runtime) -> tuple[Fabric, nn.Mo
     """`model` on the device, for inference alone; it is changed, and can be neither trained nor saved any more.
 
     Its backbones' batch norms are folded, their convolutions kept in bfloat16 where that is the precision, which
-    autocast would otherwise make of them anew in every pass; channels last.
+    autocast would otherwise make of them anew in every pass; channels last. Raises SBNetError where the GPU's memory
+    does not suffice.
     """
     fabric = runtime.fabric(model)
     for backbone in [module for module in model.eval().modules() if isinstance(module, Backbone)]:
         fold_batch_norm(backbone)
         if runtime.precision_for(model) == "bf16":
             _keep_half(backbone)
-    return fabric, fabric.setup_module(model.to(memory_format=torch.channels_last))
+    with gpu_memory_told("the network", "take a smaller one, or runtime.device=cpu"):
+        return fabric, fabric.setup_module(model.to(memory_format=torch.channels_last))
 
 
 def _keep_half(backbone: nn.Module) -> None:
@@ -94,7 +97,8 @@ def infer_photos(
     scales: at which the network sees them. mirror: it sees their mirror images as well; counts for the batch's bound.
     beside: reads what else is needed of a photo, on the threads that read ahead.
     failed: is told, on this thread, of each photo that cannot be read, and the others go on; without it that error is
-    raised here. Those of `compute` and of the finishers always are. Photos finished before stay.
+    raised here. Those of `compute` and of the finishers always are, and SBNetError where the GPU's memory does not
+    suffice. Photos finished before stay.
     """
     most, device, bound = runtime.photos_at_once, runtime.torch_device(), pixel_limit(scales, mirror=mirror)
 
@@ -111,9 +115,11 @@ def infer_photos(
             if not found:
                 continue
             listed, pixels, at_scales, others = zip(*found, strict=True)
-            views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
-            batch = Batch(listed, pixels, views, others)
-            yield from ((finish, batch.size[0] * batch.size[1]) for finish in compute(batch))
+            with gpu_memory_told(listed[0].path, _less(len(listed))):
+                views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
+                batch = Batch(listed, pixels, views, others)
+                finishing = compute(batch)
+            yield from ((finish, batch.size[0] * batch.size[1]) for finish in finishing)
 
     with ThreadPoolExecutor(max(1, runtime.worker_count)) as pool:
         behind = max(AHEAD, most, runtime.worker_count)
@@ -137,6 +143,12 @@ def without_failures(results: Iterable[Result | Failure], failed: Told | None) -
             raise result.error
         else:
             failed(result.photo, result.error)
+
+
+def _less(photos: int) -> str:
+    """What takes less of a GPU's memory, where so many photos passed the network together."""
+    first = f"lower runtime.inference_batch below {photos}" if photos > 1 else "save the photo smaller"
+    return f"{first}, lower the scales at which the network sees it, use the CPU (device=cpu)"
 
 
 def _of_one_size(

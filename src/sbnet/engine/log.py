@@ -39,12 +39,14 @@ class Meter:
 
 
 class TrainingLog:
-    """Rows of numbers at `path`. Rows past `start` are dropped, so that a resumed run writes them anew."""
+    """Rows of numbers at `path`. Rows past `start`, and TensorBoard's, are dropped, so that a resumed run writes them
+    anew.
+    """
 
     def __init__(self, path: Path, *, start: int = 0, tensorboard: bool = False) -> None:
         self.path = path
         self._keep_rows_until(start)
-        self._writer = _tensorboard_writer(path.parent) if tensorboard else None
+        self._writer = _tensorboard_writer(path.parent, start) if tensorboard else None
 
     def _keep_rows_until(self, step: int) -> None:
         if not self.path.exists():
@@ -93,7 +95,8 @@ def _refusals(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _tensorboard_writer(folder: Path) -> Any:
+def _tensorboard_writer(folder: Path, start: int) -> Any:
+    """Its event files stay as they are; of what they say past step `start` TensorBoard shows nothing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -101,4 +104,4 @@ def _tensorboard_writer(folder: Path) -> Any:
             "runtime.tensorboard: TensorBoard is not installed; pip install 'sbnet[tensorboard]'"
         ) from error
     with _refusals(folder / "tensorboard"):
-        return SummaryWriter(str(folder / "tensorboard"))
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sbnet.engine.gpu_memory import gpu_memory_told
 from sbnet.engine.parallel import MemoryBudget, available_memory
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
@@ -17,6 +18,7 @@ from sbnet.ops import DenseCRF
 
 Marginals = Callable[..., np.ndarray]  # see `PhotoCRF.room`
 MEMORY_SHARE = 0.7  # of the memory available when the stage begins
+ON_CPU = "save the photo smaller, or leave the CRF to the CPU (runtime.crf_device=cpu)"
 
 
 class PhotoCRF:
@@ -61,5 +63,5 @@ class PhotoCRF:
         needed = DenseCRF.memory_needed(pixels, labels=labels, sets=sets, compiled=compiled)
         if needed > self._budget.size:
             raise refusal(needed)
-        with self._budget.reserve(needed) as hold:
+        with self._budget.reserve(needed) as hold, gpu_memory_told(photo, ON_CPU):
             yield marginals

@@ -18,6 +18,7 @@ from sbnet.data.collection import Photo
 from sbnet.data.files import write_json
 from sbnet.data.image import read_mask
 from sbnet.data.voc import read_list
+from sbnet.engine.gpu_memory import gpu_memory_told
 from sbnet.engine.parallel import map_unordered, one_torch_thread
 from sbnet.engine.progress import photo_progress
 from sbnet.errors import SBNetError, did_you_mean
@@ -241,7 +242,9 @@ def _measure(
         part, photo = item
         assert photo.mask is not None
         truth = read_mask(photo.mask, classes=count)
-        return part, [metrics.confusion(mask, truth, classes=count) for mask in masks(photo)]
+        with gpu_memory_told(photo.path, "try fewer values at once, or a lower random_walk.scale"):
+            found = masks(photo)
+        return part, [metrics.confusion(mask, truth, classes=count) for mask in found]
 
     items = [(part, photo) for part, photos in enumerate(parts) for photo in photos]
     workers = 1 if step.network else workspace.runtime.worker_count  # a network takes all cores itself

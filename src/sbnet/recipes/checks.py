@@ -41,12 +41,13 @@ POSITIVE = [
     *(f"{stage}.boundary_width" for stage in CAM),
 ]
 NOT_NEGATIVE = [
-    *("data.white", "model.freeze", "runtime.inference_batch", "runtime.seed", "random_walk.steps"),
+    *("data.white", "model.freeze", "runtime.inference_batch", "random_walk.steps"),
     "train_segmenter.channels",
     *(f"{stage}.weight_decay" for stage in TRAINING),
     *(f"{stage}.{name}" for stage in CAM for name in ("boundary_weight", "smoothness_weight")),
     *(f"{stage}.iterations" for stage in CRF),
 ]
+SEEDS = ("runtime.seed", "data.scenes.seed")  # what PyTorch's generators take
 SHARES = ["random_walk.background_score", *(f"{stage}.warmup" for stage in CAM)]
 # Beyond these a photo takes no longer hours but days, or its size at a scale is beyond any number.
 AT_MOST = {
@@ -92,8 +93,10 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
             f"{where(key)}{key} is {scales!r:.60}; expected {OPTIONS['scales']}, the size that the others' logits are "
             "brought to"
         )
+    for key in SEEDS:
+        _check(recipe, key, where, lambda value: 0 <= value < 2**63, "0 or more and less than 2^63")
     for stage in CAM:
-        _check(recipe, f"{stage}.shrink", where, lambda value: 0 < value <= 1, "more than 0, at most 1")
+        _check_shrink(recipe, stage, where)
     for stage in CRF:
         _check_kernels(recipe, stage, where)
     for stage in LABELS:
@@ -119,6 +122,12 @@ def check_values(recipe: Any, where: Callable[[str], str]) -> None:
         raise SBNetError(
             f"recipe '{recipe.name}' needs photos: --data FOLDER (or data.root=FOLDER), a folder of {layout}"
         )
+
+
+def _check_shrink(recipe: Any, stage: str, where: Callable[[str], str]) -> None:
+    crop = _get(recipe, f"{stage}.crop")
+    expected = f"more than 0, at most 1, and of the crop's {crop} pixels one at least"
+    _check(recipe, f"{stage}.shrink", where, lambda value: value <= 1 and int(value * crop) > 0, expected)
 
 
 def _check_kernels(recipe: Any, stage: str, where: Callable[[str], str]) -> None:

@@ -28,7 +28,7 @@ def resolved(name_or_path: str) -> str:
     found = read_values(name_or_path)
     recipe: Recipe = build(Recipe, found.values, found.where)
     own = found.files[-1]
-    head = [*heading(own.read_text(encoding="utf-8")), LEGEND]
+    head = [*heading(source.read_text(own)), LEGEND]
     lines = [*(f"# {line}".rstrip() for line in head), *_lines(plain(recipe), _remarks(found.files))]
     return "\n".join(lines) + "\n"
 
@@ -38,7 +38,7 @@ def _remarks(files: Sequence[Path]) -> Remarks:
     remarks: dict[str, tuple[str, Comment]] = {}
     for file in files:
         own = file == files[-1]
-        for key, comment in comments(file.read_text(encoding="utf-8")).items():
+        for key, comment in comments(source.read_text(file)).items():
             if own or key not in source.OWN:
                 remarks[key] = ("*" if own else file.stem, comment)
     followed = {f"bootstrap_{key}": ("as refine", Comment()) for key in remarks if key.startswith("refine.")}

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError, check_folder, did_you_mean
 from sbnet.recipes import FOLDER, names
 
 OWN = ("name", "about")  # what a recipe never takes from its base
@@ -72,6 +72,8 @@ def find(name_or_path: str, beside: Path | None = None) -> Path:
     if name_or_path in names():
         return packaged
     for path in (Path(name_or_path), (beside or Path()) / name_or_path):
+        if path.is_dir():
+            check_folder(path)
         if path.is_dir() and (path / "recipe.yaml").is_file():
             return path / "recipe.yaml"
         if path.is_file():
@@ -111,13 +113,21 @@ def read(path: Path, _below: tuple[Path, ...] = ()) -> Source:
     return source
 
 
-def _read_one(path: Path) -> Source:
+def read_text(path: Path) -> str:
+    """A recipe file's content. Raises SBNetError where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SBNetError(
+            f"{path}: the recipe cannot be read ({error}); check the name, save it as UTF-8"
+        ) from error
+
+
+def _read_one(path: Path) -> Source:
+    text = read_text(path)
+    try:
         values = yaml.safe_load(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SBNetError(f"{path}: the recipe cannot be read ({error})") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -17,7 +17,7 @@ from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.progress import work_through
 from sbnet.engine.runtime import Runtime, cpu_count
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, check_folder
 from sbnet.interop.cam_files import read_cam, read_marginals, write_cam, write_marginals
 from sbnet.ops import confident_labels, with_background_score
 
@@ -101,6 +101,7 @@ def marginals_to_labels(low: Path, high: Path, out: Path) -> int:
 def _each(folder: Path, suffix: str, convert: Callable[[Path], None]) -> int:
     if not folder.is_dir():
         raise SBNetError(f"{folder}: there is no such folder; check the path")
+    check_folder(folder)
     files = sorted(folder.glob(f"*{suffix}"))
     if not files:
         raise SBNetError(f"{folder}: there is no NAME{suffix} in it; check the folder and --to")
