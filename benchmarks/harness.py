@@ -5,9 +5,11 @@ A side is a function (inputs, **options) that gives a callable without arguments
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -112,6 +114,7 @@ def _peers() -> Path:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "sbnet")
     except RuntimeError:  # neither HOME nor an entry in passwd, as in containers
         folder = Path(tempfile.mkdtemp(prefix="sbnet-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / f"peers-{platform.python_version()}"
 
 

@@ -29,21 +29,21 @@ class _Bits(ctypes.Structure):
 
 
 @contextmanager
-def unreadable(folder: Path) -> Iterator[None]:
-    """Within it neither this thread, nor those that it starts, can list or enter the folder."""
-    mode = folder.stat().st_mode
-    folder.chmod(0)
+def unreadable(folder: Path, mode: int = 0) -> Iterator[None]:
+    """Within it neither this thread, nor those that it starts, can list or enter the folder; 0o444: enter it."""
+    before = folder.stat().st_mode
+    folder.chmod(mode)
     try:
         with _without_overrides():
             try:
-                os.listdir(folder)
+                os.stat(os.path.join(folder, "."))
             except PermissionError:
                 pass
             else:
                 pytest.skip("this user may read whatever there is")
             yield
     finally:
-        folder.chmod(mode)
+        folder.chmod(before)
 
 
 @contextmanager

@@ -21,10 +21,11 @@ def write_tiff(
     big_endian: bool = False,
     bits: int = 0,
     packed: bool = False,
+    orientation: int = 1,
 ) -> Path:
     """values (H, W) or (H, W, bands). extra: ExtraSamples, None for no such tag. separate: one band after the other.
     bits: 12 packs values of one band, two in three bytes; 0 keeps them as they are. packed: compressed by PackBits, a
-    run for each row, of 128 bytes at most.
+    run for each row, of 128 bytes at most. orientation: how the photo lies, as in EXIF.
     """
     height, width = values.shape[:2]
     bands = values.shape[2] if values.ndim == 3 else 1
@@ -45,6 +46,7 @@ def write_tiff(
         259: ("H", [32773 if packed else 1]),
         262: ("H", [photometric]),
         273: ("I", offsets),
+        274: ("H", [orientation]),
         277: ("H", [bands]),
         278: ("H", [height]),
         279: ("I", [len(plane) for plane in planes]),

@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+FREE_SPACE = "free space or choose another folder"
 # What to do where the system refuses a file, by its error number.
 REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM), "get leave to use it (chmod, chown), or name another")
-REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space or choose another folder")
+REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FREE_SPACE)
 REMEDIES |= dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)")
 REMEDIES[errno.ENOENT] = "check the name and the folder that a relative path begins at"
 REMEDIES[errno.EIO] = "the disk fails: copy what can be read to another"
@@ -45,8 +46,9 @@ def check_folder(folder: Path) -> None:
     """Raises SBNetError for a folder whose files cannot be listed or opened: a glob takes it for an empty one."""
     try:
         with os.scandir(folder):
-            os.stat(folder / ".")
+            os.stat(os.path.join(folder, "."))  # which a Path would leave out
     except OSError as error:
+        error.filename = str(folder)
         raise SBNetError(system_message(error)) from error
 
 

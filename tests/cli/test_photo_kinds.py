@@ -119,6 +119,15 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     assert f"{first}.tif: the photo cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
 
 
+def test_check_takes_the_value_of_white_for_photos_with_masks(root: Path) -> None:
+    for photo in (root / "JPEGImages").iterdir():
+        values = (read_photo(photo)[..., 0] / 255).astype(np.float32)
+        photo.unlink()
+        write_tiff(photo.with_suffix(".tif"), values, photometric=1)
+    assert execute(["data", "check", str(root)]) == 2
+    assert execute(["data", "check", str(root), "--white", "1"]) == 0
+
+
 def overlay(folder: Path) -> bytes:
     return (folder / "overlays/a.jpg").read_bytes()
 

@@ -51,8 +51,9 @@ def test_a_folder_that_may_not_be_read(
     command = words.split()
     for name, path in {"LOCKED": locked, "DATA": shared_data, "OUT": tmp_path / "out"}.items():
         command = [word.replace(name, str(path)) for word in command]
-    with unreadable(locked):
-        assert refused(*command) == f"sbnet: {locked}: {NO_LEAVE}\n"
+    for mode in (0, 0o444):
+        with unreadable(locked, mode):
+            assert refused(*command) == f"sbnet: {locked}: {NO_LEAVE}\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -168,10 +168,27 @@ def test_floats_need_to_know_what_is_white(tmp_path: Path) -> None:
         SBNetError, match=r"float, by its header grey whose white is 0\): save it with 0 for black"
     ):
         read_photo(path, white=1)
+    write_tiff(path, np.full((2, 3), 4000, np.uint16), photometric=0)
+    assert read_photo(path)[0, 0, 0] == 239  # of white: 0
+    with pytest.raises(SBNetError, match=r"whose white is 0\): save it with 0 for black"):
+        read_photo(path, white=4095)
     values[0, 0] = np.nan
     write_tiff(path, values, photometric=GREY)
     with pytest.raises(SBNetError, match="not finite"):
         read_photo(path, white=1)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("photometric", [GREY, COLOUR])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_tiff_that_lies_is_turned_upright(
+    tmp_path: Path, kind: type[np.generic], photometric: int, packed: bool
+) -> None:
+    full = 65535 if kind == np.uint16 else 255
+    values = (RGB16 if full > 255 else RGB8)[..., : 3 if photometric == COLOUR else 1].astype(kind)
+    path = write_tiff(tmp_path / "a.tif", values, photometric=photometric, orientation=6, packed=packed)
+    expected = np.broadcast_to(np.rot90(as_bytes(values, full), -1), (8, 6, 3))
+    np.testing.assert_array_equal(read_photo(path), expected)
 
 
 def test_whole_numbers_beyond_16_bits(tmp_path: Path) -> None:

@@ -694,3 +694,11 @@ def test_the_reference_counts_absent_classes_as_0(out: Path, tmp_path: Path, sta
     assert absent
     assert counted["miou"] == pytest.approx(1 - len(absent) / 8)
     assert stages.take() == ["train_segmenter", "predict"]  # measured anew, not made anew
+
+
+def test_a_folder_that_no_step_reads_is_not_looked_for(
+    tmp_path: Path, out: Path, shared_data: Path, stages: FakeStages
+) -> None:
+    boundaries = f"train_cam.boundaries={tmp_path / 'none'}"
+    run(small_recipe(shared_data, "train_cam.method=seam", boundaries), out)
+    assert "train_cam" in stages.take()

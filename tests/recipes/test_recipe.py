@@ -217,7 +217,7 @@ def test_irn_s_labels_and_backbone() -> None:
 
 
 def test_the_commands_that_reproduce_the_papers_are_such_recipes() -> None:
-    page = (DOCS / "reproducing.md").read_text().replace("\\\n", "")
+    page = (DOCS / "reproducing.md").read_text(encoding="utf-8").replace("\\\n", "")
     commands = [line.split()[2:] for line in page.splitlines() if line.startswith("sbnet run ")]
     assert {name for name, *_ in commands} == {*PAPER}
     for name, *words in commands:
@@ -255,7 +255,7 @@ def test_the_numbers_without_a_setting_are_the_code_s() -> None:
         "DeepLab v2's pyramid": [*deeplab.RATES, pytest.approx(spread, rel=0.02)],
         "DeepLab v1's head": [fov[0].dilation[0], fov[0].out_channels, fov[6].p],
     }
-    page = (DOCS / "recipes.md").read_text()
+    page = (DOCS / "recipes.md").read_text(encoding="utf-8")
     table = page.partition("### Numbers without a setting")[2].partition("\n| ")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
     found = {
@@ -263,7 +263,7 @@ def test_the_numbers_without_a_setting_are_the_code_s() -> None:
     }
     assert found == {title: list(numbers) for title, numbers in expected.items()}
     for name in PAPER:
-        assert "docs/recipes.md" in "".join(heading((FOLDER / f"{name}.yaml").read_text()))
+        assert "docs/recipes.md" in "".join(heading((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def test_irn_differs_from_its_base_in_the_refinement_alone() -> None:

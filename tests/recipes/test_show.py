@@ -33,15 +33,15 @@ DEFAULTS = flat(plain(Recipe("x")))
 @pytest.mark.parametrize("name", names())
 def test_what_is_shown_is_the_whole_recipe(name: str, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
-    path.write_text(resolved(name))
+    path.write_text(resolved(name), encoding="utf-8")
     assert load_recipe(path, ["data.root=x"]) == load_recipe(name, ["data.root=x"])
-    assert flat(yaml.safe_load(path.read_text())).keys() == DEFAULTS.keys()
+    assert flat(yaml.safe_load(path.read_text(encoding="utf-8"))).keys() == DEFAULTS.keys()
 
 
 @pytest.mark.parametrize("name", names())
 def test_what_the_recipe_itself_sets_is_marked(name: str) -> None:
     """Marked are the file's own values, and what bears no name is the default."""
-    file = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+    file = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     lines = [
         re.sub(r"^(\s*\w+:)  #.*", r"\1", line) for line in resolved(name).splitlines()
     ]  # sections, bare

@@ -39,6 +39,7 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
         Show its file as it stands: what differs from its base, or from the defaults, alone.
     """
     from sbnet.recipes import names, source
+    from sbnet.recipes.comments import heading
 
     if name is not None and not file:
         from sbnet.recipes.show import resolved
@@ -49,12 +50,8 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
         print(source.read_text(source.find(name)), end="")
         return
     for known in names():
-        print(f"{known:<18} {_first_comment(source.read_text(source.find(known)))}")
+        print(f"{known:<18} {heading(source.read_text(source.find(known)))[0]}")
     print("\nsbnet recipes NAME shows one; sbnet run NAME runs it")
-
-
-def _first_comment(text: str) -> str:
-    return text.splitlines()[0].lstrip("# ") if text.startswith("#") else ""
 
 
 def models() -> None:

@@ -24,7 +24,7 @@ from PIL import Image
 from sbnet.data import IGNORE
 from sbnet.data.image import read_mask
 from sbnet.data.palette import PALETTE
-from sbnet.errors import SBNetError
+from sbnet.errors import FREE_SPACE, SBNetError
 
 # The folder does not take the file: no permission, read-only, a file in a folder's place, too long a name.
 _REFUSED = {
@@ -68,9 +68,7 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         if full:
-            raise SBNetError(
-                f"disk full at {path}: free space or choose another folder; finished work is kept"
-            ) from error
+            raise SBNetError(f"disk full at {path}: {FREE_SPACE}; finished work is kept") from error
         if _numbers(error) & _REFUSED:
             raise SBNetError(f"{path} cannot be written ({error}): choose another folder") from error
         raise

@@ -164,6 +164,9 @@ def _opened(
         raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
     try:
         with Image.open(path) as image:
+            image.filename = (
+                ""  # else Pillow maps an uncompressed TIFF that lies into memory at its upright size
+            )
             if image.width * image.height > max_pixels:
                 raise SBNetError(
                     f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "

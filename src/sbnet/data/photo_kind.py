@@ -90,7 +90,7 @@ def kind_of(image: ImageFile.ImageFile) -> PhotoKind:
 
 def _kind_of_tiff(image: TiffImagePlugin.TiffImageFile) -> PhotoKind:
     tags = image.tag_v2
-    extra, colours = tags.get(_EXTRA_SAMPLES, ()), _COLOURS.get(_photometric(tags), 1)
+    extra, colours = tags.get(_EXTRA_SAMPLES, ()), _COLOURS.get(photometric(tags), 1)
     beside = max(0, _samples(tags) - colours)
     alpha = bool(extra) and extra[0] in _ALPHA
     return PhotoKind(
@@ -123,7 +123,9 @@ def check_readable(image: ImageFile.ImageFile, *, white: float) -> None:
         tags = image.tag_v2
         if _sample_format(tags) == _SIGNED and _bits(tags) <= 8:
             raise Unfit(_described(tags), "save it with 8 bits without a sign")
-        if kind.floats and _photometric(tags) == 0:
+        if photometric(tags) == 0 and (
+            kind.floats or (kind.wide and white)
+        ):  # 16 bits have a black of their own
             raise Unfit(f"{_described(tags)} whose white is 0", "save it with 0 for black")
         if tags.get(_TAG.PlanarConfiguration, 1) == _SEPARATE:
             _check_separate(tags, kind, packed=image.info.get("compression") != "raw", white=white)
@@ -138,7 +140,7 @@ def _check_separate(tags: Mapping[int, Any], kind: PhotoKind, *, packed: bool, w
     apart = f"{_described(tags)}, one band after the other"
     if kind.left_out or kind.alpha:
         alpha = kind.alpha and not kind.premultiplied
-        if _photometric(tags) != 2 or not (alpha or (packed and not (kind.premultiplied and kind.wide))):
+        if photometric(tags) != 2 or not (alpha or (packed and not (kind.premultiplied and kind.wide))):
             raise Unfit(apart, colours_alone(_samples(tags)))
     if kind.wide and packed and white and _samples(tags) > 1:
         raise Unfit(apart, f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})")
@@ -175,17 +177,18 @@ def colours_alone(samples: int) -> str:
 
 def _described(tags: Mapping[int, Any]) -> str:
     """`a TIFF of 4 bands of 16 bits, by its header grey and 3 more`."""
-    samples, photometric = _samples(tags), _photometric(tags)
+    samples, kind = _samples(tags), photometric(tags)
     form = {_SIGNED: ", signed", _FLOAT: ", float"}.get(_sample_format(tags), "")
-    said = _BANDS.get(photometric, f"PhotometricInterpretation {photometric}")
-    if (beside := samples - _COLOURS.get(photometric, 1)) > 0:
+    said = _BANDS.get(kind, f"PhotometricInterpretation {kind}")
+    if (beside := samples - _COLOURS.get(kind, 1)) > 0:
         is_alpha = beside == 1 and set(tags.get(_EXTRA_SAMPLES, ())) & set(_ALPHA)
         said += " and alpha" if is_alpha else f" and {beside} more"
     bands = f"{samples} bands" if samples > 1 else "one band"
     return f"a TIFF of {bands} of {_bits(tags)} bits{form}, by its header {said}"
 
 
-def _photometric(tags: Mapping[int, Any]) -> int:
+def photometric(tags: Mapping[int, Any]) -> int:
+    """TIFF's PhotometricInterpretation; 0: white is 0."""
     return int(tags.get(_TAG.PhotometricInterpretation, 0))
 
 

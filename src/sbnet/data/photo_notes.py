@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 Kinds = Mapping[Path, PhotoKind]
 LOOKED = 8  # photos whose values are looked at
+READERS = 2  # at once: the values of a photo of 30 megapixels take 700 MiB
 
 
 def band_notes(kinds: Kinds) -> list[str]:
@@ -50,7 +51,7 @@ def dark_note(kinds: Kinds, *, setting: str, looked: int | None = LOOKED) -> str
         return ""
     some = wide if looked is None else [wide[index * len(wide) // looked] for index in range(looked)]
     some = list(dict.fromkeys(some))
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(READERS) as pool:
         found = [(value, path) for value, path in zip(pool.map(_brightest, some), some, strict=True) if value]
     if not found or max(value / kinds[path].full for value, path in found) >= 0.5:
         return ""

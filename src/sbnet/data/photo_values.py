@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from sbnet.data.photo_kind import WHITE, PhotoKind, Unfit, kind_of, raw_mode
+from sbnet.data.photo_kind import WHITE, PhotoKind, Unfit, kind_of, photometric, raw_mode
 
-_PHOTOMETRIC_TAG = 262  # of TIFF; 0: white is 0
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 _OTHER = {"L": "B", "B": "L"}
 
@@ -48,7 +47,8 @@ def wide_values(image: ImageFile.ImageFile, path: Path, kind: PhotoKind) -> np.n
         values = values.astype(np.uint16 if image.mode.startswith("I;16") else np.int64)
     if kind.bits == 32 and not kind.signed:  # of which Pillow makes signed ones
         values = values & 0xFFFFFFFF
-    if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:  # which Pillow turns for 8 bits alone
+    # Pillow turns those of 8 bits alone.
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and photometric(image.tag_v2) == 0:
         values = 65535 - values
     return values
 

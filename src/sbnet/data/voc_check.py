@@ -113,7 +113,10 @@ def check_voc(
     problems: list[str] = []
     lists = _lists(root, photos, masks, names == VOC_CLASSES, problems)
     kinds = _each_photo(photos, white, problems)
-    present = {folder: _each_mask(masks[folder], kinds, photos, names, problems) for folder in masks}
+    present = {
+        folder: _each_mask(found, kinds, photos, names, problems, white=white)
+        for folder, found in masks.items()
+    }
     annotated = _each_annotation(annotations, set().union(*present.values()), names, problems)
     train = next((entry.names for entry in lists if entry.name == "train" and entry.names), None)
     if labels is None:
@@ -200,13 +203,15 @@ def _each_mask(
     photos: Mapping[str, Path],
     names: tuple[str, ...],
     problems: list[str],
+    *,
+    white: float,
 ) -> dict[str, tuple[int, ...]]:
     """Name -> foreground ids of every mask that can be used; the others are problems."""
 
     def look(name: str) -> tuple[int, ...] | str:
         try:
             if photos.get(name) in kinds:
-                check_photo(photos[name], masks[name])
+                check_photo(photos[name], masks[name], white=white)
             return mask_classes(masks[name], classes=len(names))
         except SBNetError as error:
             return str(error)

@@ -44,7 +44,7 @@ def fit(
     checkpoint is continued, and the run ends with the same weights as one that was never interrupted (same machine
     and settings; on a GPU, whose atomic sums have no fixed order, nearly the same). A checkpoint is written every
     `checkpoint_every` steps, and by Ctrl-C or SIGTERM after the step under way (`put_off_interrupts`).
-    Returns facts: steps, photos, seconds of this call.
+    Returns facts: steps, photos, seconds and photos per second of this call.
 
     Raises SBNetError where a loss is not finite, naming the term, where there is no photo, where all batches together
     do not fill one accumulated step, and where the GPU's memory does not suffice.
@@ -104,14 +104,15 @@ def fit(
         _check_weights(model, title, step)
         save_checkpoint(checkpoint, model, optimizer, step)
         raise interrupt.error(f"{title}: {step} of {steps} steps are done and kept")
-    return {
+    seconds = time.perf_counter() - started
+    facts: dict[str, Any] = {
         "steps": steps,
         "photos": len(photos),
-        "training_seconds": round(time.perf_counter() - started, 1),
-        "photos_per_second": round(
-            (step - first) * per_batch * plan.accumulate / max(time.perf_counter() - started, 1e-9), 2
-        ),
+        "training_seconds": round(seconds, 1),
     }
+    if step > first:  # else an interrupt came in the last step, and no more than the end was left
+        facts["photos_per_second"] = round((step - first) * per_batch * plan.accumulate / seconds, 2)
+    return facts
 
 
 def _batches(photos: TrainingSet, plan: Plan, runtime: Runtime, fabric: Any, *, first: int) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sbnet.data.files import atomic_write
-from sbnet.errors import SBNetError
+from sbnet.errors import FREE_SPACE, SBNetError
 
 
 class Meter:
@@ -90,8 +90,7 @@ def _refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SBNetError(
-            f"{path} cannot be written ({error.strerror or error}): free space or choose another folder; "
-            "finished work is kept"
+            f"{path} cannot be written ({error.strerror or error}): {FREE_SPACE}; finished work is kept"
         ) from error
 
 

@@ -48,12 +48,12 @@ def walk_on_grid(walk: Callable[[Tensor], Tensor], scores: Tensor, *, stride: in
         return scores
     size = scores.shape[1:]
     height, width = (max(1, round(side * scale)) for side in size)
-    at_scale = _padded(resized(scores, (height, width)), stride)
+    at_scale = _padded(interpolated(scores, (height, width)), stride)
     walked = walk(functional.avg_pool2d(at_scale[None], stride)[0])
-    return resized(resized(walked, at_scale.shape[1:])[:, :height, :width], size)
+    return interpolated(interpolated(walked, at_scale.shape[1:])[:, :height, :width], size)
 
 
-def resized(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+def interpolated(maps: Tensor, size: tuple[int, ...]) -> Tensor:
     """(K, H, W) to another size, bilinear, as the reference does outside its networks."""
     return functional.interpolate(maps[None], size, mode="bilinear", align_corners=False)[0]
 

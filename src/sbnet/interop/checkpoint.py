@@ -62,7 +62,7 @@ def _write(path: Path, module: nn.Module, header: str) -> None:
 
 
 def is_ours(path: Path | str) -> bool:
-    """Whether `path` has a header of ours, be it a network's, a backbone's or a damaged one."""
+    """Whether `path` has a readable header of ours, be it a network's or a backbone's."""
     try:
         with safe_open(path, framework="pt") as file:
             return "sbnet" in (file.metadata() or {})

@@ -51,7 +51,7 @@ def convert_weights(
     `out` that is no .safetensors or is `source`.
     """
     source, out = Path(source), Path(out)
-    check_out(source, out, ".safetensors")
+    check_weights_target(source, out, ".safetensors")
     if is_model(source):
         raise SBNetError(
             f"{source}: a model file of sbnet's already; use it as it is, or give --to reference"
@@ -117,7 +117,7 @@ def _options(source: Path, name: str, state: Mapping[str, Tensor]) -> dict[str, 
     return {}
 
 
-def check_out(source: Path, out: Path, *suffixes: str) -> None:
+def check_weights_target(source: Path, out: Path, *suffixes: str) -> None:
     """Raises SBNetError where `out` has none of the suffixes, by which such files are read, or is `source` itself."""
     if out.suffix.lower() not in suffixes:
         raise SBNetError(

@@ -13,7 +13,7 @@ from .. import models
 from ..data.files import atomic_write
 from ..errors import SBNetError, check_choice
 from .checkpoint import load_model
-from .convert import IRN_OPTIONS, Conversion, check_out
+from .convert import IRN_OPTIONS, Conversion, check_weights_target
 from .irn_names import cam_names
 from .reference import BOUNDARY, CORRELATION
 from .reference_names import FOV, our_name
@@ -40,7 +40,7 @@ def write_reference(source: Path | str, out: Path | str, *, style: str = "refere
     the reference has not, and for an `out` that is no .pth or .pt or is `source`.
     """
     source, out = Path(source), Path(out)
-    check_out(source, out, ".pth", ".pt")
+    check_weights_target(source, out, ".pth", ".pt")
     check_choice("to", style, ("reference", *WITHOUT))
     model, meta = load_model(source)
     found = _style(source, model, meta)

@@ -170,7 +170,8 @@ def check_apart(folder: Path, recipe: Recipe, steps: Sequence[Step]) -> None:
     """Raises SBNetError where a step is to take what lies in its own folder, which is emptied before it begins."""
     for step in steps:
         own = (folder / step.name).resolve()
-        named = _outside(recipe.model.weights if step.trains else "", plain(step.settings))
+        read = {name: value for name, value in plain(step.settings).items() if name not in step.idle}
+        named = _outside(recipe.model.weights if step.trains else "", read)
         inside = [path for path in named if path.resolve().is_relative_to(own)]
         if inside:
             raise SBNetError(

@@ -23,7 +23,7 @@ from sbnet.engine.parallel import map_unordered
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.progress import photo_progress, work_through
 from sbnet.engine.views import stacks
-from sbnet.engine.walks import irn_boundary, photo_affinity, resized, walk_on_grid
+from sbnet.engine.walks import interpolated, irn_boundary, photo_affinity, walk_on_grid
 from sbnet.interop.checkpoint import load_model
 from sbnet.models import AffinityNetwork, IrnNetwork
 from sbnet.report import shown_photos
@@ -74,7 +74,7 @@ def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
             (walked,) = network.walk(of_photo, stored, [settings])
             drawn = None
             if network.irn and photo.name in shown:
-                drawn = to_host(resized(of_photo[None], pixels.shape[:2])[0])
+                drawn = to_host(interpolated(of_photo[None], pixels.shape[:2])[0])
             writers.append(partial(write, photo, pixels, to_host(walked), stored.classes, drawn))
         return writers
 
