@@ -26,6 +26,13 @@ def root(shared_data: Path, tmp_path: Path) -> Path:
     return root
 
 
+def test_a_folder_without_any_list_is_a_problem(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (root / "ImageSets/Segmentation").iterdir():
+        path.unlink()
+    assert execute(["data", "check", str(root)]) == 2
+    assert "train.txt: there is no such list, nor any other; write it" in capsys.readouterr().out
+
+
 def _told(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
     capsys.readouterr()
     status = execute(["data", *map(str, words)])

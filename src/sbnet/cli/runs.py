@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
+
+if TYPE_CHECKING:
+    from sbnet.pipeline.sweep import SweepResult
 
 STAGES = {
     "train-cam": ("train_cam", "Train the CAM network, and whatever it needs."),
@@ -150,15 +153,29 @@ def sweep(
         )
         table.add_row(*values, percent(trial.miou), percent(trial.held_out), note)
     console.print(table)
-    taken = " ".join(f"{key}={_as_typed(value)}" for key, value in result.best.values.items())
-    console.print(f"to take the best over: sbnet run {run} {taken}", highlight=False, soft_wrap=True)
-    console.print(
+    for line in (*_advice(run, result), f"table: {result.table}", f"picture: {result.picture}"):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _advice(run: Path, result: SweepResult) -> list[str]:
+    """How the best is taken over, and what speaks against it."""
+    from sbnet.report.tables import percent
+
+    best, recipe = result.best, result.recipe
+    if best is recipe:
+        return ["the run's own settings are the best of these"]
+    taken = " ".join(f"{key}={_as_typed(value)}" for key, value in best.values.items())
+    lines = [
+        f"to take the best over, and redo the steps that read its masks or labels: sbnet run {run} {taken}",
         f"the run's metrics.json then counts the {result.chosen_on} photos that it was chosen on, too, and flatters "
-        f"it; the figure to report is the held out {percent(result.best.held_out)} %",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print(f"table: {result.table}\npicture: {result.picture}", highlight=False, soft_wrap=True)
+        f"it; the figure to report is the held out {percent(best.held_out)} %",
+    ]
+    if (best.held_out or 0) < (recipe.held_out or 0):
+        lines.append(
+            f"on the held out photos the run's own settings are better ({percent(recipe.held_out)} %): what the best "
+            "gains may be chance"
+        )
+    return lines
 
 
 def _as_typed(value: object) -> str:

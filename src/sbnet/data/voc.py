@@ -164,7 +164,10 @@ def check_layout(root: Path) -> None:
     if not root.is_dir():
         beside = root.absolute().parent
         near = did_you_mean(root.name, [path.name for path in beside.iterdir()]) if beside.is_dir() else ""
-        raise SBNetError(f"{root}: there is no such folder{near}: give the folder that holds JPEGImages")
+        begins = "" if root.is_absolute() else f"; a relative path begins at {Path.cwd()}"
+        raise SBNetError(
+            f"{root}: there is no such folder{near}: give the folder that holds JPEGImages{begins}"
+        )
     inner = next(
         (found for depth in ("*", "*/*") for found in sorted(root.glob(f"{depth}/JPEGImages"))), None
     )
@@ -181,8 +184,8 @@ def _list_file(root: Path, split: str) -> Path:
         lists = sorted(file.stem for file in folder.glob("*.txt"))
         known = f"it has {', '.join(lists)}" if lists else "it has none"
         raise SBNetError(
-            f"{path}: there is no such list{did_you_mean(split, lists)}; {known}; name one, or "
-            "leave the val list empty (data.val=) where there is nothing to measure on"
+            f"{path}: there is no such list{did_you_mean(split, lists)}; {known}; name one, or write it: the name of a "
+            "photo a line, without suffix; the val list may be empty (data.val=) where there is nothing to measure on"
         )
     return path
 

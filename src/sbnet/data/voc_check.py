@@ -148,6 +148,11 @@ def _lists(
     """The usual lists, there or not, then all others of the folder. Photos of both train and val are a problem."""
     folder = root / "ImageSets" / "Segmentation"
     found = {path.stem: path for path in sorted(folder.glob("*.txt"))}
+    if not found:
+        problems.append(
+            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: the name of a photo to train on "
+            "a line, without suffix"
+        )
     read: dict[str, list[str]] = {}
     facts = []
     for name in dict.fromkeys([*("train", "val", "trainval", "train_aug"), *found]):
