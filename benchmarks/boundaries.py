@@ -28,8 +28,8 @@ def make_files(folder: Path, given: list[str]) -> tuple[str, str, str]:
     import torch
     from PIL import Image
 
-    from sbnet.data.files import write_label
-    from sbnet.data.scenes import scene
+    from sbnet.data.io.files import write_label
+    from sbnet.data.synthetic.scenes import scene
     from sbnet.ops import label_boundaries
 
     if given:
@@ -51,7 +51,7 @@ def one_thread() -> None:
 
 
 def transform(augmentation: str = "fast") -> Any:
-    from sbnet.data.transforms import TrainTransform
+    from sbnet.data.training.transforms import TrainTransform
 
     return TrainTransform(crop=CROP, long_side=LONG_SIDE, augmentation=augmentation)
 
@@ -90,8 +90,8 @@ def peer(_inputs: dict, *, maps: str, resize: str, **_others: str) -> Callable[[
 def ours(_inputs: dict, *, label: str, **_others: str) -> Callable[[], list[np.ndarray]]:
     import torch
 
-    from sbnet.data.image import read_mask
-    from sbnet.data.transforms import label_crop
+    from sbnet.data.io.image import read_mask
+    from sbnet.data.training.transforms import label_crop
     from sbnet.ops import label_boundaries
 
     one_thread()

@@ -51,7 +51,7 @@ def ours(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], 
     from sbnet.engine.inference import inference_network
     from sbnet.engine.runtime import Runtime
     from sbnet.engine.views import stacks
-    from sbnet.stages.infer_cam import summed_cams
+    from sbnet.methods.cam.infer import summed_cams
 
     fabric, net = inference_network(reference_cam.network(), Runtime(device="cpu"))
     pixels, device = inputs["photo"], fabric.device

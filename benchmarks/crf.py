@@ -37,7 +37,7 @@ def photo(path: str | None, size: tuple[int, int] = SIZE) -> np.ndarray:
     """(H, W, 3) uint8 of this (H, W)."""
     from PIL import Image
 
-    from sbnet.data.scenes import scene
+    from sbnet.data.synthetic.scenes import scene
 
     if path is None:
         return scene(0, 3, size=size)[0]

@@ -26,7 +26,7 @@ PROCESSES = 8  # of the peer
 
 def make_files(folder: Path, photos: int) -> list[str]:
     """For each photo: CAMs of two classes (ours and as a pickled dictionary), a prediction, a true mask."""
-    from sbnet.data.files import write_label, write_scores
+    from sbnet.data.io.files import write_label, write_scores
 
     random = np.random.default_rng(0)
     names = [f"photo{number:04}" for number in range(photos)]
@@ -97,9 +97,9 @@ def loops(
 def ours(
     _inputs: dict, *, folder: str, names: list[str], curve: bool, **_peers: int
 ) -> Callable[[], np.ndarray]:
-    from sbnet.data.collection import Collection, Photo
-    from sbnet.data.labels import VOC_CLASSES
-    from sbnet.stages.evaluate import evaluate_masks, evaluate_scores
+    from sbnet.data.datasets.collection import Collection, Photo
+    from sbnet.data.datasets.labels import VOC_CLASSES
+    from sbnet.steps.evaluate import evaluate_masks, evaluate_scores
 
     root = Path(folder)
     photos = tuple(Photo(name, root, (), root / "truth" / f"{name}.png") for name in names)

@@ -50,12 +50,12 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     """
     import torch
 
-    from sbnet.data.dataset import TrainingSet, collate
-    from sbnet.data.files import write_label
-    from sbnet.data.scenes import make_scenes
-    from sbnet.data.transforms import TrainTransform
-    from sbnet.data.voc import read_voc
-    from sbnet.models.normalization import IMAGENET
+    from sbnet.data.training.dataset import TrainingSet, collate
+    from sbnet.data.io.files import write_label
+    from sbnet.data.synthetic.scenes import make_scenes
+    from sbnet.data.training.transforms import TrainTransform
+    from sbnet.data.datasets.voc import read_voc
+    from sbnet.backbones.normalization import IMAGENET
     from sbnet.ops import label_boundaries
 
     listed = read_voc(make_scenes(folder / "scenes", train=photos, val=1, size=size.scene, seed=0), "train")
@@ -100,7 +100,7 @@ def peer(
 def _sbnet_peer(given: dict[str, Any], folder: Path, photos: int, device: str) -> Callable[[], Any]:
     import torch
 
-    from sbnet.data.dataset import images
+    from sbnet.data.training.dataset import images
 
     net = reference_cam.network().to(device)
     optimizer = reference_cam.optimizer(net)
@@ -128,8 +128,8 @@ def _deeplab_peer(given: dict[str, Any], folder: Path, photos: int, device: str)
     import torch.nn.functional as F
     from PIL import Image
 
-    from sbnet.data.dataset import images
-    from sbnet.data.files import read_label
+    from sbnet.data.training.dataset import images
+    from sbnet.data.io.files import read_label
 
     net = _deeplab().to(device)
     optimizer = reference_cam.optimizer(net)
@@ -163,7 +163,7 @@ def _deeplab() -> Any:
     """DeepLab v2 over ResNet-101, equal on both sides. Random weights."""
     import torch
 
-    from sbnet.models import build
+    from sbnet.engine.networks import build
 
     torch.manual_seed(0)
     return build("deeplabv2-resnet101", CLASSES, weights="none", scales=SCALES)
@@ -175,10 +175,10 @@ def ours(
     import torch
 
     from sbnet import losses
-    from sbnet.data.dataset import images
-    from sbnet.data.files import read_label
+    from sbnet.data.training.dataset import images
+    from sbnet.data.io.files import read_label
     from sbnet.engine.runtime import Runtime
-    from sbnet.stages.train_cam import Objective, Settings
+    from sbnet.methods.cam.train import Objective, Settings
 
     model = reference_cam.network() if case == "SBNet" else _deeplab()
     fabric = Runtime(device=device, precision=precision).fabric(model)

@@ -24,7 +24,7 @@ def photo_and_label(path: str | None) -> dict[str, np.ndarray]:
     """photo (448, 448, 3) uint8, label (448, 448) uint8."""
     from PIL import Image
 
-    from sbnet.data.scenes import scene
+    from sbnet.data.synthetic.scenes import scene
 
     pixels, mask, _ = scene(0, 3, size=(CROP, CROP))
     if path is not None:
@@ -36,8 +36,8 @@ def batch(inputs: dict[str, np.ndarray], net: Any) -> dict[str, Any]:
     """What the loader gives: one item."""
     import torch
 
-    from sbnet.data.edges import edge_maps
-    from sbnet.data.transforms import Box, Sample
+    from sbnet.data.training.edges import edge_maps
+    from sbnet.data.training.transforms import Box, Sample
 
     photo, label = inputs["photo"], torch.from_numpy(inputs["label"])
     image = net.normalization(torch.from_numpy(photo).permute(2, 0, 1))
@@ -77,7 +77,7 @@ def ours(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
 
     from sbnet.engine.runtime import Runtime
     from sbnet.engine.speed import fast_steps, loss_terms
-    from sbnet.stages.train_cam import Objective, Settings
+    from sbnet.methods.cam.train import Objective, Settings
 
     model = reference_cam.network()
     given = batch(inputs, model)

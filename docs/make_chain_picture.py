@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import sbnet
-from sbnet.data.collection import Collection, Photo
-from sbnet.data.files import LABEL_FOLDERS, read_label, read_scores
-from sbnet.data.image import read_mask, read_photo
-from sbnet.data.voc import read_voc
-from sbnet.recipes.recipe import Recipe, load_recipe
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.io.files import LABEL_FOLDERS, read_label, read_scores
+from sbnet.data.io.image import read_mask, read_photo
+from sbnet.data.datasets.voc import read_voc
+from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.report import pictures
 from sbnet.report.pictures import Picture
 from sbnet.report.rows import shown_photos

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as run_lengths
 
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 
 GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # ids from 1 to 90 that COCO 2014 does not use
 IDS = [number for number in range(1, 91) if number not in GAPS]

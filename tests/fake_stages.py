@@ -10,20 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sbnet.data.files import read_label, write_label, write_scores
-from sbnet.data.scenes import make_scenes
-from sbnet.recipes.recipe import Recipe, load_recipe
-from sbnet.stages import (
-    infer_cam,
-    predict,
-    random_walk,
-    refine,
-    report,
-    train_affinity,
-    train_cam,
-    train_segmenter,
-)
-from sbnet.stages.workspace import Workspace
+from sbnet.data.io.files import read_label, write_label, write_scores
+from sbnet.data.synthetic.scenes import make_scenes
+from sbnet.config.recipe import Recipe, load_recipe
+from sbnet.methods.cam import infer as infer_cam, train as train_cam
+from sbnet.steps import predict, propagate as random_walk, crf as refine, report, train_segmenter
+from sbnet.methods.affinitynet import train as train_affinity
+from sbnet.steps.workspace import Workspace
 
 STEPS = [
     "bootstrap_train_cam",

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from sbnet import models
-from sbnet.interop.mxnet_file import LIST
-from sbnet.interop.reference_names import our_name
-from sbnet.models import resnet38
-from sbnet.models.network import freeze_batch_norm
+from sbnet.compat.mxnet_file import LIST
+from sbnet.compat.reference_names import our_name
+from sbnet.backbones import resnet38
+from sbnet.backbones.network import freeze_batch_norm
 
 THINNER = (
     4  # with fewer than 16 channels, PyTorch 2.15 on some CPUs writes beyond its gradients (channels last)

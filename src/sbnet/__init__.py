@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sbnet.errors import SBNetError
 
 if TYPE_CHECKING:
-    from sbnet import interop, losses, metrics, models, ops
+    from sbnet import compat, losses, metrics, models, ops
     from sbnet.api import RunResult, load, run
     from sbnet.segmenter import Result, Segmenter
 

@@ -13,12 +13,12 @@ from rich.console import Console
 from sbnet import models, pipeline
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError, check_folder, did_you_mean
-from sbnet.interop.bring import open_network
-from sbnet.recipes.checks import check_values
-from sbnet.recipes.convert import convert
-from sbnet.recipes.recipe import DataSettings, Recipe, load_recipe
+from sbnet.engine.bring import open_network
+from sbnet.config.checks import check_values
+from sbnet.config.convert import convert
+from sbnet.config.recipe import DataSettings, Recipe, load_recipe
 from sbnet.segmenter import Segmenter
-from sbnet.stages.predict import Settings
+from sbnet.steps.predict import Settings
 
 logger = logging.getLogger(__name__)
 MODEL = "model.safetensors"

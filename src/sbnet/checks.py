@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
-from sbnet.interop.backbone_weights import LITES, lite_path
+from sbnet.backbones.weights import LITES, lite_path
 
 PACKAGES = (
     "sbnet",

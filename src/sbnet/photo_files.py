@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from sbnet.data.image import PHOTO_SUFFIXES
-from sbnet.data.named_files import photos_by_name
+from sbnet.data.io.image import PHOTO_SUFFIXES
+from sbnet.data.io.named_files import photos_by_name
 from sbnet.errors import SBNetError
 
 logger = logging.getLogger(__name__)

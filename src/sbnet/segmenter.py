@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from sbnet.data.collection import Photo
-from sbnet.data.files import atomic_write, write_label
-from sbnet.data.image import MAX_PIXELS, read_photo
-from sbnet.data.palette import PALETTE, overlay
-from sbnet.data.photo_kind import check_white
-from sbnet.data.photo_notes import tell_of_photos
+from sbnet.data.datasets.collection import Photo
+from sbnet.data.io.files import atomic_write, write_label
+from sbnet.data.io.image import MAX_PIXELS, read_photo
+from sbnet.data.io.palette import PALETTE, overlay
+from sbnet.data.io.photo_kind import check_white
+from sbnet.data.io.photo_notes import tell_of_photos
 from sbnet.engine.inference import Failure, Told, tried, without_failures
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.predict import SegmenterPredictor
@@ -24,7 +24,7 @@ from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import strongest_labels
 from sbnet.photo_files import find_photos
-from sbnet.stages.predict import Settings, crf_mask
+from sbnet.steps.predict import Settings, crf_mask
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

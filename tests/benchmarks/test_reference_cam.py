@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sbnet.losses import TERMS, structure_aware
-from sbnet.models import build
-from sbnet.models.normalization import IMAGENET
+from sbnet.engine.networks import build
+from sbnet.backbones.normalization import IMAGENET
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

@@ -12,12 +12,12 @@ from PIL import Image
 import sbnet
 from fake_stages import STEPS, FakeStages
 from sbnet import models
-from sbnet.data.files import read_label
+from sbnet.data.io.files import read_label
 from sbnet.engine.runtime import Runtime
-from sbnet.interop.checkpoint import save_model
-from sbnet.recipes.recipe import load_recipe
+from sbnet.engine.model_file import save_model
+from sbnet.config.recipe import load_recipe
 from sbnet.segmenter import Result
-from sbnet.stages.predict import Settings
+from sbnet.steps.predict import Settings
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: 
 def test_photos_beyond_the_memory_bound_of_the_scales(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sbnet.data.image.MAX_PIXELS", 4000)
+    monkeypatch.setattr("sbnet.data.io.image.MAX_PIXELS", 4000)
     model = models.build("deeplabv2-lite0", classes=2, weights="none")
     settings = Settings(scales=(0.5, 2), mirror=True)
     segmenter = sbnet.Segmenter(model, ["background", "cat"], settings=settings)

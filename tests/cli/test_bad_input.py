@@ -16,7 +16,7 @@ from PIL import Image
 
 from fake_stages import FakeStages
 from sbnet.cli import execute
-from sbnet.data.files import write_label
+from sbnet.data.io.files import write_label
 
 PHOTO, MASK = "JPEGImages/{}.jpg", "SegmentationClass/{}.png"
 

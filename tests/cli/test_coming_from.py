@@ -29,17 +29,17 @@ from safetensors import safe_open
 import foreign_files
 from sbnet import models, ops
 from sbnet.cli import execute
-from sbnet.data.collection import Photo
-from sbnet.data.files import Scores, read_json, read_label, read_scores, write_label
-from sbnet.data.image import read_photo
-from sbnet.data.labels import VOC_CLASSES
-from sbnet.data.scenes import make_scenes
-from sbnet.data.voc import read_voc
-from sbnet.data.voc_sources import ARCHIVES
-from sbnet.interop import load_model
-from sbnet.interop.reference_names import our_name, rename
-from sbnet.interop.state_file import read_state
-from sbnet.models import registry
+from sbnet.data.datasets.collection import Photo
+from sbnet.data.io.files import Scores, read_json, read_label, read_scores, write_label
+from sbnet.data.io.image import read_photo
+from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.data.synthetic.scenes import make_scenes
+from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc_sources import ARCHIVES
+from sbnet.engine.model_file import load_model
+from sbnet.compat.reference_names import our_name, rename
+from sbnet.compat.state_file import read_state
+from sbnet.engine import networks as registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
 PHOTOS = 5

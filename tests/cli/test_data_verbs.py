@@ -11,7 +11,7 @@ import pytest
 
 from fake_stages import FakeStages
 from sbnet.cli import execute
-from sbnet.data.files import write_label
+from sbnet.data.io.files import write_label
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ import torch
 
 from sbnet import models
 from sbnet.cli import execute
-from sbnet.data.files import read_json, read_label, read_scores, write_scores
-from sbnet.data.image import read_photo
-from sbnet.data.voc import read_voc
-from sbnet.interop import cam_files, load_model
-from sbnet.interop.reference_names import our_name
+from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
+from sbnet.data.io.image import read_photo
+from sbnet.data.datasets.voc import read_voc
+from sbnet.compat import cam_files
+from sbnet.engine.model_file import load_model
+from sbnet.compat.reference_names import our_name
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 
 

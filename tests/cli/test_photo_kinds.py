@@ -14,8 +14,8 @@ import sbnet
 from fake_stages import FakeStages
 from sbnet import models
 from sbnet.cli import execute
-from sbnet.data.image import read_photo
-from sbnet.interop.checkpoint import save_model
+from sbnet.data.io.image import read_photo
+from sbnet.engine.model_file import save_model
 from tiff_file import write_tiff
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from refusals import unreadable
 from sbnet.cli import about, execute
-from sbnet.data.files import write_label
+from sbnet.data.io.files import write_label
 
 NO_LEAVE = "Permission denied; get leave to use it (chmod, chown), or name another"
 

@@ -14,10 +14,10 @@ from safetensors import safe_open
 
 from sbnet.cli import execute
 from sbnet.data import IGNORE
-from sbnet.data.files import read_json, read_label, write_label
-from sbnet.data.image import read_photo
-from sbnet.interop.checkpoint import load_model
-from sbnet.stages import train_segmenter
+from sbnet.data.io.files import read_json, read_label, write_label
+from sbnet.data.io.image import read_photo
+from sbnet.engine.model_file import load_model
+from sbnet.steps import train_segmenter
 
 SMALL = ("channels=8", "epochs=1", "batch=6", "crop=48")
 

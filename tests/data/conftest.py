@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.files import write_label
+from sbnet.data.io.files import write_label
 
 SIZES = {"a": (24, 32), "b": (32, 24), "c": (20, 20), "d": (9, 40)}  # height, width
 PRESENT = {"a": (1,), "b": (2,), "c": (1, 2), "d": ()}

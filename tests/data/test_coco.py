@@ -14,10 +14,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as run_lengths
 
 import coco_folder
-from sbnet.data.coco import find_list, is_coco, label_file, labelled_photos, write_voc_layout
-from sbnet.data.coco_file import Instance, Picture, read_instances
-from sbnet.data.coco_masks import draw
-from sbnet.data.voc import read_voc
+from sbnet.data.datasets.coco import find_list, is_coco, label_file, labelled_photos, write_voc_layout
+from sbnet.data.datasets.coco_file import Instance, Picture, read_instances
+from sbnet.data.datasets.coco_masks import draw
+from sbnet.data.datasets.voc import read_voc
 from sbnet.errors import SBNetError
 
 SQUARE = [1.0, 1.0, 3.0, 1.0, 3.0, 3.0, 1.0, 3.0]

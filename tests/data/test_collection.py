@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sbnet.data.collection import Collection, Photo
-from sbnet.data.labels import VOC_CLASSES
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.errors import SBNetError
 
 NAMES = ("background", "cat", "dog", "cow")

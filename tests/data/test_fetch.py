@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from sbnet.cli import execute
-from sbnet.data.fetch import fetch
-from sbnet.data.voc_sources import ARCHIVES, Archive
+from sbnet.data.datasets.fetch import fetch
+from sbnet.data.datasets.voc_sources import ARCHIVES, Archive
 from sbnet.errors import SBNetError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

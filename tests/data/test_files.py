@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from sbnet.data import files
-from sbnet.data.files import (
+from sbnet.data.io import files
+from sbnet.data.io.files import (
     atomic_write,
     check_output,
     read_json,
@@ -26,7 +26,7 @@ from sbnet.data.files import (
     write_label,
     write_scores,
 )
-from sbnet.data.palette import PALETTE
+from sbnet.data.io.palette import PALETTE
 from sbnet.errors import SBNetError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.image import check_photo, mask_classes, photo_size, read_mask, read_photo
-from sbnet.data.scenes import scene
+from sbnet.data.io.image import check_photo, mask_classes, photo_size, read_mask, read_photo
+from sbnet.data.synthetic.scenes import scene
 from sbnet.errors import SBNetError
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)

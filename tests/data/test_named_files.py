@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.data.image import PHOTO_SUFFIXES
-from sbnet.data.named_files import masks_by_name, photos_by_name
+from sbnet.data.io.image import PHOTO_SUFFIXES
+from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.errors import SBNetError
 
 STEMS = ("a", "b", "B", "c.d", "é")

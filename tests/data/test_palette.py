@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sbnet.data.palette import PALETTE, overlay
+from sbnet.data.io.palette import PALETTE, overlay
 
 
 def test_published_colours() -> None:

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sbnet.data.image import brightest, check_photo, read_photo
-from sbnet.data.scenes import scene
+from sbnet.data.io.image import brightest, check_photo, read_photo
+from sbnet.data.synthetic.scenes import scene
 from sbnet.errors import SBNetError
 from tiff_file import write_tiff
 

@@ -12,8 +12,8 @@ from PIL import Image
 from scipy import stats
 from torchvision.transforms import ColorJitter
 
-from sbnet.data.scenes import scene
-from sbnet.data.transforms import Sample, TrainTransform
+from sbnet.data.synthetic.scenes import scene
+from sbnet.data.training.transforms import Sample, TrainTransform
 
 CROP, LONG_SIDE, JITTER = 56, (56, 96), (0.3, 0.3, 0.3, 0.1)  # an eighth of the paper's sizes
 SAMPLES = 400

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.scene_objects import OBJECTS
-from sbnet.data.scene_pen import Pen
-from sbnet.data.scenes import CLASSES, make_scenes, scene
-from sbnet.data.voc import read_voc
+from sbnet.data.synthetic.scene_objects import OBJECTS
+from sbnet.data.synthetic.scene_pen import Pen
+from sbnet.data.synthetic.scenes import CLASSES, make_scenes, scene
+from sbnet.data.datasets.voc import read_voc
 from sbnet.errors import SBNetError
 
 SMALL = (72, 96)
@@ -114,7 +114,7 @@ def test_a_cut_off_folder_is_gone_on_with(
             raise KeyboardInterrupt
         return scene(seed, index, **size)
 
-    monkeypatch.setattr("sbnet.data.scenes.scene", cut_off_at_4)
+    monkeypatch.setattr("sbnet.data.synthetic.scenes.scene", cut_off_at_4)
     with pytest.raises(KeyboardInterrupt):
         make_scenes(tmp_path / "data", train=6, val=2, size=SMALL, seed=3)
     assert json.loads((tmp_path / "data/scenes.json").read_text())["whole"] is False

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from sbnet.data.scenes import scene
-from sbnet.data.transforms import Sample, TrainTransform
+from sbnet.data.synthetic.scenes import scene
+from sbnet.data.training.transforms import Sample, TrainTransform
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
 PLAIN: dict[str, Any] = {"mirror": 0.0, "jitter": None}

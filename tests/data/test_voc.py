@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sbnet.data.dataset import label_files
-from sbnet.data.labels import VOC_CLASSES, class_ids, read_class_names, read_label_file
-from sbnet.data.voc import read_voc
+from sbnet.data.training.dataset import label_files
+from sbnet.data.datasets.labels import VOC_CLASSES, class_ids, read_class_names, read_label_file
+from sbnet.data.datasets.voc import read_voc
 from sbnet.errors import SBNetError
 
 NAMES = ("background", "cat", "dog", "traffic light")

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
-from sbnet.data.files import read_label, write_label
-from sbnet.data.image import read_mask
-from sbnet.data.palette import PALETTE
-from sbnet.data.voc import read_voc
-from sbnet.data.voc_check import Difference, VocFacts, check_voc
-from sbnet.data.voc_lists import make_lists, read_sbd_mask, take_list, write_sbd_masks
-from sbnet.data.voc_package import package_masks
-from sbnet.data.voc_sources import find_sbd
+from sbnet.data.io.files import read_label, write_label
+from sbnet.data.io.image import read_mask
+from sbnet.data.io.palette import PALETTE
+from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc_check import Difference, VocFacts, check_voc
+from sbnet.data.datasets.voc_lists import make_lists, read_sbd_mask, take_list, write_sbd_masks
+from sbnet.data.datasets.voc_package import package_masks
+from sbnet.data.datasets.voc_sources import find_sbd
 from sbnet.errors import SBNetError
 
 LISTS = "ImageSets/Segmentation"

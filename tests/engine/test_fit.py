@@ -14,15 +14,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from refusals import GPU_IS_FULL
-from sbnet.data.collection import Collection, Photo
-from sbnet.data.dataset import TrainingSet
-from sbnet.data.transforms import TrainTransform
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.training.dataset import TrainingSet
+from sbnet.data.training.transforms import TrainTransform
 from sbnet.engine.fit import fit
 from sbnet.engine.log import TrainingLog
 from sbnet.engine.optimizer import Plan
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
-from sbnet.models import build
+from sbnet.engine.networks import build
 
 RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)
 

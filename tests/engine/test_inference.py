@@ -15,14 +15,15 @@ from PIL import Image
 from torch import nn
 
 from refusals import GPU_IS_FULL
-from sbnet.data import image
-from sbnet.data.collection import Photo
+from sbnet.data.io import image
+from sbnet.data.datasets.collection import Photo
 from sbnet.engine.inference import Batch, infer_photos, inference_network, to_device, to_host
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import stacks
 from sbnet.errors import SBNetError
-from sbnet.models import SegmenterOutput, build
+from sbnet.segmenters.segmenter import SegmenterOutput
+from sbnet.engine.networks import build
 from ways import NO_CUDA
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from refusals import GPU_IS_FULL
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 from sbnet.engine import photo_crf
 from sbnet.engine.photo_crf import PhotoCRF
 from sbnet.engine.runtime import Runtime

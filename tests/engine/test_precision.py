@@ -11,7 +11,7 @@ from torch import nn
 from sbnet.engine import precision
 from sbnet.engine.precision import faster_precision, has_depthwise
 from sbnet.engine.runtime import Runtime
-from sbnet.models import build
+from sbnet.engine.networks import build
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 DENSE = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sbnet.losses import TERMS, structure_aware
 from sbnet.losses.boundary import boundary, smoothness
 from sbnet.losses.present import Present
-from sbnet.losses.seam import classification, common_frame, enlarged_mean, min_pool, resized
+from sbnet.losses.consistency import classification, common_frame, enlarged_mean, min_pool, resized
 from sbnet.ops.cam import max_only, with_background
 
 RAW = ("cam1", "cam_rv1", "edge1", "cam2", "cam_rv2", "edge2")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sbnet import metrics
-from sbnet.data.files import write_label
-from sbnet.data.labels import VOC_CLASSES
+from sbnet.data.io.files import write_label
+from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.errors import SBNetError
-from sbnet.stages.evaluate import evaluate_folders
+from sbnet.steps.evaluate import evaluate_folders
 
 Pair = tuple[np.ndarray, np.ndarray]  # prediction, truth
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbnet import _kernels
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 from sbnet.ops.dense_crf import DenseCRF
 from sbnet.ops.dense_crf_reference import exact_filter, mean_field, permutohedral_filter
 from ways import crf

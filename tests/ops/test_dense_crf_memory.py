@@ -14,7 +14,7 @@ import ctypes, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # no huge pages (PR_SET_THP_DISABLE): what is not asked for counts in none
 import numpy as np
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 from sbnet.ops import DenseCRF
 
 def peak():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 from sbnet.ops.dense_crf import DenseCRF
 
 SIZE = (48, 64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import ways
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 from sbnet.ops import DenseCRF
 from ways import crf
 

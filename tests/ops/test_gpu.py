@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sbnet import ops
-from sbnet.data.scenes import scene
+from sbnet.data.synthetic.scenes import scene
 from ways import NO_CUDA
 
 pytestmark = [pytest.mark.gpu, NO_CUDA]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import coco_folder
-from sbnet.data.files import read_label, write_label
+from sbnet.data.io.files import read_label, write_label
 from sbnet.errors import SBNetError
-from sbnet.pipeline import coco as layout
+from sbnet.data.datasets import coco_voc as layout
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from safetensors.numpy import load_file
 
 from sbnet.pipeline.steps import recipe_steps
-from sbnet.recipes.recipe import load_recipe
+from sbnet.config.recipe import load_recipe
 
 SMALL = [
     "data.scenes.train=20",

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from fake_stages import STEPS, FakeStages, make_data, small_recipe
-from sbnet.data.files import read_json, read_label, write_json, write_label
+from sbnet.data.io.files import read_json, read_label, write_json, write_label
 from sbnet.errors import SBNetError
-from sbnet.interop import save_model
-from sbnet.models import build
+from sbnet.engine.model_file import save_model
+from sbnet.engine.networks import build
 from sbnet.pipeline import run
 from sbnet.pipeline.folder import open_folder
-from sbnet.recipes.recipe import load_recipe
+from sbnet.config.recipe import load_recipe
 
 
 @pytest.fixture
@@ -533,7 +533,7 @@ def test_a_bad_true_mask_ends_no_run_before_its_time(
         write_label(data / "SegmentationClass" / f"{name}.png", np.ones((9, 9), np.uint8))
 
     stages.before["train_segmenter"] = spoil
-    monkeypatch.setattr("sbnet.stages.predict.run", _predict_background)
+    monkeypatch.setattr("sbnet.steps.predict.run", _predict_background)
     with pytest.raises(SBNetError, match="9 x 9"):
         run(recipe, out, console=Console(file=text, width=300))
     assert "masks of the val photos: done" in text.getvalue()
@@ -555,7 +555,7 @@ def test_a_failing_report_ends_no_run_before_its_time(
     def fail(*arguments: Any) -> Path:
         raise ValueError("a bug in the page")
 
-    monkeypatch.setattr("sbnet.stages.report.write", fail)
+    monkeypatch.setattr("sbnet.steps.report.write", fail)
     with pytest.raises(ValueError, match="a bug in the page"):
         run(small_recipe(shared_data), out)
     assert stages.take() == STEPS
@@ -652,7 +652,7 @@ def test_what_a_step_takes_over_is_not_deleted_by_it(
 def test_photos_too_large_for_the_scales_are_refused(
     shared_data: Path, out: Path, stages: FakeStages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sbnet.data.image.MAX_PIXELS", 48 * 64 * 9)
+    monkeypatch.setattr("sbnet.data.io.image.MAX_PIXELS", 48 * 64 * 9)
     run(small_recipe(shared_data, "infer_cam.scales=1,2", "infer_cam.mirror=yes"), out)
     message = refusal(small_recipe(shared_data, "infer_cam.scales=1,2.5", "infer_cam.mirror=yes"), out)
     assert "64 x 48 pixels exceed the bound of 2211" in message

@@ -17,17 +17,17 @@ from refusals import GPU_IS_FULL
 from sbnet import metrics
 from sbnet.cli import execute
 from sbnet.cli.runs import _advice
-from sbnet.data.files import read_label
-from sbnet.data.voc import read_voc
+from sbnet.data.io.files import read_label
+from sbnet.data.datasets.voc import read_voc
 from sbnet.engine import photo_crf
-from sbnet.engine.parallel import MemoryBudget
+from sbnet.work.parallel import MemoryBudget
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF
 from sbnet.pipeline import run
 from sbnet.pipeline.sweep import UNMEASURED, SweepResult, Trial, sweep
-from sbnet.recipes.recipe import load_recipe
-from sbnet.stages import refine
-from sbnet.stages.workspace import Workspace
+from sbnet.config.recipe import load_recipe
+from sbnet.steps import crf as refine
+from sbnet.steps.workspace import Workspace
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sbnet.data.collection import Collection, Photo
-from sbnet.data.files import write_json, write_label, write_scores
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.io.files import write_json, write_label, write_scores
 
 CLASSES = ("background", "cat", "<dog>")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sbnet.data.collection import Collection, Photo
+from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.report import write_report
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from sbnet.data import IGNORE
-from sbnet.data.palette import PALETTE
+from sbnet.data.io.palette import PALETTE
 from sbnet.report import pictures
 
 

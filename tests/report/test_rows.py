@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sbnet.data.collection import Collection, Photo
+from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.report.charts import smooth, threshold_curve
 from sbnet.report.page import duration
 from sbnet.report.rows import shown_photos

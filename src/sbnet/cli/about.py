@@ -38,11 +38,11 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
     file
         Show its file as it stands: what differs from its base, or from the defaults, alone.
     """
-    from sbnet.recipes import names, source
-    from sbnet.recipes.comments import heading
+    from sbnet.config import names, source
+    from sbnet.config.comments import heading
 
     if name is not None and not file:
-        from sbnet.recipes.show import resolved
+        from sbnet.config.show import resolved
 
         print(resolved(name), end="")
         return

@@ -63,8 +63,8 @@ def check(
     show_all
         Show every difference and problem, not the first five.
     """
-    from sbnet.data.coco import is_coco
-    from sbnet.data.voc_check import check_voc
+    from sbnet.data.datasets.coco import is_coco
+    from sbnet.data.datasets.voc_check import check_voc
 
     shown = None if show_all else 5
     if is_coco(root):
@@ -72,7 +72,7 @@ def check(
             raise SBNetError(
                 "--labels, --classes and --white go with a folder in VOC's layout, this one is COCO's"
             )
-        from sbnet.pipeline.coco_check import check_coco
+        from sbnet.data.datasets.coco_check import check_coco
 
         coco = check_coco(root)
         print("\n".join(coco_lines(coco, shown)))
@@ -108,7 +108,7 @@ def make_lists(
     source
         Instead, take over this list of another implementation, under its own file name.
     """
-    from sbnet.data import voc_lists
+    from sbnet.data.datasets import voc_lists
 
     if source and (sbd or masks):
         raise SBNetError("--from takes over one list; --sbd and --masks go with the lists that are made")
@@ -151,8 +151,8 @@ def package(
     competition
         comp6: anything may have been learnt from, ImageNet's weights too; comp5: VOC's own data alone.
     """
-    from sbnet.data.voc_package import package_masks
-    from sbnet.data.voc_sources import TEST_SERVER, WHOLE_LISTS
+    from sbnet.data.datasets.voc_package import package_masks
+    from sbnet.data.datasets.voc_sources import TEST_SERVER, WHOLE_LISTS
 
     done = package_masks(masks, out, names=names, photos=photos, competition=competition)
     print(f"{done.path}: {done.masks} masks; {done.left_out} others in {masks} left out")
@@ -179,8 +179,8 @@ def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from sbnet.data.fetch import fetch as download
-    from sbnet.data.voc_sources import ARCHIVES
+    from sbnet.data.datasets.fetch import fetch as download
+    from sbnet.data.datasets.voc_sources import ARCHIVES
 
     archive = ARCHIVES[name]
     print(f"{archive.title}: {url or archive.url}")
@@ -225,8 +225,8 @@ def from_coco(
     masks
         Draw the masks: the smaller of two instances on top, crowds as their class.
     """
-    from sbnet.data.coco import label_file
-    from sbnet.pipeline.coco import empty_note, make_voc_layout
+    from sbnet.data.datasets.coco import label_file
+    from sbnet.data.datasets.coco_voc import empty_note, make_voc_layout
 
     made = make_voc_layout(instances, photos, out, names, masks=masks)
     print(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sbnet.data.label_check import FEW
+from sbnet.data.datasets.label_check import FEW
 
 if TYPE_CHECKING:
-    from sbnet.data.label_check import LabelFacts
-    from sbnet.data.voc_check import Difference, VocFacts
-    from sbnet.pipeline.coco_check import CocoCheck
+    from sbnet.data.datasets.label_check import LabelFacts
+    from sbnet.data.datasets.voc_check import Difference, VocFacts
+    from sbnet.data.datasets.coco_check import CocoCheck
 
 
 def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
@@ -44,7 +44,7 @@ def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
 
 def coco_lines(facts: CocoCheck, shown: int | None) -> list[str]:
     """The same of COCO's lists."""
-    from sbnet.data.coco import PAGE, WHOLE
+    from sbnet.data.datasets.coco import PAGE, WHOLE
 
     lines = []
     for entry in facts.lists:
@@ -83,7 +83,7 @@ def _problems(problems: Sequence[str], shown: int | None) -> list[str]:
 
 
 def _origins(lacking: list[str]) -> list[str]:
-    from sbnet.data.voc_sources import origin
+    from sbnet.data.datasets.voc_sources import origin
 
     where: dict[str, list[str]] = {}
     for name in lacking:

@@ -48,8 +48,8 @@ def convert_weights(
     """
     if (model is None) == (to is None):
         raise SBNetError("give either --model NAME (from the reference's names) or --to reference (to them)")
-    from sbnet import interop
-    from sbnet.data.labels import read_class_names
+    from sbnet import compat
+    from sbnet.data.datasets.labels import read_class_names
 
     if to is not None:
         done = interop.write_reference(file, out, style=to)
@@ -103,7 +103,7 @@ def convert_cams(
         With --to labels: the marginals at the high background power; FOLDER has those at the low one.
     """
     from sbnet.photo_files import find_photos
-    from sbnet.stages import convert_cams as convert
+    from sbnet.steps import convert_cams as convert
 
     if (to == "labels") != (high is not None):
         raise SBNetError("--to labels needs two folders of CRF marginals: FOLDER --high FOLDER")

@@ -55,7 +55,7 @@ def predict(
     """
     found = find_photos(photos)  # before PyTorch loads, so that a typing mistake is told at once
     from sbnet.api import load
-    from sbnet.engine.progress import photo_progress
+    from sbnet.work.progress import photo_progress
 
     failures: list[Path] = []
     empty: list[Path] = []
@@ -111,8 +111,8 @@ def evaluate(
     """
     from rich.console import Console
 
-    from sbnet.data.files import write_json
-    from sbnet.stages.evaluate import evaluate_folders
+    from sbnet.data.io.files import write_json
+    from sbnet.steps.evaluate import evaluate_folders
 
     facts = evaluate_folders(
         predictions, ground_truth, classes=classes, names=names, absent=absent, target=json

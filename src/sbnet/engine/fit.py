@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sbnet.data.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, seed_worker
 from sbnet.engine.gpu_memory import gpu_memory_told
 from sbnet.engine.interrupt import put_off_interrupts
 from sbnet.engine.log import Meter, TrainingLog
 from sbnet.engine.optimizer import Plan, build_optimizer, set_learning_rate
-from sbnet.engine.progress import training_progress
+from sbnet.work.progress import training_progress
 from sbnet.engine.resume import CHECKPOINT, load_checkpoint, save_checkpoint
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.speed import Losses, fast_steps, loss_terms

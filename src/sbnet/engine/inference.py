@@ -17,15 +17,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from sbnet.data.collection import Photo
-from sbnet.data.image import MAX_PIXELS, pixel_limit
+from sbnet.data.datasets.collection import Photo
+from sbnet.data.io.image import MAX_PIXELS, pixel_limit
 from sbnet.engine.gpu_memory import gpu_memory_told
-from sbnet.engine.parallel import in_order
+from sbnet.work.parallel import in_order
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
 from sbnet.errors import SBNetError
-from sbnet.models import Backbone
-from sbnet.models.fold import fold_batch_norm
+from sbnet.backbones.network import Backbone
+from sbnet.backbones.fold import fold_batch_norm
 
 AHEAD = 4  # photos read before their turn, or one batch, where that is more; results not yet written, or one a worker
 

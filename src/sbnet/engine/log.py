@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sbnet.data.files import atomic_write
+from sbnet.data.io.files import atomic_write
 from sbnet.errors import FREE_SPACE, SBNetError
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sbnet.engine.gpu_memory import gpu_memory_told
-from sbnet.engine.parallel import MemoryBudget, available_memory
+from sbnet.work.parallel import MemoryBudget, available_memory
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF

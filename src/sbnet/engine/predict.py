@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbnet.data.collection import Photo
+from sbnet.data.datasets.collection import Photo
 from sbnet.engine.inference import Batch, Told, infer_photos, inference_network, to_host
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import unmirror, views

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sbnet.data.files import atomic_write
+from sbnet.data.io.files import atomic_write
 from sbnet.errors import SBNetError
 
 CHECKPOINT = "checkpoint.pt"  # in a training step's folder, until the step is done

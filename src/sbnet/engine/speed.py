@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sbnet.engine.memory import freed_memory_kept
 from sbnet.errors import SBNetError
-from sbnet.models.fold import batch_norm_fused
+from sbnet.backbones.fold import batch_norm_fused
 
 # (network, batch, share of the training that is done) -> loss terms
 Losses = Callable[[nn.Module, Mapping[str, Tensor], float], dict[str, Tensor]]

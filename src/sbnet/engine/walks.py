@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbnet.engine.views import unmirror, views
-from sbnet.models import IrnNetwork
+from sbnet.methods.irn.network import IrnNetwork
 
 
 def photo_affinity(network: nn.Module, stack: Tensor, *, stride: int, device: torch.device) -> Tensor:

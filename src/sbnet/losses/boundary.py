@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .present import Present, full_precision
+from sbnet.losses.present import Present, full_precision
 
 FIRST_ORDER_WEIGHT = 10.0
 SHARPNESS = 10.0  # of the weight exp(-SHARPNESS boundary), which lets the CAM change at boundaries

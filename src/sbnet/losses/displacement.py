@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..ops.affinity import grid_radius, pair_offsets, pair_views
+from sbnet.ops.affinity import grid_radius, pair_offsets, pair_views
 
 EPSILON = 1e-5
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .boundary import boundary, smoothness
-from .present import Present
-from .seam import classification, common_frame, cross, equivariance, min_pool, resized
+from sbnet.losses.boundary import boundary, smoothness
+from sbnet.losses.present import Present
+from sbnet.losses.consistency import classification, common_frame, cross, equivariance, min_pool, resized
 
 TERMS = ("class", "min_pool", "equivariance", "cross", "boundary", "smoothness")
 

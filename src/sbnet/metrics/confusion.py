@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import SBNetError
-from ..ops.compiled import kernels
+from sbnet.errors import SBNetError
+from sbnet.ops.compiled import kernels
 
 Absent = Literal["nan", "zero"]
 Array = TypeVar("Array", np.ndarray, Tensor)

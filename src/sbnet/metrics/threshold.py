@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import SBNetError
-from ..ops.compiled import kernels
-from .confusion import Absent, check_ids, mean_iou
+from sbnet.errors import SBNetError
+from sbnet.ops.compiled import kernels
+from sbnet.metrics.confusion import Absent, check_ids, mean_iou
 
 
 class ThresholdSweep:

@@ -1,13 +1,13 @@
 """Pure functions on tensors; each keeps its input unchanged and works on any device."""
 
-from .affinity import grid_radius, pair_affinity, pair_labels, pair_offsets
-from .boundaries import label_boundaries, window_boundaries
-from .cam import background_score, normalize_scores, with_background_score
-from .canny import canny
-from .confident_labels import confident_labels, strongest_labels
-from .dense_crf import DenseCRF
-from .path_affinity import boundary_walk, path_affinity
-from .random_walk import random_walk
+from sbnet.ops.affinity import grid_radius, pair_affinity, pair_labels, pair_offsets
+from sbnet.ops.boundaries import label_boundaries, window_boundaries
+from sbnet.ops.cam import background_score, normalize_scores, with_background_score
+from sbnet.ops.canny import canny
+from sbnet.ops.confident_labels import confident_labels, strongest_labels
+from sbnet.ops.dense_crf import DenseCRF
+from sbnet.ops.path_affinity import boundary_walk, path_affinity
+from sbnet.ops.random_walk import random_walk
 
 __all__ = [
     "DenseCRF",

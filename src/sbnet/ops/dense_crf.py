@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from .compiled import kernels
-from .dense_crf_input import check_image, check_settings, check_shape, floats
-from .dense_crf_torch import TorchMeanField
+from sbnet.ops.compiled import kernels
+from sbnet.ops.dense_crf_input import check_image, check_settings, check_shape, floats
+from sbnet.ops.dense_crf_torch import TorchMeanField
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 

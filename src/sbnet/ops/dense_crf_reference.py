@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from .permutohedral import PermutohedralLattice
+from sbnet.ops.permutohedral import PermutohedralLattice
 
 Filter = Callable[[np.ndarray], np.ndarray]
 

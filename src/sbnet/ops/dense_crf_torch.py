@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .permutohedral import PermutohedralLattice
+from sbnet.ops.permutohedral import PermutohedralLattice
 
 
 class TorchMeanField:

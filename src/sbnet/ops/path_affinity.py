@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .affinity import grid_radius, pair_offsets
-from .random_walk import random_walk
+from sbnet.ops.affinity import grid_radius, pair_offsets
+from sbnet.ops.random_walk import random_walk
 
 
 def path_pixels(dy: int, dx: int) -> list[tuple[int, int]]:

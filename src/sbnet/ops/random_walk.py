@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .affinity import grid_radius, pair_offsets, pair_views
-from .compiled import kernels
+from sbnet.ops.affinity import grid_radius, pair_offsets, pair_views
+from sbnet.ops.compiled import kernels
 
 _PRODUCT = 2**28  # bytes that `random_walk_torch` multiplies in one go, where a single map does not take more
 

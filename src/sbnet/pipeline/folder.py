@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from sbnet.errors import SBNetError
-from sbnet.recipes.recipe import Recipe
+from sbnet.config.recipe import Recipe
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sbnet.data.files import read_json, write_json
+from sbnet.data.io.files import read_json, write_json
 from sbnet.errors import SBNetError
 from sbnet.pipeline.state import RunState, Status
-from sbnet.stages import evaluate
+from sbnet.steps import evaluate
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,19 @@ from rich.console import Console
 
 from sbnet.engine.resume import CHECKPOINT
 from sbnet.errors import SBNetError
-from sbnet.interop.checkpoint import network_name
-from sbnet.models.registry import REFERENCE, SEGMENTERS
+from sbnet.engine.model_file import network_name
+from sbnet.engine.networks import REFERENCE, SEGMENTERS
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.measure import miou_note, update_metrics
 from sbnet.pipeline.state import RunState, Status, check_apart, not_done
 from sbnet.pipeline.steps import Step, choose, recipe_steps
-from sbnet.recipes.convert import plain
-from sbnet.recipes.recipe import Recipe
+from sbnet.config.convert import plain
+from sbnet.config.recipe import Recipe
 from sbnet.report.page import duration
-from sbnet.stages import report, train_affinity
-from sbnet.stages.workspace import Workspace
+from sbnet.steps import report
+from sbnet.methods.affinitynet import train as train_affinity
+from sbnet.steps.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sbnet.data.files import read_json, write_json
+from sbnet.data.io.files import read_json, write_json
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import RunData, files_fingerprint
 from sbnet.pipeline.folder import aside, put_aside, put_back, remove
 from sbnet.pipeline.steps import Step
-from sbnet.recipes.convert import plain
-from sbnet.recipes.recipe import Recipe
+from sbnet.config.convert import plain
+from sbnet.config.recipe import Recipe
 
 State = Literal["done", "half done", "stale", "new"]
 # Settings that older run folders do not know -> the value that they were made with: it counts as not set.

@@ -8,16 +8,10 @@ from types import ModuleType
 from typing import Any
 
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.recipes.recipe import Recipe
-from sbnet.stages import (
-    infer_cam,
-    predict,
-    random_walk,
-    refine,
-    train_affinity,
-    train_cam,
-    train_segmenter,
-)
+from sbnet.config.recipe import Recipe
+from sbnet.methods.cam import infer as infer_cam, train as train_cam
+from sbnet.steps import predict, propagate as random_walk, crf as refine, train_segmenter
+from sbnet.methods.affinitynet import train as train_affinity
 
 LAST = ("evaluate", "report")  # always brought up to date, never 'done'
 BOUNDARY_SETTINGS = tuple(

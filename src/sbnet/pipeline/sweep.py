@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 
 from sbnet import metrics
-from sbnet.data.collection import Photo
-from sbnet.data.files import write_json
-from sbnet.data.image import read_mask
-from sbnet.data.voc import read_list
+from sbnet.data.datasets.collection import Photo
+from sbnet.data.io.files import write_json
+from sbnet.data.io.image import read_mask
+from sbnet.data.datasets.voc import read_list
 from sbnet.engine.gpu_memory import gpu_memory_told
-from sbnet.engine.parallel import map_unordered, one_torch_thread
-from sbnet.engine.progress import photo_progress
+from sbnet.work.parallel import map_unordered, one_torch_thread
+from sbnet.work.progress import photo_progress
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.state import RunState, not_done
 from sbnet.pipeline.steps import OTHER_BACKGROUND, Step, recipe_steps
-from sbnet.recipes import source
-from sbnet.recipes.convert import field_types, plain, unknown_key
-from sbnet.recipes.recipe import Recipe, load_recipe
+from sbnet.config import source
+from sbnet.config.convert import field_types, plain, unknown_key
+from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.report.sweep_chart import write_sweep_chart
-from sbnet.stages.workspace import Workspace
+from sbnet.steps.workspace import Workspace
 
 SWEPT = ("refine", "random_walk")  # steps that train nothing and whose masks are measured
 # Settings that these masks do not depend on -> why, and what to try instead.

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sbnet.data import IGNORE
-from sbnet.data.collection import Photo
-from sbnet.data.files import read_label, read_scores
-from sbnet.data.image import read_mask, read_photo
+from sbnet.data.datasets.collection import Photo
+from sbnet.data.io.files import read_label, read_scores
+from sbnet.data.io.image import read_mask, read_photo
 from sbnet.errors import SBNetError
 from sbnet.metrics.confusion import confusion, iou
 from sbnet.report import pictures

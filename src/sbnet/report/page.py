@@ -13,9 +13,9 @@ import jinja2
 from markupsafe import Markup
 
 from sbnet.data import IGNORE
-from sbnet.data.collection import Collection
-from sbnet.data.files import LABEL_FOLDERS, write_bytes
-from sbnet.data.palette import PALETTE
+from sbnet.data.datasets.collection import Collection
+from sbnet.data.io.files import LABEL_FOLDERS, write_bytes
+from sbnet.data.io.palette import PALETTE
 from sbnet.report import charts, rows, tables
 from sbnet.report.charts import Curve
 from sbnet.report.run_folder import RunFolder, Step, read_run

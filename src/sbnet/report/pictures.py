@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sbnet.data import IGNORE
-from sbnet.data.palette import PALETTE
+from sbnet.data.io.palette import PALETTE
 from sbnet.ops.boundaries import label_boundaries, window_boundaries
 
 LIT_UP = (PALETTE * (255 / np.maximum(PALETTE.max(axis=1, keepdims=True), 1))).astype(np.uint8)

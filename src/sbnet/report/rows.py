@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sbnet.data.collection import Collection, Photo
+from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.errors import SBNetError
 from sbnet.report import cells
 from sbnet.report.cells import Cell, Draw

@@ -10,7 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sbnet.data.files import write_bytes
+from sbnet.data.io.files import write_bytes
 
 Facts = tuple[Mapping[str, Any], float | None, float | None]  # values, mIoU chosen on, mIoU held out
 _STYLE: Any = {

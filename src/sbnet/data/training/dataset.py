@@ -1,0 +1,202 @@
+"""What training reads: samples that depend on (seed, epoch, photo) alone, in an order that starts anywhere.
+
+Shapes: B batch, C classes (background included), crop: side of the square that training sees.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
+
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.training.edges import edge_maps, normalized_edge_maps
+from sbnet.data.io.image import photo_size, read_mask
+from sbnet.data.io.named_files import masks_by_name
+from sbnet.data.training.transforms import TrainTransform
+from sbnet.errors import SBNetError
+
+Item = dict[str, Tensor | str]
+_ITEM, _ORDER = 0, 1  # keep the random streams of samples and of their order apart
+
+
+class TrainingSet(Dataset[Item]):
+    """Augmented photos with their labels; item (epoch, index) is the same whatever worker reads it and when.
+
+    normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
+    label_folder: NAME.png label of every photo; or truth: the photos' true masks, instead. canny: add edge
+    maps of both views, the second `shrink` times as large: of the `photo`, or of the `normalized` image as the
+    reference's code does; "" for none. Raises `SBNetError` for a photo without its label.
+
+    An item: `name`; `photo` (crop, crop, 3) uint8, empty outside `box` (4,) int64, a `Box`; `labels` (C-1,) float32
+    0/1; with label_folder or truth: `label` (crop, crop) uint8;
+    with canny: `canny` (1, crop, crop), `canny_small` (1, s, s), uint8 0/255, s = int(shrink crop).
+    A batch on the device has `image` (B, 3, crop, crop) float32 instead of `photo` and `box`.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        transform: TrainTransform,
+        *,
+        normalization: Callable[[Tensor], Tensor],
+        seed: int = 0,
+        label_folder: str | Path | None = None,
+        truth: bool = False,
+        canny: str = "",
+        shrink: float = 0.3,
+    ) -> None:
+        self.collection, self.transform, self.seed = collection, transform, seed
+        self._normalization = normalization
+        self._canny, self._shrink = canny, shrink
+        self._labels: list[Path] | None = None
+        if label_folder is not None:
+            self._labels = label_files(Path(label_folder), collection)
+        elif truth:
+            self._labels = [_true_mask(photo, collection) for photo in collection]
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    def __getitem__(self, key: tuple[int, int]) -> Item:
+        try:
+            return self._item(*key)
+        except SBNetError as error:
+            raise error if get_worker_info() is None else WorkerError(str(error)) from None
+
+    def _item(self, epoch: int, index: int) -> Item:
+        photo = self.collection.photos[index]
+        size = photo_size(photo.path)
+        plan = self.transform.plan(size, np.random.default_rng((_ITEM, self.seed, epoch, index)))
+        pixels = photo.pixels(needed=self.transform.needed(plan))
+        label = None
+        if self._labels is not None:
+            label = read_mask(self._labels[index], classes=len(self.collection.classes), size=size)
+        sample = self.transform(pixels, label, plan=plan)
+        item: Item = {
+            "name": photo.name,
+            "photo": torch.from_numpy(sample.photo),
+            "box": torch.tensor(sample.box),
+            "labels": torch.from_numpy(self.collection.label_vector(photo)),
+        }
+        if sample.label is not None:
+            item["label"] = sample.label
+        if self._canny == "photo":
+            item |= edge_maps(sample, shrink=self._shrink)
+        elif self._canny:
+            canvas = images(
+                torch.from_numpy(sample.photo)[None], torch.tensor(sample.box)[None], self._normalization
+            )
+            item |= normalized_edge_maps(canvas, shrink=self._shrink)
+        return item
+
+    def on_device(self, batch: Mapping[str, Tensor | list[str]], device: torch.device) -> dict[str, Any]:
+        """A collated batch there, the photos normalised. Bytes travel: a quarter of what the images would be."""
+        moved = {
+            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in batch.items()
+        }
+        photo, box = moved.pop("photo"), moved.pop("box")
+        assert isinstance(photo, Tensor)
+        assert isinstance(box, Tensor)
+        return moved | {"image": images(photo, box, self._normalization)}
+
+
+def images(photo: Tensor, box: Tensor, normalization: Callable[[Tensor], Tensor]) -> Tensor:
+    """Photos (B, crop, crop, 3) uint8 and boxes (B, 4) -> (B, 3, crop, crop) float32, 0 outside the boxes."""
+    top, left, height, width = box[:, :, None].unbind(1)
+    place = torch.arange(photo.shape[1], device=box.device)
+    rows, columns = (place < top) | (place >= top + height), (place < left) | (place >= left + width)
+    outside = rows[:, :, None] | columns[:, None, :]
+    return normalization(photo.permute(0, 3, 1, 2)).masked_fill_(outside[:, None], 0)
+
+
+class EpochSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) over all epochs in one stream, each epoch in its own order.
+
+    The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, the
+    stream goes on as it would have. No restart between epochs, so workers never run dry.
+    """
+
+    def __init__(self, count: int, *, epochs: int, seed: int, batch_size: int, first: int = 0) -> None:
+        self.count, self.epochs, self.seed, self.batch_size, self.first = (
+            count,
+            epochs,
+            seed,
+            batch_size,
+            first,
+        )
+
+    @staticmethod
+    def batches_per_epoch(count: int, batch_size: int) -> int:
+        return max(1, count // batch_size)
+
+    def __len__(self) -> int:
+        return max(0, self.epochs * self.batches_per_epoch(self.count, self.batch_size) - self.first)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = self.batches_per_epoch(self.count, self.batch_size)
+        start_epoch, start = divmod(self.first, per_epoch)
+        for epoch in range(start_epoch, self.epochs):
+            order = np.random.default_rng((_ORDER, self.seed, epoch)).permutation(self.count).tolist()
+            for batch in range(start if epoch == start_epoch else 0, per_epoch):
+                indices = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                yield [(epoch, index) for index in indices]
+
+
+class WorkerError(SBNetError):
+    """An `SBNetError` from a loader's worker; torch wraps a traceback around it, which is cut off here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{WorkerError.__name__}: ")[2].rstrip())
+
+
+def collate(items: list[Item]) -> dict[str, Tensor | list[str]]:
+    """Items -> batch: tensors stacked along B, names as a list."""
+    return default_collate(items)
+
+
+def seed_worker(worker: int) -> None:
+    """Starts a loader's worker. Nothing is seeded, for items bring their own generator. Ctrl-C, and SIGTERM unless the
+    main process sends it, are left to that one: they may go to all processes at once, and the training's step under way
+    needs its batches.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_main_process, daemon=True).start()
+
+
+def _end_with_main_process() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+def label_files(folder: Path, collection: Collection) -> list[Path]:
+    """`folder`/NAME.png of each photo. Raises SBNetError where one is missing."""
+    present = masks_by_name(folder)
+    missing = [photo.name for photo in collection if photo.name not in present]
+    if missing:
+        raise SBNetError(
+            f"{folder}: {len(missing)} of {len(collection)} labels are missing, first {missing[0]}.png: "
+            "run the stage that writes them again, or add them"
+        )
+    return [present[photo.name] for photo in collection]
+
+
+def _true_mask(photo: Photo, collection: Collection) -> Path:
+    if photo.mask is None:
+        raise SBNetError(
+            f"{collection.name}: photo '{photo.name}' has no true mask: "
+            f"add {photo.name}.png to the folder of true masks (data.masks), or train on pseudo masks"
+        )
+    return photo.mask

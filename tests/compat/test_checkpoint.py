@@ -1,0 +1,166 @@
+"""Our model files: the same network comes back, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sbnet.errors import SBNetError
+from sbnet.backbones import weights as backbone_weights
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.model_file import is_model, network_name
+from sbnet.backbones.normalization import Normalization
+from sbnet.engine.networks import build, same_backbone
+
+OPTIONS = {
+    "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
+    "deeplabv2-lite0": {"scales": (1.0, 0.5), "stride": 8},
+}
+
+
+@pytest.mark.parametrize("name", list(OPTIONS))
+def test_round_trip(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run" / "model.safetensors"
+    model = build(name, 4, weights="none", **OPTIONS[name]).to(memory_format=torch.channels_last)
+    meta = {"classes": ["background", "cat", "dog", "owl"], "recipe": {"seed": 0}}
+    save_model(model, path, meta=meta)
+    assert os.listdir(path.parent) == ["model.safetensors"]
+    monkeypatch.setattr(backbone_weights, "lite_path", lambda name: pytest.fail("needs the pip package"))
+    loaded, found = load_model(path)
+    assert found == meta
+    assert (loaded.name, loaded.classes, loaded.normalization) == (name, 4, model.normalization)
+    assert not loaded.training
+    assert [[n for n, _ in group] for group in loaded.parameter_groups()] == [
+        [n for n, _ in group] for group in model.parameter_groups()
+    ]
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[key])
+    save_model(loaded, path, meta=meta)
+    assert load_model(path)[1] == meta
+
+
+def test_normalization_is_that_of_the_file(tmp_path: Path) -> None:
+    model = build("deeplabv2-lite0", 3, weights="none")
+    model.normalization = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), bgr=True)
+    save_model(model, tmp_path / "model.safetensors", meta={})
+    assert load_model(tmp_path / "model.safetensors")[0].normalization == model.normalization
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(SBNetError, match="no such model file"):
+        load_model(path)
+    path.write_bytes(b"x" * 100)
+    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+        load_model(path)
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+        load_model(path)
+
+
+def test_damaged_model(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(build("deeplabv2-lite0", 3, weights="none"), path, meta={})
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(SBNetError, match=path.name):
+        load_model(path)
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SBNetError, match="cannot be written"):
+        save_model(
+            build("deeplabv2-lite0", 3, weights="none"), tmp_path / "file" / "model.safetensors", meta={}
+        )
+
+
+def test_others_may_read_the_file_as_they_may_any(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    path = tmp_path / "model.safetensors"
+    save_model(build("affinitynet-lite0", 3, weights="none"), path, meta={})
+    assert path.stat().st_mode == (tmp_path / "any").stat().st_mode
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", 10**12),
+        ("classes", -1),
+        ("options", {"boundary_channels": "many"}),
+        ("options", {"no such": 1}),
+        ("name", "sbnet-nothing"),
+        ("classes", float("inf")),
+        ("meta", {"classes": [1, 2]}),
+    ],
+)
+def test_hostile_headers(tmp_path: Path, key: str, value: object) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(build("sbnet-lite0", 3, weights="none"), path, meta={})
+    rewrite(path, **{key: value})
+    with pytest.raises(SBNetError):
+        load_model(path)
+
+
+def rewrite(path: Path, **changes: object) -> None:
+    """The file with one tensor of no network's, and another header."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["sbnet"])
+    save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": json.dumps(header | changes)})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"project": 4}, "describes no network .ZeroDivisionError"),  # a group norm of no groups
+        ({"project": 2**16}, "its tensors are not those"),  # 335 MB, if it were made
+        (
+            {"project": 10**9},
+            r"model.safetensors: deeplabv2-lite0: project=1000000000; expected a whole number from 0",
+        ),
+        ({"stride": [8]}, r"stride=\[8\]; expected a whole number from 1 to 64"),
+        ({"rates": [1] * 100_000}, "rates=.*; expected a list of 1 to 64"),
+    ],
+)
+def test_hostile_options_take_no_memory(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    path = tmp_path / "model.safetensors"
+    save_model(build("deeplabv2-lite0", 3, weights="none"), path, meta={})
+    rewrite(path, options=options)
+    with pytest.raises(SBNetError, match=message):
+        load_model(path)
+
+
+def test_headers_nested_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": "[" * 200_000})
+    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+        load_model(path)
+    assert not is_model(path)
+
+
+@pytest.mark.parametrize("name", ["sbnet-lite0", "irn-timm:resnet18"])
+def test_loading_draws_as_building_does(tmp_path: Path, name: str) -> None:
+    """What a training draws after it has loaded a network is not moved by the look at its shapes."""
+    save_model(build(name, 3, weights="none"), tmp_path / "model.safetensors", meta={})
+    torch.manual_seed(0)
+    build(name, 3, weights="none")
+    expected = torch.rand(4)
+    torch.manual_seed(0)
+    model, _ = load_model(tmp_path / "model.safetensors")
+    assert torch.equal(torch.rand(4), expected)
+    assert {value.device.type for value in model.state_dict().values()} == {"cpu"}
+
+
+def test_names_of_networks(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    assert network_name(path) == ""
+    save_model(build("affinitynet-lite0", 3, weights="none"), path, meta={})
+    assert network_name(path) == "affinitynet-lite0"
+    assert same_backbone("lite0", "timm:tf_efficientnet_lite0.in1k")
+    assert same_backbone("timm:resnet50.a1_in1k", "timm:resnet50")
+    assert not same_backbone("resnet101", "timm:resnet101")
