@@ -1,0 +1,61 @@
+"""What a method is: settings, steps, networks. The rest of the package knows methods through this class alone.
+
+A method's folder imports PyTorch only in the modules that its steps name, so that recipes are checked at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from sbnet.registry import METHODS
+from sbnet.settings import Settings
+from sbnet.steps.spec import StepSpec
+
+__all__ = ["METHODS", "Figure", "Method", "Role", "register"]
+
+Role = Literal["seeds", "refine", "segmenter"]
+register = METHODS.register
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published result: mIoU in percent of `what` (`CAM`, `pseudo masks`, `segmenter`) on a split of a data set."""
+
+    what: str
+    data: str
+    miou: float
+
+
+class Method(ABC):
+    """A published method in one role of a recipe.
+
+    name: in recipes. title: in tables. paper: authors, venue, year. figures: published results.
+    Settings: the recipe's section. networks: family name, as in `models.build("FAMILY-BACKBONE")`, -> `module:class`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    role: ClassVar[Role]
+    about: ClassVar[str]
+    paper: ClassVar[str] = ""
+    figures: ClassVar[Sequence[Figure]] = ()
+    Settings: ClassVar[type[Settings]]
+    networks: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def steps(self, settings: Any) -> list[StepSpec]:
+        """The steps that these settings amount to, in order; they follow those of the roles before."""
+
+    def reference(self, settings: Any) -> Any:
+        """The settings that the published code amounts to, quirks included (`reference: true` of a recipe)."""
+        return settings
+
+    def check(self, settings: Any, backbone: Any) -> None:
+        """Raises SBNetError for what this backbone or this machine cannot do, before anything runs. May load PyTorch."""
+
+    def background_threshold(self, settings: Any) -> float | None:
+        """The score below which these settings call a pixel background: where the report marks CAM curves."""
+        return None

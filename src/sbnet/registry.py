@@ -1,0 +1,110 @@
+"""What can be added without touching the package: methods, data sets, export formats. Imports no PyTorch.
+
+Inside the package a module registers itself with a decorator; a plug-in names it in an entry-point group.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sbnet.errors import SBNetError, did_you_mean
+
+if TYPE_CHECKING:
+    from sbnet.data.datasets.base import Dataset
+    from sbnet.exports.base import Export
+    from sbnet.methods.base import Method
+
+Entry = TypeVar("Entry")
+PACKAGE = "sbnet"
+
+
+class Registry(Generic[Entry]):
+    """Entries by name. `homes`: packages of ours whose modules register themselves. `group`: of plug-ins' entry points.
+
+    What is wrong with one plug-in is kept in `broken` and raised where that plug-in is asked for; the others work.
+    """
+
+    def __init__(self, what: str, *, homes: Iterable[str], group: str) -> None:
+        self.what, self.group = what, group
+        self._homes = tuple(homes)
+        self._entries: dict[str, Any] = {}
+        self._origins: dict[str, str] = {}
+        self.broken: dict[str, str] = {}
+        self._loaded = False
+
+    def register(self, cls: type[Any]) -> type[Any]:
+        """Decorator of a class with a `name`: an instance of it is the entry."""
+        self._add(cls(), origin=cls.__module__)
+        return cls
+
+    def names(self) -> list[str]:
+        """In the order in which they registered: ours, then plug-ins'."""
+        self._load()
+        return list(self._entries)
+
+    def entries(self) -> list[Entry]:
+        self._load()
+        return list(self._entries.values())
+
+    def origin(self, name: str) -> str:
+        """The module that an entry is from."""
+        self._load()
+        return self._origins[name]
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        """Raises SBNetError for an unknown name and for a plug-in that cannot be used, with the reason."""
+        self._load()
+        if name in self._entries:
+            return self._entries[name]  # type: ignore[no-any-return]
+        if name in self.broken:
+            raise SBNetError(f"{self.what} '{name}': {self.broken[name]}")
+        near = did_you_mean(name, self._entries)
+        raise SBNetError(f"there is no {self.what} '{name}'{near}; available: {', '.join(self._entries)}")
+
+    def _add(self, entry: Any, *, origin: str) -> None:
+        name = entry.name
+        first = self._origins.get(name)
+        if first == origin:
+            return
+        if first is None and name not in self.broken:
+            self._entries[name], self._origins[name] = entry, origin
+        elif first is not None and first.partition(".")[0] == PACKAGE:
+            self.broken[f"{origin}:{name}"] = f"{origin} also registers '{name}', which {first} already provides"
+        else:
+            self._entries.pop(name, None)
+            others = ", ".join(filter(None, (self._origins.get(name), origin)))
+            self.broken[name] = f"two plug-ins register this name ({others}); uninstall or rename one"
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        for home in self._homes:
+            package = importlib.import_module(home)
+            for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):
+                importlib.import_module(f"{home}.{module.name}")
+        for point in entry_points(group=self.group):
+            try:
+                loaded = point.load()
+                if isinstance(loaded, type) and hasattr(loaded, "name"):
+                    self._add(loaded(), origin=point.module)
+            except Exception as error:  # a plug-in may raise anything when it is imported
+                where = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
+                self.broken[point.name] = (
+                    f"the plug-in{where} cannot be loaded ({type(error).__name__}: {error}); fix or uninstall it"
+                )
+
+
+METHODS: Registry[Method] = Registry(
+    "method", homes=("sbnet.methods", "sbnet.segmenters"), group="sbnet.methods"
+)
+DATASETS: Registry[Dataset] = Registry("data set", homes=("sbnet.data.datasets",), group="sbnet.datasets")
+EXPORTS: Registry[Export] = Registry("export format", homes=("sbnet.exports",), group="sbnet.exports")

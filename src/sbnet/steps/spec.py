@@ -1,0 +1,105 @@
+"""What a step says of itself; the pipeline, the command line, sweeps and the report know no more. No PyTorch here."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sbnet.settings import Settings
+
+Images = Literal["train", "val"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of artifact. place: where a step's folder holds it, a folder of NAME + suffix or one file."""
+
+    name: str
+    place: str
+    suffix: str = ""
+
+
+SCORES = Kind("Scores", "scores", ".npz")
+SEEDS = Kind("Seeds", "seeds", ".png")
+BOUNDARIES = Kind("Boundaries", "boundaries", ".png")
+PSEUDO_MASKS = Kind("PseudoMasks", "masks", ".png")
+MASKS = Kind("Masks", "masks", ".png")
+MODEL = Kind("Model", "model.safetensors")
+KINDS = (SCORES, SEEDS, BOUNDARIES, PSEUDO_MASKS, MASKS, MODEL)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Output that is measured against ground truth. name: key in metrics.json. title: in tables. Scores are swept over
+    background thresholds, masks compared. folder: in the step's folder, by default the kind's.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    folder: str = ""
+
+    @property
+    def place(self) -> str:
+        return self.folder or self.kind.place
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A column of the report. place: file in the step's folder, `{}` for the image's name; with `read`, in what the
+    step reads under that name. draw: a name of `sbnet.report.cells.DRAW`, called with `options`.
+    threshold: the measure whose best background threshold outlines the map.
+    """
+
+    title: str
+    caption: str
+    place: str
+    draw: str
+    read: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    threshold: str = ""
+    images: Images = "train"
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """One step of a chain.
+
+    name: its folder in the run, its verb, and its name for --from and --to. title: in the report. does: printed when it
+    runs. run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
+    reads: the name under which the step reads it -> kind; the nearest step before it that writes this kind provides it.
+    images: the list it works on. trains: starts from the run's backbone, weights and seed. network: runs one at all, so
+    that the precision counts. neutral: settings that do not change the result. only: settings that just one of the
+    outputs depends on, by kind: who reads the others stays up to date when they change.
+    variants: `module:function` of ([settings], context) giving image -> masks, where settings can be swept.
+    role: the recipe's section that it belongs to; key: the dotted key of its settings in the recipe; both filled by the
+    graph where the method leaves them out.
+    """
+
+    name: str
+    title: str
+    does: str
+    run: str
+    settings: Settings
+    reads: Mapping[str, Kind] = field(default_factory=dict)
+    writes: tuple[Kind, ...] = ()
+    images: Images = "train"
+    trains: bool = False
+    network: bool = True
+    neutral: tuple[str, ...] = ("checkpoint_every",)
+    only: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    variants: str = ""
+    key: str = ""
+
+    def load(self) -> Callable[..., dict[str, Any]]:
+        return load_object(self.run)  # type: ignore[no-any-return]
+
+
+def load_object(place: str) -> Any:
+    """`module:name` -> the object."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
