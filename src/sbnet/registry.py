@@ -23,7 +23,8 @@ PACKAGE = "sbnet"
 
 
 class Registry(Generic[Entry]):
-    """Entries by name. `homes`: packages of ours whose modules register themselves. `group`: of plug-ins' entry points.
+    """Entries by name. `homes`: packages of ours whose packages register themselves, or, where those have none, their
+    modules. `group`: of plug-ins' entry points.
 
     What is wrong with one plug-in is kept in `broken` and raised where that plug-in is asked for; the others work.
     """
@@ -88,9 +89,9 @@ class Registry(Generic[Entry]):
             return
         self._loaded = True
         for home in self._homes:
-            package = importlib.import_module(home)
-            for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):
-                importlib.import_module(f"{home}.{module.name}")
+            inside = list(pkgutil.iter_modules(importlib.import_module(home).__path__))
+            for one in [one for one in inside if one.ispkg] or inside:
+                importlib.import_module(f"{home}.{one.name}")
         for point in entry_points(group=self.group):
             try:
                 loaded = point.load()

@@ -1,0 +1,58 @@
+"""What a data set is: settings, whether a folder is of its kind, and its lists of images. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from sbnet.registry import DATASETS
+from sbnet.settings import NotNegative, Settings
+
+if TYPE_CHECKING:
+    from sbnet.data.datasets.collection import Collection
+
+__all__ = ["DATASETS", "DataSettings", "Dataset", "Lists", "register"]
+
+register = DATASETS.register
+
+
+class DataSettings(Settings):
+    """What every data set has."""
+
+    white_level: NotNegative = 0.0
+    """The value that is white in images of more than 8 bits or of floats; 0: the largest that the format has."""
+
+
+class Lists(NamedTuple):
+    """train: images to learn from. val: images to measure on, None where there is no such list."""
+
+    train: Collection
+    val: Collection | None
+
+
+class Dataset(ABC):
+    """A reader, chosen by `data.source`. name: in recipes. title, about: for people.
+
+    Settings: the recipe's section `data`, without `source`. A data set that lies in a folder has a field `root`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    about: ClassVar[str] = ""
+    Settings: ClassVar[type[DataSettings]]
+
+    def recognizes(self, folder: Path) -> bool:
+        """Whether `--data FOLDER` means this data set."""
+        return False
+
+    @abstractmethod
+    def open(self, settings: Any, *, work: Path) -> Lists:
+        """The lists. work: a folder of the run, for what the reader has to make once; it may not exist yet.
+
+        Raises SBNetError, with file and line, for whatever cannot be used.
+        """
+
+    def lists(self, settings: Any) -> str:
+        """What tells runs on other images apart, in words: a run folder of other lists is refused."""
+        return f"{self.name}, train list '{settings.train}', val list '{settings.val}'"
