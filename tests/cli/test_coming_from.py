@@ -37,7 +37,7 @@ from sbnet.data.synthetic.scenes import make_scenes
 from sbnet.data.datasets.voc import read_voc
 from sbnet.data.datasets.voc_sources import ARCHIVES
 from sbnet.engine.model_file import load_model
-from sbnet.compat.reference_names import our_name, rename
+from sbnet.compat.names import our_name, rename
 from sbnet.compat.state_file import read_state
 from sbnet.engine import networks as registry
 

@@ -17,7 +17,7 @@ from sbnet.data.io.image import read_photo
 from sbnet.data.datasets.voc import read_voc
 from sbnet.compat import cam_files
 from sbnet.engine.model_file import load_model
-from sbnet.compat.reference_names import our_name
+from sbnet.compat.names import our_name
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 
 

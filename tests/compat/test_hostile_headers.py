@@ -115,7 +115,6 @@ def test_the_header_as_it_is(model: Model) -> None:
         (("normalization",), {}, "normalization: no mean, std, scale, bgr"),
         (("meta", "classes"), ["background"], "1 class names for 3 classes"),
         (("meta", "classes"), "abc", "meta: classes='abc'; expected a list"),
-        (("meta", "method"), "x", "method='x'; expected cam, seam, sbnet"),
         (("meta", "predict"), "x", "predict='x'; expected a table"),
         (("meta", "predict", "scales"), [], r"predict.scales is \[\]"),
         (("meta", "predict", "scales"), [1.0] * 17, "predict.scales are 17; expected 16 at most"),
@@ -130,7 +129,7 @@ def test_the_header_as_it_is(model: Model) -> None:
         (("classes",), 256, "classes=256; expected a whole number from 1 to 255"),
         (("classes",), "3", "classes='3'"),
         (("name",), ["x"], "name="),
-        (("format",), 1, "format 1 is not 1"),
+        (("format",), 1, "format 1, expected 1"),
     ],
 )
 def test_what_is_refused(model: Model, place: Place, value: Any, message: str) -> None:
