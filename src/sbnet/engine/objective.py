@@ -20,8 +20,8 @@ class Objective:
     """
 
     def prepare(self, network: nn.Module, device: torch.device) -> None:
-        """Called once, with the network as it was built, on its device, before a checkpoint's state is loaded: the place
-        for tensors, and for a teacher (`copy.deepcopy(network)`), whose weights are not trained.
+        """Called once, with the network as it was built, on its device, before a checkpoint's state is loaded: to make
+        tensors, or a teacher (`copy.deepcopy(network)`), whose weights are not trained.
         """
 
     def __call__(self, network: nn.Module, batch: Mapping[str, Any], progress: float) -> dict[str, Tensor]:

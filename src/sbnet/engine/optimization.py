@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -43,21 +43,21 @@ class TrainSettings(Settings):
     weight_decay: NotNegative = 5e-4
     """Of weights; biases have none, nor under AdamW parameters of one dimension (norms)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on the rate for each block of the backbone that lies behind (0.75: the last block 0.75, the one before 0.56,
-    ...); 1: all alike.
+    """Factor on the rate of the backbone's blocks, once more for each block that follows (0.75: 0.75 for the last block,
+    0.56 for the one before); 1: none.
     """
     clip: NotNegative = 0.0
     """Largest norm of the gradient, above which it is scaled down; 0: no limit."""
     ema: Below1 = 0.0
-    """Decay of the moving average of the weights, which is what is kept at the end (0.999 averages about 1000 steps); 0:
-    the last weights are kept.
+    """Decay of the moving average of the weights, which is saved at the end instead of the last weights (0.999 averages
+    about 1000 steps); 0: none.
     """
     crop: Crop = 448
     """Side of the square crop, pixels."""
     augmentation: Literal["fast", "exact"] = "fast"
     """`fast` (colors by one matrix, large JPEGs decoded smaller) or `exact` (Pillow, one after the other)."""
     network: ModelFile = ""
-    """A network trained elsewhere, taken instead of training one: a model file of SBNet's, or weights of the reference's."""
+    """A network trained elsewhere to use instead of training one: an SBNet model file, or weights of the reference."""
     checkpoint_every: Count = 100
     """Steps between two checkpoints; no effect on the result."""
 
@@ -83,7 +83,12 @@ def build_optimizer(
             decay = 0.0 if bias or (adam and parameter.ndim < 2) else settings.weight_decay
             groups.setdefault((index, multiplier, decay), []).append(parameter)
     listed = [
-        {"params": params, "lr": settings.learning_rate * multiplier, "multiplier": multiplier, "weight_decay": decay}
+        {
+            "params": params,
+            "lr": settings.learning_rate * multiplier,
+            "multiplier": multiplier,
+            "weight_decay": decay,
+        }
         for (_, multiplier, decay), params in groups.items()
     ]
     if adam:
@@ -138,7 +143,9 @@ class WeightAverage:
 
     def _averaged(self) -> list[tuple[str, Tensor]]:
         trained = [(name, value) for name, value in self._model.named_parameters() if value.requires_grad]
-        return trained + [(name, value) for name, value in self._model.named_buffers() if value.is_floating_point()]
+        return trained + [
+            (name, value) for name, value in self._model.named_buffers() if value.is_floating_point()
+        ]
 
     def update(self, step: int) -> None:
         """After optimizer step `step`, from 1."""

@@ -34,8 +34,8 @@ class SegmenterPredictor:
     def infer(
         self, images: Sequence[Photo], finish: Finish[Result], *, failed: Told | None = None
     ) -> Iterator[Result]:
-        """What `finish(image, probabilities)` gives for each image, on other threads, in the order and with the failures
-        of `infer`. probabilities (C, H, W) float32, their sum over the classes 1.
+        """What `finish(image, probabilities)` returns for each image, on other threads; order and failures as of the
+        function `infer`. probabilities: (C, H, W) float32, their sum over the classes 1.
         """
         return infer(images, _Predict(self, finish), runtime=self._runtime, failed=failed)
 

@@ -36,8 +36,8 @@ class Runtime(Settings):
     CPU, whose cores one image keeps busy.
     """
     crf_device: Literal["cpu", "device"] = "cpu"
-    """Where the dense CRF runs: `cpu`, compiled, one image a core; or `device`, where networks run. Their labels agree on
-    99.9 % of the pixels; which is faster depends on the machine.
+    """Where the dense CRF runs: `cpu`, compiled, one image a core; or `device`, where networks run. Which is faster
+    depends on the machine; their labels agree on 99.9 % of the pixels.
     """
     seed: Seed = 0
     """All random choices of a run follow from it."""

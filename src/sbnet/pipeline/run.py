@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sbnet.engine.resume import CHECKPOINT
+from sbnet.engine.checkpoint import CHECKPOINT
 from sbnet.errors import SBNetError
 from sbnet.engine.model_file import network_name
 from sbnet.engine.networks import REFERENCE, SEGMENTERS

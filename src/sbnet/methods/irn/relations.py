@@ -11,8 +11,8 @@ from sbnet.methods.irn.network import IrnNetwork
 
 
 def irn_boundary(network: nn.Module, stack: Tensor, *, model: IrnNetwork, device: torch.device) -> Tensor:
-    """Class boundaries of images (B, 3, H, W) uint8 on IRN's grid: (B, h, w) in [0, 1], of the mean of an image's logits
-    and its mirror image's.
+    """Class boundaries of images (B, 3, H, W) uint8 on IRN's grid: (B, h, w) in [0, 1], of the mean of the logits of an
+    image and its mirror image.
 
     An image is padded to a multiple of the coarsest feature's stride, so that the features' cells lie on each other,
     and mirrored then.
