@@ -16,7 +16,7 @@ from sbnet.engine.runtime import Runtime
 class Context:
     """One step's place in a run.
 
-    folder: where it writes. inputs: the name under which it reads an artifact -> where that is: a folder of files, or a
+    folder: where it writes. family: of the network that it trains. inputs: the name under which it reads an artifact -> where that is: a folder of files, or a
     model file. train, val: the images; `val` is None where the data has no such list.
     predict: the recipe's prediction settings, which a segmenter's file carries.
     recipe: the whole recipe as plain values, which every model file carries.
@@ -30,6 +30,7 @@ class Context:
     runtime: Runtime
     predict: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    family: str = ""
 
     def meta(self, **more: Any) -> dict[str, Any]:
         """What a model file says of itself: class names, recipe, and `more`."""

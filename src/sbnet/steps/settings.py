@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from pydantic import model_validator
 
+from sbnet.engine.optimization import TrainSettings
 from sbnet.settings import Bilateral, CrfSteps, Gaussian, Positive, Scales, Settings
 
 
@@ -49,3 +52,20 @@ class PredictSettings(Settings):
     """Smoothness kernel: width in pixels, weight (DeepLab v2's)."""
     bilateral: Bilateral = (67.0, 3.0, 4.0)
     """Appearance kernel: width in pixels, width in color levels, weight (DeepLab v2's)."""
+
+
+Training = TypeVar("Training", bound=TrainSettings)
+
+
+def reference_momentum(settings: Training) -> Training:
+    """As in the published optimisers, where the weight decay stands in momentum's place: 0.0005 instead of 0.9."""
+    return settings.model_copy(update={"momentum": settings.weight_decay})
+
+
+def equal_score(background_alpha: float, score_power: float = 1.0) -> float:
+    """The score m in [0, 1] with (1 - m^power)^alpha = m^power, by bisection: above it a pixel is foreground."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if (1 - middle) ** background_alpha > middle else (low, middle)
+    return low ** (1 / score_power)

@@ -70,7 +70,8 @@ class StepSpec:
     name: its folder in the run, its verb, and its name for --from and --to. title: in the report. does: printed when it
     runs. run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
     reads: the name under which the step reads it -> kind; the nearest step before it that writes this kind provides it.
-    images: the list it works on. trains: starts from the run's backbone, weights and seed. network: runs one at all, so
+    images: the list it works on. trains: the family of the network that it trains, from the run's backbone,
+    weights and seed. network: runs one at all, so
     that the precision counts. views: scales at which it sees an image, and whether it sees its mirror image too: the
     bound on an image's size follows from them. neutral: settings that do not change the result. only: settings that just one of the
     outputs depends on, by kind: who reads the others stays up to date when they change.
@@ -86,7 +87,7 @@ class StepSpec:
     reads: Mapping[str, Kind] = field(default_factory=dict)
     writes: tuple[Kind, ...] = ()
     images: Images = "train"
-    trains: bool = False
+    trains: str = ""
     network: bool = True
     views: tuple[tuple[float, ...], bool] = ((1.0,), False)
     neutral: tuple[str, ...] = ("checkpoint_every",)
