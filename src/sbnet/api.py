@@ -13,7 +13,7 @@ from rich.console import Console
 from sbnet import models, pipeline
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError, check_folder, did_you_mean
-from sbnet.engine.bring import open_network
+from sbnet.engine.foreign import open_network
 from sbnet.config.checks import check_values
 from sbnet.config.convert import convert
 from sbnet.config.recipe import DataSettings, Recipe, load_recipe

@@ -2,7 +2,7 @@
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.engine.convert import convert_weights
+from sbnet.engine.foreign import convert_weights
 from sbnet.engine.model_file import load_model, save_model
 from sbnet.engine.networks import build, build_backbone, model_names
 
