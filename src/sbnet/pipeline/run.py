@@ -12,8 +12,6 @@ from typing import Any
 
 from rich.console import Console
 
-from sbnet.backbones.settings import check_weights
-from sbnet.config.recipe import Recipe
 from sbnet.engine.checkpoint import CHECKPOINT
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import open_data
