@@ -29,17 +29,17 @@ from safetensors import safe_open
 import foreign_files
 from sbnet import models, ops
 from sbnet.cli import execute
-from sbnet.data.datasets.collection import Photo
-from sbnet.data.io.files import Scores, read_json, read_label, read_scores, write_label
-from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.labels import VOC_CLASSES
-from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.data.datasets.voc import read_voc
-from sbnet.data.datasets.voc_sources import ARCHIVES
-from sbnet.engine.model_file import load_model
 from sbnet.compat.names import our_name, rename
 from sbnet.compat.state_file import read_state
+from sbnet.data.datasets.collection import Photo
+from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc_sources import ARCHIVES
+from sbnet.data.io.files import Scores, read_json, read_label, read_scores, write_label
+from sbnet.data.io.image import read_photo
+from sbnet.data.synthetic.scenes import make_scenes
 from sbnet.engine import networks as registry
+from sbnet.engine.model_file import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
 PHOTOS = 5
@@ -224,7 +224,7 @@ def _take_vocs_classes(voc: Path) -> None:
 def shop(tmp_path_factory: pytest.TempPathFactory, golden: Any) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.REFERENCE, "resnet38", foreign_files.ThinResNet38)
+        patch.setitem(registry.RESNETS, "resnet38", foreign_files.ThinResNet38)
         patch.chdir(folder)
         yield Shop(folder, golden)
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from sbnet.cli import execute
+from sbnet.compat import cam_files
+from sbnet.compat.names import our_name
+from sbnet.data.datasets.voc import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc import read_voc
-from sbnet.compat import cam_files
 from sbnet.engine.model_file import load_model
 from sbnet.engine.networks import build
-from sbnet.compat.names import our_name
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 
 
@@ -196,7 +196,7 @@ def test_a_run_takes_networks_made_elsewhere(
     classes, names = 8, read_voc(shared_data, "train").classes
     weights = {}
     for family in ("sbnet", "affinitynet", "deeplabv2"):
-        state = models.build(f"{family}-lite0", classes, weights="none").state_dict()
+        state = build(f"{family}-lite0", classes, weights="none").state_dict()
         state = {our_name(name): value for name, value in state.items()}
         weights[family] = tmp_path / f"{family}.pth"
         parts = ("edge_layer", "fuse_canny_edge")  # as SEAM's

@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.data.io.files import write_scores
-from sbnet.errors import SBNetError
 from sbnet.compat import cam_files
 from sbnet.compat.cam_dictionary import read_dictionary, write_dictionary
+from sbnet.data.io.files import write_scores
+from sbnet.errors import SBNetError
 
 OLD = Path(__file__).parent / "cams" / "numpy_1.23.npy"  # written by np.save of NumPy 1.23.5
 

@@ -11,12 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sbnet.errors import SBNetError
 from sbnet.backbones import weights as backbone_weights
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.model_file import is_model, network_name
 from sbnet.backbones.normalization import Normalization
+from sbnet.engine.model_file import is_model, load_model, network_name, save_model
 from sbnet.engine.networks import build, same_backbone
+from sbnet.errors import SBNetError
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -174,7 +173,9 @@ def test_saving_draws_nothing(tmp_path: Path) -> None:
         ({"classes": 4}, "tensors are not those of the network"),
     ],
 )
-def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path, change: dict[str, object], message: str) -> None:
+def test_what_could_not_be_loaded_is_not_saved(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
     model = build("deeplabv2-lite0", 3, weights="none")
     for key, value in change.items():
         setattr(model, key, value)

@@ -14,17 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from foreign_files import BOUNDARY, CORRELATION, irn_cam, mxnet_name, without
-from sbnet.data.datasets.labels import VOC_CLASSES
-from sbnet.errors import SBNetError
-from sbnet.engine.foreign import convert_weights
-from sbnet.engine.model_file import load_model
-from sbnet.compat.reference import load_reference
-from sbnet.engine.foreign import write_reference
 from sbnet.backbones.weights import fit_backbone
-from sbnet.compat.origins import ORIGINS
 from sbnet.compat.names import our_name, rename
+from sbnet.compat.origins import ORIGINS
+from sbnet.compat.reference import load_reference
 from sbnet.compat.state_file import read_state
+from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.engine.foreign import convert_weights, write_reference
+from sbnet.engine.model_file import load_model
 from sbnet.engine.networks import build, build_backbone
+from sbnet.errors import SBNetError
 
 # key of the origin -> the golden state that it is cut from, its parts that are cut away
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -82,9 +81,7 @@ def test_round_trip(kind: str, reference: Any, tmp_path: Path) -> None:
     assert model.name == name
     assert tuple(meta["classes"]) == VOC_CLASSES
     assert meta["converted_from"] == "theirs.pth"
-    assert meta.get("origin") == (
-        {"recipe": RECIPES[kind], "verified": False} if kind in RECIPES else None
-    )
+    assert meta.get("origin") == ({"recipe": RECIPES[kind], "verified": False} if kind in RECIPES else None)
     back = write_reference(tmp_path / "ours.safetensors", tmp_path / "back.pth")
     assert back.used == len(state)
     again = torch.load(tmp_path / "back.pth", weights_only=True, mmap=True)
@@ -141,7 +138,7 @@ def test_families_are_told_over_any_backbone(small: dict[str, Tensor], tmp_path:
     torch.save(without(small, *BOUNDARY), path)
     with pytest.raises(SBNetError, match="family 'seam', not sbnet-lite0; give --model seam-lite0"):
         convert_weights(path, "sbnet-lite0", out, classes=NAMES)
-    with pytest.raises(SBNetError, match="names do not tell the network.*--model NAME"):
+    with pytest.raises(SBNetError, match=r"names do not tell the network.*--model NAME"):
         convert_weights(path, "", out, classes=NAMES)
     assert convert_weights(path, "seam-lite0", out, classes=NAMES).notes == []
     torch.save(without(small, *BOUNDARY, *CORRELATION), path)
@@ -278,7 +275,10 @@ def test_every_name_is_accounted_for(small: dict[str, Tensor], tmp_path: Path) -
         ({"f9.weight": torch.zeros(2, 2)}, r"f9.weight is \(2, 2\), not"),
         ({"f9.weight": None}, "missing f9.weight"),
         ({"fuse_canny_edge.weight": None}, "missing fuse_canny_edge.weight"),
-        (dict.fromkeys(("f8_3.weight", "f8_4.weight", "f9.weight")), "missing f8_3.weight; missing f8_4.weight"),
+        (
+            dict.fromkeys(("f8_3.weight", "f8_4.weight", "f9.weight")),
+            "missing f8_3.weight; missing f8_4.weight",
+        ),
         ({"bn1.bias": torch.full((32,), torch.nan)}, "not finite in bn1.bias"),
         ({"fc8.weight": torch.zeros(9, 1280, 1, 1)}, "a classifier of 9 classes.*list of classes has 4"),
     ):

@@ -18,13 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sbnet
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
-from sbnet.engine import networks as registry
 from sbnet.backbones.options import OPTIONS, Allowed
-from sbnet.engine.networks import FAMILIES, OF_BACKBONE
-from sbnet.steps.predict import Settings
+from sbnet.engine import networks as registry
+from sbnet.engine.model_file import save_model
+from sbnet.engine.networks import build, families, network_class
+from sbnet.errors import SBNetError
+from sbnet.settings import plain
+from sbnet.steps.settings import PredictSettings
 
 NAME = "deeplabv2-timm:test_efficientnet"
 Place = tuple[str | int, ...]
@@ -41,8 +41,8 @@ class Model:
         )
         told = {
             "classes": ["background", "cat", "dog"],
-            "predict": vars(Settings(scales=(1.0, 0.5))),
-            "recipe": {"data": {"white": 0.0}},
+            "predict": plain(PredictSettings(scales=(1.0, 0.5))),
+            "recipe": {"data": {"white_level": 0.0}},
         }
         save_model(network, self.path, meta=told)
         with safe_open(self.path, framework="pt") as file:
@@ -193,12 +193,11 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_every_option_has_its_values() -> None:
-    options = set(OF_BACKBONE)
-    for family in FAMILIES.values():
-        found = inspect.signature(family).parameters.values()
-        options |= {one.name for one in found if one.kind is one.KEYWORD_ONLY}
-    assert options == set(OPTIONS)
+@pytest.mark.parametrize("family", families())
+def test_every_option_has_its_values(family: str) -> None:
+    cls = network_class(family)
+    parameters = inspect.signature(cls).parameters.values()
+    assert {one.name for one in parameters if one.kind is one.KEYWORD_ONLY} <= {*cls.allowed, *OPTIONS}
 
 
 @given(value=values)

@@ -14,15 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sbnet.errors import SBNetError
-from sbnet.engine.foreign import convert_weights
-from sbnet.engine.model_file import load_model
-from sbnet.compat.reference import load_reference
 from sbnet.compat.irn_names import IRN_MARK
 from sbnet.compat.names import our_name
-from sbnet.compat.state_file import read_weights
-from sbnet.compat.state_file import FLOATS, TYPES, WHOLE
+from sbnet.compat.reference import load_reference
+from sbnet.compat.state_file import FLOATS, TYPES, WHOLE, read_weights
+from sbnet.engine.foreign import convert_weights
+from sbnet.engine.model_file import load_model
 from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
 
 SMALL = "timm:test_efficientnet"
 NAMES = ["background", "cat", "dog", "owl"]

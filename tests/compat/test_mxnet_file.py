@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.errors import SBNetError
 from sbnet.compat.mxnet_file import LIST, read_mxnet
 from sbnet.compat.state_file import read_state
+from sbnet.errors import SBNetError
 
 FOLDER = Path(__file__).parent / "mxnet"
 WHOLE = ("mxnet_0.9.5", "mxnet_0.11.0", "mxnet_1.9.1", "mxnet_1.9.1_numpy")

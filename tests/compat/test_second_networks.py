@@ -11,11 +11,10 @@ from torch import Tensor
 from torchvision.models import resnet50
 
 import foreign_files
-from sbnet.errors import SBNetError
-from sbnet.engine.foreign import convert_weights
-from sbnet.engine.model_file import load_model
-from sbnet.engine.foreign import write_reference
 from sbnet.compat.names import our_name, rename
+from sbnet.engine.foreign import convert_weights, write_reference
+from sbnet.engine.model_file import load_model
+from sbnet.errors import SBNetError
 
 State = dict[str, Tensor]
 
@@ -101,7 +100,9 @@ def test_irns_second_network_is_read_strictly(
 
 def test_a_network_of_another_kind_is_told(irn_state: State, tmp_path: Path) -> None:
     torch.save(irn_state, tmp_path / "a.pth")
-    with pytest.raises(SBNetError, match="IRN's second network, not cam-timm:resnet50; give --model irn-timm"):
+    with pytest.raises(
+        SBNetError, match="IRN's second network, not cam-timm:resnet50; give --model irn-timm"
+    ):
         convert_weights(tmp_path / "a.pth", "cam-timm:resnet50", tmp_path / "a.safetensors")
 
 

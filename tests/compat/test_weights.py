@@ -10,13 +10,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from sbnet.errors import SBNetError
 from sbnet.backbones import weights as backbone_weights
-from sbnet.compat.reference import load_reference
-from sbnet.backbones.weights import LITES, Lite, lite_path, lite_state
-from sbnet.compat.state_file import read_state, read_weights
 from sbnet.backbones.network import Network
+from sbnet.backbones.weights import LITES, Lite, lite_path, lite_state
+from sbnet.compat.reference import load_reference
+from sbnet.compat.state_file import read_state, read_weights
 from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
 
 CROSSWORD_PUZZLE = 918  # ImageNet
 

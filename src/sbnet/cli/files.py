@@ -49,7 +49,9 @@ def convert_weights(
         A file with one class name per line, background first. By default PASCAL VOC's classes.
     """
     if model and to:
-        raise SBNetError("--model and --to exclude each other: --model reads the reference's weights, --to writes them")
+        raise SBNetError(
+            "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
+        )
     from sbnet.data.datasets.labels import read_class_names
     from sbnet.engine import foreign
 
