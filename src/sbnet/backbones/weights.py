@@ -12,9 +12,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from sbnet.errors import SBNetError
-from sbnet.compat.reference_names import our_name, rename
+from sbnet.compat.names import our_name, rename
 from sbnet.compat.state_file import read_state
-from sbnet.compat.tensors import check_finite, misfits
+from sbnet.compat.reference import check_finite, misfits
 
 logger = logging.getLogger(__name__)
 
