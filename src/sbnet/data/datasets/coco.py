@@ -16,8 +16,8 @@ from pathlib import Path
 
 from sbnet.data.datasets.coco_file import Instances, Picture
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.io.files import write_bytes
 from sbnet.data.datasets.labels import read_class_names
+from sbnet.data.io.files import write_bytes
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 PAGE = "https://cocodataset.org/#download"

@@ -9,10 +9,9 @@ from typing import NamedTuple
 from sbnet.data.datasets.coco import WHOLE, find_list, instance_files, without_photo
 from sbnet.data.datasets.coco_file import Instances, Picture, read_instances
 from sbnet.data.datasets.coco_masks import draw_for
-from sbnet.work.parallel import map_unordered
-from sbnet.work.progress import photo_progress
-from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
+from sbnet.work.parallel import cpu_count, map_unordered
+from sbnet.work.progress import photo_progress
 
 
 class ListFacts(NamedTuple):

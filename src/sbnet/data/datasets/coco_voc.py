@@ -11,10 +11,9 @@ from sbnet.data.datasets.coco import check_free, label_file, labelled_photos, wr
 from sbnet.data.datasets.coco_file import Instances, Picture, read_instances
 from sbnet.data.datasets.coco_masks import draw_for
 from sbnet.data.io.files import check_output, read_json, write_json, write_label
-from sbnet.work.parallel import map_unordered
-from sbnet.work.progress import photo_progress
-from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
+from sbnet.work.parallel import cpu_count, map_unordered
+from sbnet.work.progress import photo_progress
 
 MARKER = "coco.json"  # list -> what it was made from, and, once it is whole, the facts
 VERSION = 1  # of the drawing: masks of another version are drawn anew

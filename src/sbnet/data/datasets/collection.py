@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from sbnet.data import IGNORE
-from sbnet.data.io.image import MAX_PIXELS, photo_size, read_photo
 from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.data.io.image import MAX_PIXELS, photo_size, read_photo
 from sbnet.errors import SBNetError, did_you_mean
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.io.image import mask_classes
 from sbnet.data.datasets.labels import (
     VOC_CLASSES,
     ImageLabels,
@@ -22,6 +21,7 @@ from sbnet.data.datasets.labels import (
     read_text,
     read_xml_classes,
 )
+from sbnet.data.io.image import mask_classes
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 

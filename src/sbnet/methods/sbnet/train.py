@@ -37,7 +37,9 @@ def run(settings: SBNetTrainSettings, context: Context) -> dict[str, Any]:
 
 def run_bootstrap(settings: BootstrapTrainSettings, context: Context) -> dict[str, Any]:
     """The same network without its boundary terms."""
-    terms = consistency_terms(settings.shrink) if settings.consistency else partial(class_terms, _progress=0.0)
+    terms = (
+        consistency_terms(settings.shrink) if settings.consistency else partial(class_terms, _progress=0.0)
+    )
 
     def without_boundary(network: nn.Module, batch: Mapping[str, Tensor]) -> Terms:
         return terms(partial(network, boundary=False), batch)
