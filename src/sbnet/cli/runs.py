@@ -73,7 +73,7 @@ def run(
     """
     assignments = []
     if data:
-        from sbnet.data.datasets.coco import is_coco
+        from sbnet.data.datasets.coco.folder import is_coco
 
         assignments = [f"data.source={'coco' if is_coco(data) else 'voc'}", f"data.root={data}"]
     _go(recipe, out, [*assignments, *settings], start=start, stop=stop)

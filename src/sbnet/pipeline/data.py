@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbnet.data.datasets.coco import find_list, label_file
+from sbnet.data.datasets.coco.folder import find_list, label_file
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.image import check_photo, pixel_limit
 from sbnet.data.io.photo_notes import band_notes, dark_note
 from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.data.datasets.voc import SOURCES, read_voc
+from sbnet.data.datasets.voc.folder import SOURCES, read_voc
 from sbnet.errors import SBNetError
-from sbnet.data.datasets.coco_voc import empty_note, make_voc_layout
+from sbnet.data.datasets.coco.layout import empty_note, make_voc_layout
 from sbnet.config.recipe import DataSettings, Recipe
 
 logger = logging.getLogger(__name__)

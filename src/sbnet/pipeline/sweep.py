@@ -17,7 +17,7 @@ from sbnet import metrics
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_json
 from sbnet.data.io.image import read_mask
-from sbnet.data.datasets.voc import read_list
+from sbnet.data.datasets.labels import read_list
 from sbnet.engine.gpu_memory import gpu_memory_told
 from sbnet.work.parallel import map_unordered, one_torch_thread
 from sbnet.work.progress import photo_progress

@@ -17,7 +17,7 @@ from sbnet.data.io.files import check_output, read_scores
 from sbnet.data.io.image import read_mask
 from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names
 from sbnet.data.io.named_files import masks_by_name
-from sbnet.data.datasets.voc import read_list
+from sbnet.data.datasets.labels import read_list
 from sbnet.work.parallel import map_unordered
 from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
