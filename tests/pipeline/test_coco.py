@@ -11,7 +11,7 @@ import pytest
 import coco_folder
 from sbnet.data.io.files import read_label, write_label
 from sbnet.errors import SBNetError
-from sbnet.data.datasets.coco import layout as layout
+from sbnet.data.datasets.coco.folder import layout as layout
 
 
 @pytest.fixture

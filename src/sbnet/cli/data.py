@@ -108,7 +108,7 @@ def make_lists(
     source
         Instead, take over this list of another implementation, under its own file name.
     """
-    from sbnet.data.datasets.voc import lists as voc_lists
+    from sbnet.data.datasets.voc.folder import lists as voc_lists
 
     if source and (sbd or masks):
         raise SBNetError("--from takes over one list; --sbd and --masks go with the lists that are made")

@@ -9,9 +9,8 @@ from typing import NamedTuple
 from sbnet.data.datasets.coco.folder import WHOLE, find_list, instance_files, without_photo
 from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
 from sbnet.data.datasets.coco.masks import draw_for
-from sbnet.work.parallel import map_unordered
+from sbnet.work.parallel import cpu_count, map_unordered
 from sbnet.work.progress import photo_progress
-from sbnet.engine.runtime import cpu_count
 from sbnet.errors import SBNetError
 
 
