@@ -19,7 +19,7 @@ from sbnet.config import source
 from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.config.refusals import unknown_key
 from sbnet.data.datasets.collection import Photo
-from sbnet.data.datasets.voc import read_list
+from sbnet.data.datasets.labels import read_list
 from sbnet.data.io.files import write_json
 from sbnet.data.io.image import read_mask
 from sbnet.engine.memory import gpu_memory_told

@@ -13,8 +13,7 @@ import numpy as np
 
 from sbnet import metrics
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names
-from sbnet.data.datasets.voc import read_list
+from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names, read_list
 from sbnet.data.io.files import check_output, read_scores
 from sbnet.data.io.image import read_mask
 from sbnet.data.io.named_files import masks_by_name
