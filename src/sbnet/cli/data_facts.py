@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sbnet.data.datasets.label_check import FEW
 
 if TYPE_CHECKING:
+    from sbnet.data.datasets.coco.check import CocoCheck
     from sbnet.data.datasets.label_check import LabelFacts
     from sbnet.data.datasets.voc.check import Difference, VocFacts
-    from sbnet.data.datasets.coco.check import CocoCheck
 
 
 def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from sbnet.data.datasets.coco.folder import WHOLE, find_list, instance_files, without_photo
 from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
 from sbnet.data.datasets.coco.masks import draw_for
+from sbnet.errors import SBNetError
 from sbnet.work.parallel import cpu_count, map_unordered
 from sbnet.work.progress import photo_progress
-from sbnet.errors import SBNetError
 
 
 class ListFacts(NamedTuple):

@@ -11,9 +11,9 @@ from sbnet.data.datasets.coco.folder import check_free, label_file, labelled_pho
 from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
 from sbnet.data.datasets.coco.masks import draw_for
 from sbnet.data.io.files import check_output, read_json, write_json, write_label
+from sbnet.errors import SBNetError
 from sbnet.work.parallel import cpu_count, map_unordered
 from sbnet.work.progress import photo_progress
-from sbnet.errors import SBNetError
 
 MARKER = "coco.json"  # list -> what it was made from, and, once it is whole, the facts
 VERSION = 1  # of the drawing: masks of another version are drawn again

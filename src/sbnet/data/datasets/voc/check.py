@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.datasets.label_check import LabelFacts, check_label_file, check_labels_of_masks
 from sbnet.data.datasets.labels import VOC_CLASSES, read_xml_classes
+from sbnet.data.datasets.voc.folder import MASKS, check_layout, class_names, read_list
+from sbnet.data.datasets.voc.sources import WHOLE, WHOLE_LISTS, find_sbd
+from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.io.photo_kind import PhotoKind, check_white
 from sbnet.data.io.photo_notes import band_notes, dark_note, kind_counts
-from sbnet.data.datasets.voc.folder import MASKS, check_layout, class_names, read_list
-from sbnet.data.datasets.voc.sources import WHOLE, WHOLE_LISTS, find_sbd
 from sbnet.errors import SBNetError
 
 AUG = "SegmentationClassAug"  # masks that a run reads where data.masks names the folder
@@ -197,7 +197,9 @@ def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -
         looked = dict(zip(paths, pool.map(look, paths), strict=True))
     problems.extend(found for found in looked.values() if isinstance(found, str))
     kinds = {path: found for path, found in looked.items() if not isinstance(found, str)}
-    if not white and (dark := dark_note(kinds, setting="--white {0} (for a run: data.white_level={0})", looked=None)):
+    if not white and (
+        dark := dark_note(kinds, setting="--white {0} (for a run: data.white_level={0})", looked=None)
+    ):
         problems.append(dark)
     return kinds
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
-from sbnet.data.io.files import write_bytes, write_label
-from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.datasets.voc.folder import check_layout, read_list
 from sbnet.data.datasets.voc.sources import find_sbd, origin
+from sbnet.data.io.files import write_bytes, write_label
+from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.errors import SBNetError
 
 

@@ -12,12 +12,11 @@ import numpy as np
 from PIL import Image
 
 from sbnet.data import IGNORE
+from sbnet.data.datasets.labels import VOC_CLASSES, read_list
 from sbnet.data.io.files import atomic_write, check_output, encode_label
 from sbnet.data.io.image import photo_size, read_mask
-from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.io.palette import PALETTE
-from sbnet.data.datasets.labels import read_list
 from sbnet.errors import SBNetError
 
 Competition = Literal["comp5", "comp6"]  # trained on VOC's own data alone; on any other data also
