@@ -136,9 +136,7 @@ def run(tmp_path: Path, train: Collection, val: Collection) -> Path:
     for one in folder.iterdir():
         write_json(one / "done.json", {"fingerprint": "f", "seconds": 65.0, "device": "cpu", "facts": {}})
     log = [f"{at},1,0.1,9.5,{9 - at},{9 - at}" for at in range(9)]
-    (folder / "learn/log.csv").write_text(
-        "\n".join(["step,epoch,lr,images_per_second,loss,class", *log, ""])
-    )
+    (folder / "learn/log.csv").write_text("\n".join(["step,epoch,lr,images_per_second,loss,class", *log, ""]))
     write_json(folder / "metrics.json", metrics())
     (folder / "recipe.yaml").write_text("name: tiny & <b>bold</b>\nabout: three images gave 77.7\n")
     return folder

@@ -106,7 +106,7 @@ def test_broken_inputs_are_named(run: Path, train: Collection, val: Collection) 
     assert "step 8" in page
 
 
-@pytest.mark.parametrize("draw, options", [("hot", {}), ("mask", {"hue": 3})])
+@pytest.mark.parametrize(("draw", "options"), [("hot", {}), ("mask", {"hue": 3})])
 def test_a_wrong_picture_of_a_plug_in_stops_no_page(
     run: Path, train: Collection, draw: str, options: dict[str, int]
 ) -> None:

@@ -90,7 +90,8 @@ def test_boundary_lines_lie_on_changes_between_known_labels(maker: str) -> None:
     assert not line[:, :12].any()
     assert not line[:, 28:].any()
     assert not (
-        pictures.boundary_picture(DARK[:4, :4], np.full((4, 4), IGNORE, np.uint8), maker=maker, width=1) == 255
+        pictures.boundary_picture(DARK[:4, :4], np.full((4, 4), IGNORE, np.uint8), maker=maker, width=1)
+        == 255
     ).any()
 
 

@@ -27,17 +27,17 @@ TERMS = {
     "Class activation map (CAM)": "a score in [0, 1] for each pixel and class: how strongly the network sees the class "
     "there.",
     "Background threshold": "the score below which a pixel counts as background when a CAM is turned into a mask.",
-    "Seeds (partial labels)": "labels for the pixels that are certain; the others are unknown, and striped in pictures.",
+    "Seeds (partial labels)": "labels for certain pixels; the others are unknown, and striped in pictures.",
     "CRF": "conditional random field: moves the borders of regions to where the colors of the image change.",
     "Propagation": "spreads CAM scores from pixel to similar pixel, up to the borders of objects.",
-    "Pseudo mask": "a class for each pixel of a training image, made without ground truth; the segmenter learns from it.",
+    "Pseudo mask": "a class for each pixel of a training image, made without ground truth, to train the segmenter.",
     "Segmenter": "the network that is the result of the run: it predicts masks of any image.",
     "Ground truth": "masks drawn by people or otherwise known to be right.",
-    "IoU": "intersection over union: pixels that mask and ground truth share, out of all that either has. 100 % is perfect.",
+    "IoU": "intersection over union: the pixels that mask and ground truth share, out of all that either has.",
     "mIoU": "mean IoU of all classes, background included, over all images together.",
     "Foreground mIoU": "the same mean without background, whose IoU is high even where every object is missed.",
-    "Precision, recall": "of foreground against background, whatever the class: the share of predicted foreground that is "
-    "right, and the share of true foreground that is found.",
+    "Precision, recall": "of foreground against background, whatever the class: the share of the predicted "
+    "foreground that is right, and the share of the true foreground that is found.",
     "Pixel accuracy": "the share of pixels with the right class; mostly background, so high even for poor masks.",
 }
 """What a reader who is new to the field needs: term -> a line."""

@@ -104,7 +104,7 @@ def metrics_table(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> Ta
 def _before(
     index: int, known: Sequence[Measure], facts: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, float] | None:
-    """Title and mIoU of what the measure at `index` improves on: score maps on score maps, masks on whatever precedes."""
+    """Title and mIoU of what the measure at `index` improves on: maps on maps, masks on whatever precedes."""
     after = known[index]
     for before in reversed(known[:index]):
         alike = all(facts[before.name].get(key) == facts[after.name].get(key) for key in ("list", "images"))
