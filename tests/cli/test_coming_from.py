@@ -33,8 +33,8 @@ from sbnet.compat.names import our_name, rename
 from sbnet.compat.state_file import read_state
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.datasets.labels import VOC_CLASSES
-from sbnet.data.datasets.voc import read_voc
-from sbnet.data.datasets.voc_sources import ARCHIVES
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.datasets.voc.sources import ARCHIVES
 from sbnet.data.io.files import Scores, read_json, read_label, read_scores, write_label
 from sbnet.data.io.image import read_photo
 from sbnet.data.synthetic.scenes import make_scenes

@@ -13,7 +13,7 @@ import torch
 from sbnet.cli import execute
 from sbnet.compat import cam_files
 from sbnet.compat.names import our_name
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
 from sbnet.data.io.image import read_photo
 from sbnet.engine.model_file import load_model

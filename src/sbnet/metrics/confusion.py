@@ -89,7 +89,11 @@ def iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray
 
 def mean_iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray:
     """Mean over classes of `iou`: (..., C, C) -> (...); NaN for a set without any pixel under "nan"."""
-    values = iou(confusion, absent=absent)
+    return _mean(iou(confusion, absent=absent))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the last axis, NaNs left out; NaN where all are."""
     counted = ~np.isnan(values)
     total, number = np.where(counted, values, 0).sum(-1), counted.sum(-1)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
@@ -98,9 +102,9 @@ def mean_iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.nd
 def summary(
     confusion: np.ndarray | Tensor, class_names: Sequence[str], *, absent: Absent = "nan"
 ) -> dict[str, Any]:
-    """Figures for JSON as fractions, None where undefined: `miou`, `per_class` {name: IoU}, `pixel_accuracy`,
-    `foreground_precision` and `foreground_recall` (foreground against background, whatever the class),
-    `absent`.
+    """Figures for JSON as fractions, None where undefined: `miou`, `foreground_miou` (the mean without background),
+    `per_class` {name: IoU}, `pixel_accuracy`, `foreground_precision` and `foreground_recall` (foreground against
+    background, whatever the class), `absent`.
 
     class_names: C names, background first.
     """
@@ -108,7 +112,8 @@ def summary(
     per_class = iou(confusion, absent=absent)
     hit_foreground = confusion[1:, 1:].sum()
     return {
-        "miou": _number(mean_iou(confusion, absent=absent)),
+        "miou": _number(_mean(per_class)),
+        "foreground_miou": _number(_mean(per_class[1:])),
         "per_class": {name: _number(value) for name, value in zip(class_names, per_class, strict=True)},
         "pixel_accuracy": _share(np.trace(confusion), confusion.sum()),
         "foreground_precision": _share(hit_foreground, confusion[:, 1:].sum()),
