@@ -17,10 +17,10 @@ from refusals import GPU_IS_FULL
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import TrainTransform
-from sbnet.engine.objective import Objective
 from sbnet.engine.log import TrainingLog
-from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.networks import build
+from sbnet.engine.objective import Objective
+from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.training import fit
 from sbnet.errors import SBNetError
