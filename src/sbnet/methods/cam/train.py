@@ -33,7 +33,7 @@ def run(settings: CamTrainSettings, context: Context) -> dict[str, Any]:
 def class_terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> Terms:
     """The class loss on the average of the raw maps."""
     output = network(batch["image"].contiguous(memory_format=torch.channels_last), enlarge=False)
-    return losses.structure_aware(output, None, batch["labels"], terms={"class"})
+    return {"class": losses.classification(output.cam, batch["labels"], output.size)}
 
 
 def cam_samples(

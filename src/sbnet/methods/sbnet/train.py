@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sbnet import losses, ops
 from sbnet.methods.cam.train import cam_samples, rising
-from sbnet.methods.cam.two_views import CONSISTENCY, consistency_terms, shrunk
+from sbnet.methods.cam.two_views import consistency_terms, shrunk
 from sbnet.methods.sbnet.settings import BootstrapTrainSettings, SBNetTrainSettings
 from sbnet.steps.context import Context
 from sbnet.steps.training import train
@@ -53,7 +53,7 @@ def run_bootstrap(settings: BootstrapTrainSettings, context: Context) -> dict[st
 def _class_terms(_shrink: float) -> Callable[[nn.Module, Mapping[str, Tensor]], Terms]:
     def terms(network: nn.Module, batch: Mapping[str, Tensor]) -> Terms:
         output = network(batch["image"].contiguous(memory_format=torch.channels_last), enlarge=False)
-        return losses.structure_aware(output, None, batch["labels"], terms={"class"})
+        return {"class": losses.classification(output.cam, batch["labels"], output.size)}
 
     return terms
 
@@ -77,7 +77,6 @@ def _boundary_terms(
             small,
             batch["labels"],
             boundary_maps(batch["label"], settings, classes),
-            terms=CONSISTENCY | {"boundary", "smoothness"},
             boundary_weight=settings.boundary_weight,
             smoothness_weight=settings.smoothness_weight,
         )
