@@ -102,7 +102,9 @@ def load(
     for note in notes:
         logger.warning("%s: %s", path, note)
     if not isinstance(model, SegmenterNetwork) or "classes" not in meta:
-        raise SBNetError(f"{path} holds '{model.name}', which is not a segmenter; give the run's train_segmenter model")
+        raise SBNetError(
+            f"{path} holds '{model.name}', which is not a segmenter; give the run's train_segmenter model"
+        )
     predict = meta.get("predict", {})
     white = meta.get("recipe", {}).get("data", {}).get("white_level", 0)
     told = _typed(DataSettings, {"white_level": white}, path, "data")
@@ -127,7 +129,9 @@ def _segmenter_file(folder: Path) -> Path:
         remedy = f"finish the run: sbnet run {shlex.quote(str(folder))}"
     else:
         inner = sorted(one.parents[1] for one in folder.glob(f"*/{IN_RUN}"))
-        remedy = f"give a run folder, or a folder with {MODEL}{f' (did you mean {inner[0]}?)' if inner else ''}"
+        remedy = (
+            f"give a run folder, or a folder with {MODEL}{f' (did you mean {inner[0]}?)' if inner else ''}"
+        )
     raise SBNetError(f"{folder} holds no trained segmenter (neither {IN_RUN} nor {MODEL}); {remedy}")
 
 

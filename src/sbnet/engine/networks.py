@@ -109,7 +109,9 @@ def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Bac
         raise SBNetError(f"no weights '{weights}'{near}; give auto, none, file:PATH or timm:NAME")
     if chosen in RESNETS:
         if kind == "timm":
-            raise SBNetError(f"{chosen} is not a model of timm's: no weights '{weights}'; give none or file:PATH")
+            raise SBNetError(
+                f"{chosen} is not a model of timm's: no weights '{weights}'; give none or file:PATH"
+            )
         backbone = _resnet(chosen, options)
     else:
         timm_name = LITES[chosen].timm_name if chosen in LITES else chosen.removeprefix("timm:")
@@ -133,9 +135,7 @@ def same_backbone(one: str, other: str) -> bool:
     return first == second
 
 
-def _parsed(
-    name: str, options: dict[str, Any]
-) -> tuple[type[Network], str, dict[str, Any], dict[str, Any]]:
+def _parsed(name: str, options: dict[str, Any]) -> tuple[type[Network], str, dict[str, Any], dict[str, Any]]:
     """Class, backbone, the backbone's options, the heads'."""
     family, _, chosen = name.partition("-")
     if family not in families() or not _is_backbone(chosen):

@@ -114,12 +114,18 @@ def _galleries(
     columns = functools.partial(rows.columns, run.path, steps, inputs, thresholds=thresholds)
     made = [
         rows.gallery(
-            "Training images", train, columns(images="train"), count=count, caption="and its image-level labels"
+            "Training images",
+            train,
+            columns(images="train"),
+            count=count,
+            caption="and its image-level labels",
         )
     ]
     if val is not None and rows.begun(columns(images="val")):
         made.append(
-            rows.gallery("Validation images", val, columns(images="val"), count=count, caption="not trained on")
+            rows.gallery(
+                "Validation images", val, columns(images="val"), count=count, caption="not trained on"
+            )
         )
     return [gallery for gallery in made if gallery.rows]
 
@@ -157,7 +163,9 @@ def _per_class(
     measured: Sequence[tables.MetricRow], classes: Sequence[str]
 ) -> list[tuple[int, str, list[float | None]]]:
     """Class id, name and its IoU in each row, for the classes that some row has a figure for."""
-    table = [(index, name, [row.per_class.get(name) for row in measured]) for index, name in enumerate(classes)]
+    table = [
+        (index, name, [row.per_class.get(name) for row in measured]) for index, name in enumerate(classes)
+    ]
     return [entry for entry in table if any(value is not None for value in entry[2])]
 
 

@@ -29,8 +29,12 @@ def _bright_colors() -> NDArray[np.uint8]:
     them are too dark to be seen on an image, and lit up several coincide.
     """
     tones = ((0.8, 1.0), (0.5, 1.0), (0.85, 0.85))
-    colors = [colorsys.hsv_to_rgb(_GOLDEN * (index - 1) % 1, *tones[(index - 1) % 3]) for index in range(1, 256)]
-    return np.array([(110, 110, 110), *(np.multiply(255, color) for color in colors)]).round().astype(np.uint8)
+    colors = [
+        colorsys.hsv_to_rgb(_GOLDEN * (index - 1) % 1, *tones[(index - 1) % 3]) for index in range(1, 256)
+    ]
+    return (
+        np.array([(110, 110, 110), *(np.multiply(255, color) for color in colors)]).round().astype(np.uint8)
+    )
 
 
 COLORS = _bright_colors()

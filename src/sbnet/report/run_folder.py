@@ -19,6 +19,7 @@ from sbnet.report.tables import number
 if TYPE_CHECKING:
     from sbnet.steps.spec import StepSpec
 
+
 @dataclass(frozen=True)
 class Log:
     """A training step's log.csv. step (N,) ascending; terms: column -> (N,), the total `loss` first.

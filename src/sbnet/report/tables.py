@@ -70,14 +70,19 @@ def metric_rows(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> list
     """`metrics` (the content of metrics.json) as rows in the order of `measures`, unknown names last."""
     facts = {name: value for name, value in metrics.items() if isinstance(value, Mapping) and "miou" in value}
     known = [measure for measure in measures if measure.name in facts]
-    rows = [_row(facts[one.name], one.name, one.title, _before(index, known, facts)) for index, one in enumerate(known)]
+    rows = [
+        _row(facts[one.name], one.name, one.title, _before(index, known, facts))
+        for index, one in enumerate(known)
+    ]
     names = {measure.name for measure in known}
     return rows + [_row(value, name, name, None) for name, value in facts.items() if name not in names]
 
 
 def metrics_table(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> Table:
     """The mIoU after every step that is measured, for the terminal (percent; gains in percentage points)."""
-    table = Table(caption="percent; gain in points over the row named, on the same images", caption_justify="left")
+    table = Table(
+        caption="percent; gain in points over the row named, on the same images", caption_justify="left"
+    )
     table.add_column("result")
     for name in ("measured on", "mIoU", "foreground\nmIoU", "gain", "precision", "recall", "pixel\naccuracy"):
         table.add_column(name, justify="right")
@@ -86,12 +91,19 @@ def metrics_table(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> Ta
         measured_on = row.split if row.images is None else f"{row.split}, {row.images} images"
         rates = (row.foreground_precision, row.foreground_recall, row.pixel_accuracy)
         table.add_row(
-            row.title, measured_on, percent(row.miou), percent(row.foreground_miou), over, *map(percent, rates)
+            row.title,
+            measured_on,
+            percent(row.miou),
+            percent(row.foreground_miou),
+            over,
+            *map(percent, rates),
         )
     return table
 
 
-def _before(index: int, known: Sequence[Measure], facts: Mapping[str, Mapping[str, Any]]) -> tuple[str, float] | None:
+def _before(
+    index: int, known: Sequence[Measure], facts: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, float] | None:
     """Title and mIoU of what the measure at `index` improves on: score maps on score maps, masks on whatever precedes."""
     after = known[index]
     for before in reversed(known[:index]):

@@ -13,15 +13,13 @@ import numpy as np
 
 from sbnet import metrics
 from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names, read_list
 from sbnet.data.io.files import check_output, read_scores
 from sbnet.data.io.image import read_mask
-from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names
 from sbnet.data.io.named_files import masks_by_name
-from sbnet.data.datasets.voc import read_list
-from sbnet.work.parallel import map_unordered
-from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
 from sbnet.metrics.confusion import Absent
+from sbnet.work.parallel import cpu_count, map_unordered
 
 ABSENT = {"nan": "left out", "zero": "counted as 0"}  # a class in neither prediction nor truth
 
@@ -70,8 +68,8 @@ def evaluate_folders(
     """Metrics of `predictions`/NAME.png against `truth`/NAME.png.
 
     classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file
-    with one image name per line, each of which both folders must have; by default the names that both have. target: where the
-    caller is going to write the metrics. Raises SBNetError where that is a file that they are made from.
+    with one image name per line, each of which both folders must have; by default the names that both
+    have. target: where the caller is going to write the metrics. Raises SBNetError where that is a file that they are made from.
     """
     files = [_masks(folder) for folder in (predictions, truth)]
     beside = next(
@@ -102,7 +100,9 @@ def evaluate_folders(
     return facts | {
         "without_ground_truth": left_out[0],
         "without_prediction": left_out[1],
-        "class_list": str(class_file) if class_file else "PASCAL VOC (no classes.txt beside the ground truth)",
+        "class_list": str(class_file)
+        if class_file
+        else "PASCAL VOC (no classes.txt beside the ground truth)",
     }
 
 

@@ -18,7 +18,7 @@ from sbnet.engine.grid import interpolated, walk_on_grid
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
 from sbnet.engine.model_file import load_model
 from sbnet.engine.views import OnHost, inference_network, stacks, to_device, to_host
-from sbnet.report import shown_photos
+from sbnet.report.shown import shown_images
 from sbnet.steps.affinity import PropagateSettings
 from sbnet.steps.context import Context
 from sbnet.steps.variants import alike
@@ -102,7 +102,7 @@ class Propagation(Job[Walked, None]):
     ) -> None:
         self.scales, self.mirror = (settings.scale,), mirror
         self._walk, self._settings, self._folder = walk, settings, context.folder
-        self._shown = {image.name for image in shown_photos(context.train)}
+        self._shown = {image.name for image in shown_images(context.train)}
 
     def load(self, photo: Photo) -> LoadedImage:
         loaded = super().load(photo)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from sbnet.data.datasets.collection import Photo
@@ -19,7 +19,7 @@ from sbnet.engine.views import OnHost, inference_network, to_device, to_host, un
 from sbnet.methods.cam.settings import InferSettings
 from sbnet.ops import normalize_scores
 from sbnet.ops.pixel_correlation import resize
-from sbnet.report import shown_photos
+from sbnet.report.shown import shown_images
 from sbnet.steps.context import Context
 from sbnet.work.progress import work_through
 
@@ -45,7 +45,7 @@ class CamMaps(Job[Maps, None]):
         self.device = fabric.device
         self.refine = getattr(settings, "map", "raw") == "refined"
         self.folder = context.folder
-        self.shown = {image.name for image in shown_photos(context.train)}
+        self.shown = {image.name for image in shown_images(context.train)}
 
     def maps(self, images: Tensor) -> Any:
         """The network's output on views (B, 3, h, w); its maps stay on the feature grid."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.datasets.label_check import LabelFacts, check_label_file, check_labels_of_masks
 from sbnet.data.datasets.labels import VOC_CLASSES, read_xml_classes
+from sbnet.data.datasets.voc.folder import MASKS, check_layout, class_names, read_list
+from sbnet.data.datasets.voc.sources import WHOLE, WHOLE_LISTS, find_sbd
+from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.io.photo_kind import PhotoKind, check_white
 from sbnet.data.io.photo_notes import band_notes, dark_note, kind_counts
-from sbnet.data.datasets.voc import MASKS, check_layout, class_names, read_list
-from sbnet.data.datasets.voc_sources import WHOLE, WHOLE_LISTS, find_sbd
 from sbnet.errors import SBNetError
 
 AUG = "SegmentationClassAug"  # masks that a run reads where data.masks names the folder
@@ -31,7 +31,7 @@ class Part(NamedTuple):
 
 
 class ListFacts(NamedTuple):
-    """A list; `photos` is None where it is not there. The names that lack a photo, the number that lack a mask in
+    """A list; `photos` is None where it is not there. The names that lack an image, the number that lack a mask in
     SegmentationClass, all names, and the number that lack one in SegmentationClassAug, None without that folder.
     """
 
@@ -45,7 +45,7 @@ class ListFacts(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A photo whose annotation and mask do not name the same classes: those that stand in one alone."""
+    """An image whose annotation and mask do not name the same classes: those that stand in one alone."""
 
     photo: str
     only_xml: tuple[str, ...]
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """A folder's masks beside the annotations. photos: those that have both."""
+    """A folder's masks beside the annotations. images: those that have both."""
 
     folder: str
     photos: int
@@ -62,7 +62,7 @@ class Compared(NamedTuple):
 
 @dataclass(frozen=True)
 class VocFacts:
-    """compared: of SegmentationClass, and of SegmentationClassAug where it is there. labels: what classes the photos
+    """compared: of SegmentationClass, and of SegmentationClassAug where it is there. labels: what classes the images
     show. kinds: what is more than 8-bit grey or colour, a line each. problems: what a run would refuse, or a figure
     suffer from.
     """
@@ -83,12 +83,12 @@ def check_voc(
     classes: str | Path | None = None,
     white: float = 0,
 ) -> VocFacts:
-    """Looks at a folder in VOC's layout: folders, lists, every photo's header, every mask, the annotations of photos
-    with a mask, and what classes the photos to train on show.
+    """Looks at a folder in VOC's layout: folders, lists, every image's header, every mask, the annotations of images
+    with a mask, and what classes the images to train on show.
 
     sbd: SBD's folder; by default it is looked for in and beside `root`. labels, classes, white: a label file, a list of
     classes, and the value that is white, as a run is given them (see `read_voc`). Raises `SBNetError` where there is no
-    JPEGImages, for two photos or masks of one name, and for class lists and label files that cannot be read; whatever
+    JPEGImages, for two images or masks of one name, and for class lists and label files that cannot be read; whatever
     else is wrong is a problem in what is given back.
     """
     root = Path(root)
@@ -145,12 +145,12 @@ def _lists(
     is_voc: bool,
     problems: list[str],
 ) -> tuple[ListFacts, ...]:
-    """The usual lists, there or not, then all others of the folder. Photos of both train and val are a problem."""
+    """The usual lists, there or not, then all others of the folder. Images of both train and val are a problem."""
     folder = root / "ImageSets" / "Segmentation"
     found = {path.stem: path for path in sorted(folder.glob("*.txt"))}
     if not found:
         problems.append(
-            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: the name of a photo to train on "
+            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: the name of an image to train on "
             "a line, without suffix"
         )
     read: dict[str, list[str]] = {}
@@ -171,20 +171,20 @@ def _lists(
         facts.append(ListFacts(name, len(entries), whole, missing, bare[MASKS], entries, bare.get(AUG)))
         if missing:
             problems.append(
-                f"{found[name]}: {len(missing)} of {len(read[name])} photos are not in JPEGImages ('{missing[0]}' is "
+                f"{found[name]}: {len(missing)} of {len(read[name])} images are not in JPEGImages ('{missing[0]}' is "
                 "the first): add them or take them off the list"
             )
     for name in ("train", "train_aug"):
         if shared := sorted(set(read.get(name, ())) & set(read.get("val", ()))):
             problems.append(
-                f"{found[name]}: {len(shared)} photos stand in val.txt, too ('{shared[0]}' is the first): what is "
+                f"{found[name]}: {len(shared)} images stand in val.txt, too ('{shared[0]}' is the first): what is "
                 "trained on them must not be measured on them"
             )
     return tuple(facts)
 
 
 def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -> dict[Path, PhotoKind]:
-    """What each photo is, by its header; those that cannot be read are problems, and so are those nearly black."""
+    """What each image is, by its header; those that cannot be read are problems, and so are those nearly black."""
 
     def look(path: Path) -> PhotoKind | str:
         try:
@@ -197,7 +197,9 @@ def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -
         looked = dict(zip(paths, pool.map(look, paths), strict=True))
     problems.extend(found for found in looked.values() if isinstance(found, str))
     kinds = {path: found for path, found in looked.items() if not isinstance(found, str)}
-    if not white and (dark := dark_note(kinds, setting="--white {0} (to a run data.white={0})", looked=None)):
+    if not white and (
+        dark := dark_note(kinds, setting="--white {0} (for a run: data.white_level={0})", looked=None)
+    ):
         problems.append(dark)
     return kinds
 

@@ -2,7 +2,7 @@
 
 Where instances overlap, the one of the smaller `area` lies on top: a plate on a table. Crowds are drawn as their
 class, and being large lie beneath. So does alicranck/coco2voc, which WSSS code that measures on COCO 2014 names for its
-true masks (README of rulixiang/afa, CVPR 2022). Pixels of no instance are background; none is 255.
+ground truth (README of rulixiang/afa, CVPR 2022). Pixels of no instance are background; none is 255.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pycocotools import mask as run_lengths
 
-from sbnet.data.datasets.coco_file import Picture
+from sbnet.data.datasets.coco.instances import Picture
 from sbnet.data.io.image import photo_size
 from sbnet.errors import SBNetError
 
@@ -42,7 +42,7 @@ def draw(picture: Picture, *, where: str) -> Drawn:
             rle = _rle(instance.shape, picture.size)
         except ValueError as error:
             raise SBNetError(
-                f"{where}: annotation {instance.id} (image {picture.id}, '{picture.file_name}'): {error}; mend it or "
+                f"{where}: annotation {instance.id} (image {picture.id}, '{picture.file_name}'): {error}; fix it or "
                 "take it out"
             ) from error
         pixels = int(run_lengths.area(rle)) if rle else 0
@@ -56,12 +56,12 @@ def draw(picture: Picture, *, where: str) -> Drawn:
 
 
 def draw_for(photo: Path, picture: Picture, *, where: str) -> Drawn:
-    """`draw`, where the photo has the size that the file says. Raises `SBNetError` for another one, too."""
+    """`draw`, where the image has the size that the file says. Raises `SBNetError` for another one, too."""
     size = photo_size(photo)
     if size != picture.size:
         raise SBNetError(
             f"{photo}: {size[1]} x {size[0]} pixels (upright), but {where} has {picture.size[1]} x {picture.size[0]} "
-            f"for image {picture.id}: put back the photo that was annotated"
+            f"for image {picture.id}: put back the image that was annotated"
         )
     return draw(picture, where=where)
 

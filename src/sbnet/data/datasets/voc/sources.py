@@ -40,7 +40,7 @@ WHOLE = {"JPEGImages": 17125, "SegmentationClass": 2913, "Annotations": 17125, "
 """Files that the whole of VOC 2012 (train and val) and SBD have."""
 
 WHOLE_LISTS = {"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10582, "test": 1456}
-"""Photos of VOC 2012's lists; `train_aug` is VOC's train and all of SBD without VOC's val."""
+"""Images of VOC 2012's lists; `train_aug` is VOC's train and all of SBD without VOC's val."""
 
 
 _SBD_FOLDERS = (
@@ -63,7 +63,7 @@ def find_sbd(root: Path, given: Path | None = None) -> Path | None:
 def origin(name: str) -> str:
     """Where a folder or list of `WHOLE` and `WHOLE_LISTS` is officially to be had."""
     if name == "test":
-        return f"VOC 2012's test photos and list: {TEST_SERVER}, after registration"
+        return f"VOC 2012's test images and list: {TEST_SERVER}, after registration"
     if name == "train_aug":
         return f"made of VOC's lists and SBD: sbnet data make-lists ROOT; SBD: {SBD_PAGE}, or sbnet data fetch sbd"
     if name in ("SBD", "SegmentationClassAug"):

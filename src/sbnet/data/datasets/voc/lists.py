@@ -1,4 +1,4 @@
-"""The lists `trainval` and `train_aug` (VOC's and SBD's photos without VOC's val), made from what is on disk."""
+"""The lists `trainval` and `train_aug` (VOC's and SBD's images without VOC's val), made from what is on disk."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
+from sbnet.data.datasets.voc.folder import check_layout, read_list
+from sbnet.data.datasets.voc.sources import find_sbd, origin
 from sbnet.data.io.files import write_bytes, write_label
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
-from sbnet.data.datasets.voc import check_layout, read_list
-from sbnet.data.datasets.voc_sources import find_sbd, origin
 from sbnet.errors import SBNetError
 
 
@@ -28,8 +28,8 @@ class MadeList(NamedTuple):
 def make_lists(root: str | Path, *, sbd: str | Path | None = None) -> list[MadeList]:
     """Writes ImageSets/Segmentation/trainval.txt and train_aug.txt of `root`, names in order of the alphabet.
 
-    trainval: train and val. train_aug: train and every photo of SBD, or of SegmentationClassAug where there is no SBD,
-    without those of val. A list that is there already is left as it is (`written` is False). Raises `SBNetError`
+    trainval: train and val. train_aug: train and every image of SBD, or of SegmentationClassAug where there is no SBD,
+    without those of val. A list that already exists is left as it is (`written` is False). Raises `SBNetError`
     where the lists train and val or the augmented names are missing.
     """
     root = Path(root)
@@ -45,7 +45,7 @@ def make_lists(root: str | Path, *, sbd: str | Path | None = None) -> list[MadeL
 
 def take_list(root: str | Path, source: str | Path) -> MadeList:
     """A list of the reference implementations, `/JPEGImages/NAME.jpg /SegmentationClassAug/NAME.png` a line or names
-    alone, as a list of `root` of the same file name. Raises `SBNetError` for a name without photo, and where another
+    alone, as a list of `root` of the same file name. Raises `SBNetError` for a name without image, and where another
     list has its place.
     """
     root, source = Path(root), Path(source)
@@ -55,14 +55,14 @@ def take_list(root: str | Path, source: str | Path) -> MadeList:
     for line, entry in read_list(source):
         name = _bare(entry)
         if name not in photos:
-            raise SBNetError(f"{source}, line {line}: there is no photo '{name}' in {root / 'JPEGImages'}")
+            raise SBNetError(f"{source}, line {line}: there is no image '{name}' in {root / 'JPEGImages'}")
         if name in names:
             raise SBNetError(f"{source}, line {line}: '{name}' is on line {names[name]} already: remove one")
         names[name] = line
     made = _write(root, source.stem, names, photos)
     if not made.written and [name for _, name in read_list(made.path)] != list(names):
         raise SBNetError(
-            f"{made.path} is there already and names other photos: move it away, or rename {source.name}"
+            f"{made.path} already exists and names other images: move it away, or rename {source.name}"
         )
     return made
 
@@ -71,7 +71,7 @@ def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
     """The masks of the lists train_aug and val as SegmentationClassAug/NAME.png, for `data.masks`: VOC's own where VOC
     has one, else SBD's class masks.
 
-    Gives the number written; masks that are there already are left. Raises `SBNetError` for a photo of the lists
+    Gives the number written; masks that are there already are left. Raises `SBNetError` for an image of the lists
     without any mask, and a file that is none of SBD's.
     """
     root = Path(root)
@@ -103,7 +103,7 @@ def read_sbd_mask(path: str | Path) -> np.ndarray:
             raise ValueError(f"{label.dtype} {label.shape}, up to {label.max(initial=0)}")
         return label
     except Exception as error:  # what SciPy raises for a broken file is of many types
-        raise SBNetError(f"{path}: no class mask of SBD ({error}): unpack SBD anew") from error
+        raise SBNetError(f"{path}: no class mask of SBD ({error}): unpack SBD again") from error
 
 
 def _names(root: Path, name: str) -> list[str]:

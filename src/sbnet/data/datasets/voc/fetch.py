@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from sbnet.data.datasets.voc_sources import Archive
+from sbnet.data.datasets.voc.sources import Archive
 from sbnet.errors import SBNetError
 
 BLOCK = 1 << 20
@@ -27,13 +27,13 @@ def fetch(
 
     What was downloaded lies in `folder`/FILE.part until it is whole: called again, this goes on from there (by an HTTP
     Range request; from the start where the server knows none). The archive is unpacked only where its MD5 is right, and
-    deleted then. url: a mirror. Raises `SBNetError` where the top folder is there already, for a download that breaks
+    deleted then. url: a mirror. Raises `SBNetError` where the top folder already exists, for a download that breaks
     off (the part is kept) and for a wrong checksum (it is deleted).
     """
     folder = Path(folder)
     target = folder / archive.unpacked
     if target.exists():
-        raise SBNetError(f"{target} is there already: name another folder, or move it away to fetch it anew")
+        raise SBNetError(f"{target} already exists: name another folder, or move it away to fetch it again")
     url = url or archive.url
     part = folder / f"{Path(archive.url).name}.part"
     try:
@@ -116,7 +116,7 @@ def _check(part: Path, archive: Archive, url: str) -> None:
         part.unlink()
         raise SBNetError(
             f"{url}: its MD5 is {found}, {archive.title} has {archive.md5}: not the file that was published, deleted; "
-            "fetch it anew, or give a mirror: --url URL"
+            "fetch it again, or give a mirror: --url URL"
         )
 
 

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sbnet.data.datasets.coco import WHOLE, find_list, instance_files, without_photo
-from sbnet.data.datasets.coco_file import Instances, Picture, read_instances
-from sbnet.data.datasets.coco_masks import draw_for
-from sbnet.work.parallel import map_unordered
-from sbnet.work.progress import photo_progress
-from sbnet.work.parallel import cpu_count
+from sbnet.data.datasets.coco.folder import WHOLE, find_list, instance_files, without_photo
+from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
+from sbnet.data.datasets.coco.masks import draw_for
 from sbnet.errors import SBNetError
+from sbnet.work.parallel import cpu_count, map_unordered
+from sbnet.work.progress import photo_progress
 
 
 class ListFacts(NamedTuple):
-    """A list: photos with any instance, those that COCO 2014 has (None where that is not known), photos without any
+    """A list: images with any instance, those that COCO 2014 has (None where that is not known), images without any
     instance, classes, instances, and ids of annotations without a pixel.
     """
 
@@ -38,8 +37,8 @@ class CocoCheck:
 
 
 def check_coco(root: str | Path) -> CocoCheck:
-    """Reads every instances file of `root`, looks for the photos, holds their sizes to the file's, and draws every
-    mask, writing none. Whatever is wrong is a problem in what is given back, one a photo.
+    """Reads every instances file of `root`, looks for the images, holds their sizes to the file's, and draws every
+    mask, writing none. Whatever is wrong is a problem in what is given back, one an image.
     """
     lists, problems = [], []
     for name in instance_files(Path(root)):
@@ -51,7 +50,7 @@ def check_coco(root: str | Path) -> CocoCheck:
             continue
         missing = without_photo(file, photos)
         problems += [
-            f"{photos / one.file_name}: there is no such photo (image {one.id} of {path.name}): unpack it there"
+            f"{photos / one.file_name}: there is no such image (image {one.id} of {path.name}): unpack it there"
             for one in missing
         ]
         bad, empty = _draw_each(file, photos, {one.id for one in missing})

@@ -7,21 +7,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sbnet.data.datasets.coco import check_free, label_file, labelled_photos, write_voc_layout
-from sbnet.data.datasets.coco_file import Instances, Picture, read_instances
-from sbnet.data.datasets.coco_masks import draw_for
+from sbnet.data.datasets.coco.folder import check_free, label_file, labelled_photos, write_voc_layout
+from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
+from sbnet.data.datasets.coco.masks import draw_for
 from sbnet.data.io.files import check_output, read_json, write_json, write_label
-from sbnet.work.parallel import map_unordered
-from sbnet.work.progress import photo_progress
-from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
+from sbnet.work.parallel import cpu_count, map_unordered
+from sbnet.work.progress import photo_progress
 
 MARKER = "coco.json"  # list -> what it was made from, and, once it is whole, the facts
-VERSION = 1  # of the drawing: masks of another version are drawn anew
+VERSION = 1  # of the drawing: masks of another version are drawn again
 
 
 class CocoFacts(NamedTuple):
-    """photos: those listed; without: photos without any instance, left out; drawn: masks drawn, the others were there;
+    """images: those listed; without: images without any instance, left out; drawn: masks drawn, the others were there;
     empty: annotations that have no pixel in the masks drawn.
     """
 
@@ -35,10 +34,10 @@ class CocoFacts(NamedTuple):
 def make_voc_layout(
     instances: str | Path, photos: str | Path, root: str | Path, split: str, *, masks: bool = True
 ) -> CocoFacts:
-    """Adds the list `split` to the folder `root`: links, image labels, and masks (as `draw` says).
+    """Adds the list `split` to the folder `root`: links, image-level labels, and masks (as `draw` says).
 
     Cut off, the same call goes on: masks that are there are left, unless they were drawn from another instances file.
-    A list that is whole is left as it is (`drawn` is 0). Raises `SBNetError` for whatever does not fit, a photo of
+    A list that is whole is left as it is (`drawn` is 0). Raises `SBNetError` for whatever does not fit, an image of
     another size than the file says among it; the list is written last, so that no half of it is read.
     """
     instances, photos, root = Path(instances), Path(photos), Path(root)
@@ -69,11 +68,11 @@ def make_voc_layout(
 
 
 def empty_note(empty: Sequence[int]) -> str:
-    """What is told of annotations without pixel: their classes stay image labels."""
+    """What is told of annotations without pixel: their classes stay image-level labels."""
     return (
         f"{len(empty)} annotations have no pixel in the masks ({', '.join(map(str, empty[:5]))}"
         f"{', ...' if len(empty) > 5 else ''}): polygons thinner than a pixel, or outside the picture; their classes "
-        "are image labels all the same"
+        "are image-level labels all the same"
     )
 
 

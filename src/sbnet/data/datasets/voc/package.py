@@ -12,15 +12,14 @@ import numpy as np
 from PIL import Image
 
 from sbnet.data import IGNORE
+from sbnet.data.datasets.labels import VOC_CLASSES, read_list
 from sbnet.data.io.files import atomic_write, check_output, encode_label
 from sbnet.data.io.image import photo_size, read_mask
-from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.io.palette import PALETTE
-from sbnet.data.datasets.voc import read_list
 from sbnet.errors import SBNetError
 
-Competition = Literal["comp5", "comp6"]  # trained on VOC's own data alone; on any other data besides
+Competition = Literal["comp5", "comp6"]  # trained on VOC's own data alone; on any other data also
 
 
 class Package(NamedTuple):
@@ -42,8 +41,8 @@ def package_masks(
     """`masks`/NAME.png as `out` (.tar.gz, .tgz or .tar), each a palette PNG with VOC's colours; equal masks give equal
     bytes.
 
-    names: a file with a NAME a line, each of which must have its mask; by default every mask is packed. photos: the
-    folder of the photos, whose sizes the masks must have. Raises `SBNetError` for a missing mask, one of another mode,
+    names: a file with a NAME a line, each of which must have its mask; by default every mask is packed. images: the
+    folder of the images, whose sizes the masks must have. Raises `SBNetError` for a missing mask, one of another mode,
     with ids beyond 0 to 20 (255 among them, which the server does not take) or with other colours; `out` is then not
     written.
     """
@@ -53,7 +52,7 @@ def package_masks(
     if not folder.is_dir():
         raise SBNetError(f"{folder}: there is no such folder of masks")
     if photos is not None and not Path(photos).is_dir():
-        raise SBNetError(f"{photos}: there is no such folder of photos")
+        raise SBNetError(f"{photos}: there is no such folder of images")
     found = masks_by_name(folder)
     wanted = [name for _, name in read_list(Path(names))] if names else sorted(found)
     missing = [name for name in wanted if name not in found]
@@ -78,7 +77,7 @@ def _photo(name: str, there: dict[str, Path] | None, folder: Path) -> Path | Non
     if there is None:
         return None
     if name not in there:
-        raise SBNetError(f"{folder}: there is no photo '{name}', which has a mask")
+        raise SBNetError(f"{folder}: there is no image '{name}', which has a mask")
     return there[name]
 
 

@@ -1,9 +1,9 @@
-"""COCO's instance annotations as image labels, and as a folder in VOC's layout.
+"""COCO's instance annotations as image-level labels, and as a folder in VOC's layout.
 
 COCO's own layout, that `data.source=coco` takes:
 
 annotations/instances_LIST.json          LIST is train2014, val2014, ...
-LIST/ or images/LIST/                    its photos
+LIST/ or images/LIST/                    its images
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import io
 import re
 from pathlib import Path
 
-from sbnet.data.datasets.coco_file import Instances, Picture
+from sbnet.data.datasets.coco.instances import Instances, Picture
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.io.files import write_bytes
 from sbnet.data.datasets.labels import read_class_names
+from sbnet.data.io.files import write_bytes
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 PAGE = "https://cocodataset.org/#download"
 WHOLE = {"train2014": 82081, "val2014": 40137}
-"""Photos of COCO 2014 with any instance."""
+"""Images of COCO 2014 with any instance."""
 
 
 def is_coco(root: Path) -> bool:
@@ -34,7 +34,7 @@ def is_coco(root: Path) -> bool:
 
 
 def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
-    """The instances file and the folder of photos of a list: `train2014`, or `train` where there is one year of it.
+    """The instances file and the folder of images of a list: `train2014`, or `train` where there is one year of it.
 
     Raises `SBNetError`, telling which lists there are, where either is missing.
     """
@@ -56,7 +56,7 @@ def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
         if photos.is_dir():
             return lists[found], photos
     raise SBNetError(
-        f"{root / found}: there is no such folder: unpack the photos of {lists[found].name} there"
+        f"{root / found}: there is no such folder: unpack the images of {lists[found].name} there"
     )
 
 
@@ -67,22 +67,22 @@ def instance_files(root: Path) -> dict[str, Path]:
 
 
 def without_photo(instances: Instances, folder: Path) -> list[Picture]:
-    """Those whose photo is not in the folder; a file name may begin with folders of its own."""
+    """Those whose image is not in the folder; a file name may begin with folders of its own."""
     there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     elsewhere = [one for one in instances.pictures if one.file_name not in there]
     return [one for one in elsewhere if not (folder / one.file_name).is_file()]
 
 
 def labelled_photos(instances: Instances, photos: str | Path) -> Collection:
-    """The photos that have any instance, crowds counted, in order of ids, without masks.
+    """The images that have any instance, crowds counted, in order of ids, without masks.
 
-    photos: their folder. Raises `SBNetError` for photos that are not in it.
+    images: their folder. Raises `SBNetError` for images that are not in it.
     """
     path, folder = instances.path, Path(photos)
     missing = without_photo(instances, folder)
     if missing:
         raise SBNetError(
-            f"{folder}: {len(missing)} of {len(instances.pictures)} photos of {path.name} are not there "
+            f"{folder}: {len(missing)} of {len(instances.pictures)} images of {path.name} are not there "
             f"('{missing[0].file_name}', image {missing[0].id}, is the first): give the folder that holds them"
         )
     found = tuple(Photo(one.name, folder / one.file_name, one.classes) for one in instances.pictures)
@@ -90,21 +90,21 @@ def labelled_photos(instances: Instances, photos: str | Path) -> Collection:
 
 
 def label_file(root: str | Path, split: str) -> Path:
-    """Where `write_voc_layout` puts the image labels of a list."""
+    """Where `write_voc_layout` puts the image-level labels of a list."""
     return Path(root) / f"labels_{split}.csv"
 
 
 def check_free(collection: Collection, root: str | Path) -> None:
-    """Raises `SBNetError` where `root` has other classes, or another photo of a name."""
+    """Raises `SBNetError` where `root` has other classes, or another image of a name."""
     classes, links = Path(root) / "classes.txt", Path(root) / "JPEGImages"
     if classes.is_file() and read_class_names(classes) != collection.classes:
-        raise SBNetError(f"{classes} is there already and names other classes: choose another folder")
+        raise SBNetError(f"{classes} already exists and names other classes: choose another folder")
     names = {path.stem: path for path in links.iterdir()} if links.is_dir() else {}
     for photo in collection:
         other = names.get(photo.name)
         if other is not None and other.exists() and not _same(other, photo.path):
             raise SBNetError(
-                f"{other} is there already and is another photo ({other.resolve()}) than {photo.path}: names must "
+                f"{other} already exists and is another image ({other.resolve()}) than {photo.path}: names must "
                 "differ between the lists of one folder: rename one, or choose another folder"
             )
 
@@ -114,8 +114,8 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def write_voc_layout(collection: Collection, root: str | Path, split: str) -> None:
-    """A folder that runs take: links to the photos in JPEGImages, ImageSets/Segmentation/SPLIT.txt, classes.txt, and
-    the image labels `label_file`. More lists can be added to one folder. What is refused: `check_free`.
+    """A folder that runs take: links to the images in JPEGImages, ImageSets/Segmentation/SPLIT.txt, classes.txt, and
+    the image-level labels `label_file`. More lists can be added to one folder. What is refused: `check_free`.
     """
     check_free(collection, root)
     root = Path(root)
@@ -125,7 +125,7 @@ def write_voc_layout(collection: Collection, root: str | Path, split: str) -> No
         for photo in collection:
             link = links / photo.path.name
             if link.is_symlink() and link.resolve() != photo.path.resolve():
-                link.unlink()  # the photos were moved
+                link.unlink()  # the images were moved
             if not link.exists():
                 link.symlink_to(photo.path.resolve())
     except OSError as error:

@@ -73,7 +73,7 @@ def read_instances(path: str | Path) -> Instances:
         classes, contiguous = _classes(path, tables["categories"])
         images = {int(one["id"]): one for one in tables["images"]}
         if len(images) < len(tables["images"]):
-            raise SBNetError(f"{path}: two images have one id: number them anew")
+            raise SBNetError(f"{path}: two images have one id: number them again")
         found = _by_image(path, images, contiguous, tables["annotations"])
         pictures = [
             Picture(number, str(image["file_name"]), _size(path, image), tuple(found[number]))
@@ -83,7 +83,7 @@ def read_instances(path: str | Path) -> Instances:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(path, error) from error
     if not pictures:
-        raise SBNetError(f"{path}: no photo has an instance: give an instances file of train or val")
+        raise SBNetError(f"{path}: no image has an instance: give an instances file of train or val")
     _check_names(path, pictures)
     return Instances(path, classes, tuple(pictures), len(images) - len(pictures))
 
@@ -170,7 +170,7 @@ def _size(path: Path, image: dict[str, Any]) -> tuple[int, int]:
 
 
 def _check_names(path: Path, pictures: Iterable[Picture]) -> None:
-    """Masks and lists know photos by their names without folder and suffix."""
+    """Masks and lists know images by their names without folder and suffix."""
     first: dict[str, Picture] = {}
     for picture in pictures:
         if (
@@ -180,7 +180,7 @@ def _check_names(path: Path, pictures: Iterable[Picture]) -> None:
         ):
             raise SBNetError(
                 f"{path}: image {picture.id} is named '{picture.file_name}', which a list of names cannot hold: "
-                "name it without blanks at its ends"
+                "name it without spaces at its ends"
             )
         other = first.setdefault(picture.name, picture)
         if other is not picture:
