@@ -165,7 +165,7 @@ def test_what_cannot_be_read_or_written_ends_the_loop(
     job = Names()
     (tmp_path / "broken.png").write_bytes(first.path.read_bytes()[:-25])  # its header is whole
     photos = [*of_each_size[1:], Photo("broken", tmp_path / "broken.png", (1,))]
-    with pytest.raises(SBNetError, match=r"broken.png: the photo cannot be read"):
+    with pytest.raises(SBNetError, match=r"broken.png: the image cannot be read"):
         list(infer(photos, job, runtime=runtime))
     assert job.written == [photo.name for photo in of_each_size[1:]]
 
