@@ -10,8 +10,8 @@ import torch
 
 from refusals import GPU_IS_FULL
 from sbnet.data.synthetic.scenes import scene
-from sbnet.engine import photo_crf
-from sbnet.engine.photo_crf import PhotoCRF
+from sbnet.engine import crf as module
+from sbnet.engine.crf import PhotoCRF
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF
@@ -57,7 +57,7 @@ def test_on_a_gpu_by_choice(given: tuple[np.ndarray, np.ndarray]) -> None:
 
 def test_a_photo_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     needed = 0.9 * DenseCRF.memory_needed(600 * 800, labels=21)
-    monkeypatch.setattr(photo_crf, "available_memory", lambda: needed / photo_crf.MEMORY_SHARE)
+    monkeypatch.setattr(module, "available_memory", lambda: needed / module.MEMORY_SHARE)
     crf = PhotoCRF(Runtime(device="cpu"))
     with crf.room(Path("small.jpg"), (400, 800), labels=21), crf.room(Path("b.jpg"), (1, 2), labels=21):
         pass
@@ -78,11 +78,11 @@ def test_a_photo_that_turns_out_too_large(
     _, probabilities = given
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     expected = DenseCRF.memory_needed(60 * 80, labels=len(probabilities))
-    monkeypatch.setattr(photo_crf, "available_memory", lambda: 1.2 * expected / photo_crf.MEMORY_SHARE)
+    monkeypatch.setattr(module, "available_memory", lambda: 1.2 * expected / module.MEMORY_SHARE)
     crf = PhotoCRF(Runtime(device="cpu"))
     for _ in range(2):  # what was kept for it is free again
         with (
-            pytest.raises(SBNetError, match=r"noise.png: the CRF of 4800 pixels .* save the photo smaller"),
+            pytest.raises(SBNetError, match=r"noise.png: the CRF of 4800 pixels .* make the image smaller"),
             crf.room("noise.png", (60, 80), labels=len(probabilities)) as marginals,
         ):
             marginals(noise, probabilities, **DEEPLAB)
@@ -101,7 +101,7 @@ def test_a_gpu_without_enough_memory_is_told_with_the_remedy(
     monkeypatch.setattr(DenseCRF, "marginals", full)
     with (
         pytest.raises(
-            SBNetError, match=r"photo.png: the GPU's memory .*leave the CRF to the CPU \(runtime.crf_d"
+            SBNetError, match=r"photo.png: not enough GPU memory .*run the CRF on the CPU \(runtime.crf_d"
         ),
         crf.room("photo.png", (60, 80), labels=len(probabilities)) as marginals,
     ):

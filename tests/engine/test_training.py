@@ -1,6 +1,6 @@
 """The training loop on a tiny network: resume, accumulation, and what stops it."""
 
-import dataclasses
+import copy
 import itertools
 import shutil
 import signal
@@ -17,12 +17,14 @@ from refusals import GPU_IS_FULL
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import TrainTransform
-from sbnet.engine.fit import fit
 from sbnet.engine.log import TrainingLog
-from sbnet.engine.optimizer import Plan
-from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError
 from sbnet.engine.networks import build
+from sbnet.engine.objective import Objective
+from sbnet.engine.optimization import TrainSettings
+from sbnet.engine.runtime import Runtime
+from sbnet.engine.training import fit
+from sbnet.errors import SBNetError
+from ways import NO_CUDA
 
 RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)
 
@@ -90,24 +92,18 @@ def class_loss(network, batch, done):
 
 def train(model, data, folder, losses=class_loss, runtime=RUNTIME, **changes):
     folder.mkdir(exist_ok=True)
-    plan = Plan(
-        **{
-            "epochs": 4,
-            "batch": 2,
-            "accumulate": 1,
-            "learning_rate": 0.05,
-            "momentum": 0.9,
-            "weight_decay": 5e-4,
-            **changes,
-        }
-    )
-    return fit(
-        model, data, losses, plan=plan, runtime=runtime, folder=folder, title="tiny", checkpoint_every=5
-    )
+    usual = {"epochs": 4, "batch": 2, "learning_rate": 0.05, "checkpoint_every": 5}
+    settings = TrainSettings(**(usual | changes))
+    return fit(model, data, losses, settings=settings, runtime=runtime, folder=folder, title="tiny")
 
 
 class Killed(BaseException):
     """Stands for the end of the process: nothing catches it."""
+
+
+def check_equal(whole, resumed):
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("kill_at", [1, 5, 7, 11])
@@ -129,10 +125,144 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, kill_at, accumul
         train(halves, data, tmp_path / "halves", dies, accumulate=accumulate)
     resumed = Tiny()
     train(resumed, data, tmp_path / "halves", accumulate=accumulate)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    check_equal(whole, resumed)
     steps = [row.split(",")[0] for row in (tmp_path / "halves" / "log.csv").read_text().splitlines()]
     assert steps == [row.split(",")[0] for row in (tmp_path / "whole" / "log.csv").read_text().splitlines()]
+
+
+class Teacher(Objective):
+    """A moving average of the network, which the network must agree with, and a center that each batch moves."""
+
+    def prepare(self, network, device):
+        self.center = torch.zeros(2, device=device)
+        self.teacher = copy.deepcopy(network).eval().requires_grad_(False)
+
+    def __call__(self, network, batch, progress):
+        scores, target = network(batch["image"]), self.teacher(batch["image"])
+        self.center.mul_(0.9).add_(target.mean(0), alpha=0.1)
+        terms = class_loss(network, batch, progress)
+        return {**terms, "agree": (scores - target + self.center).square().mean()}
+
+    def after_step(self, network, step):
+        assert not torch.is_grad_enabled()
+        assert network.head.weight.grad is not None
+        for old, new in zip(self.teacher.parameters(), network.parameters(), strict=True):
+            old.lerp_(new, 1 / (1 + step))
+
+    def state_dict(self):
+        return {"center": self.center, "teacher": self.teacher.state_dict()}
+
+    def load_state_dict(self, state):
+        self.center.copy_(state["center"])
+        self.teacher.load_state_dict(state["teacher"])
+
+
+MODERN = {
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "warmup": 0.2,
+    "clip": 0.5,
+    "ema": 0.8,
+    "learning_rate": 0.01,
+}
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])])
+@pytest.mark.parametrize("kill_at", [4, 5, 9, 12])
+def test_adamw_average_clipping_and_a_teacher_resume_as_they_were(tmp_path, kill_at, device):
+    """Killed after a checkpoint, by force or in the last step."""
+    data, runtime = photos(tmp_path), RUNTIME.model_copy(update={"device": device})
+    whole, halves, resumed = Tiny(), Tiny(), Tiny()
+    expected, killed, found = Teacher(), Teacher(), Teacher()
+    train(whole, data, tmp_path / "whole", expected, runtime, **MODERN)
+    after_step = killed.after_step
+
+    def dies(network, step):
+        if step == kill_at:
+            raise Killed
+        after_step(network, step)
+
+    killed.after_step = dies
+    with pytest.raises(Killed):
+        train(halves, data, tmp_path / "halves", killed, runtime, **MODERN)
+    train(resumed, data, tmp_path / "halves", found, runtime, **MODERN)
+    if device == "cpu":
+        check_equal(whole, resumed)
+        check_equal(expected.teacher, found.teacher)
+        assert torch.equal(expected.center, found.center)
+    else:
+        for name, value in whole.state_dict().items():
+            torch.testing.assert_close(resumed.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.usefixtures("as_in_a_terminal")
+def test_an_interrupt_in_the_last_step_still_ends_with_the_average(tmp_path):
+    data = photos(tmp_path)
+    whole, halves, resumed = Tiny(), Tiny(), Tiny()
+    train(whole, data, tmp_path / "whole", **MODERN)
+    with pytest.raises(KeyboardInterrupt):
+        train(halves, data, tmp_path / "halves", signals(signal.SIGINT, at=12), **MODERN)
+    train(resumed, data, tmp_path / "halves", **MODERN)
+    check_equal(whole, resumed)
+
+
+def test_the_average_of_the_weights_is_what_is_left(tmp_path):
+    data, decay = photos(tmp_path), 0.6
+    plain, averaged, seen = Tiny(), Tiny(), []
+
+    class Watch(Objective):
+        def __call__(self, network, batch, progress):
+            return class_loss(network, batch, progress)
+
+        def after_step(self, network, step):
+            seen.append(network.head.weight.detach().clone())
+
+    train(plain, data, tmp_path / "plain", class_loss)
+    expected = Tiny().head.weight.detach().clone()
+    train(averaged, data, tmp_path / "averaged", Watch(), ema=decay)
+    for step, weight in enumerate(seen, start=1):
+        share = min(decay, (1 + step) / (10 + step))
+        expected = share * expected + (1 - share) * weight
+    torch.testing.assert_close(averaged.head.weight.detach(), expected)
+    assert torch.equal(seen[-1], plain.head.weight)
+    assert not torch.equal(averaged.head.weight, plain.head.weight)
+
+
+def test_a_clipped_gradient_is_as_long_as_it_may_be(tmp_path):
+    """Plain SGD, one step: the weights move by the learning rate times the clipped gradient."""
+    data, before, after = photos(tmp_path, count=2), Tiny(), Tiny()
+    train(
+        after,
+        data,
+        tmp_path / "run",
+        epochs=1,
+        momentum=0,
+        weight_decay=0,
+        learning_rate=1,
+        clip=0.01,
+        accumulate=1,
+    )
+    factors = {"conv.weight": 1, "conv.bias": 2, "head.weight": 10}
+    moved = [
+        (value - before.state_dict()[name]) / factors[name] for name, value in after.state_dict().items()
+    ]
+    assert torch.cat([part.flatten() for part in moved]).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    with pytest.raises(Killed):
+        train(Tiny(), photos(tmp_path), tmp_path / "run", kills(at=7))
+    with pytest.raises(SBNetError, match=r"checkpoint\.pt: not a checkpoint of this training .*delete it"):
+        train(Tiny(), photos(tmp_path), tmp_path / "run", ema=0.9)
+
+
+def kills(*, at):
+    def loss(network, batch, done):
+        if done * 12 >= at:
+            raise Killed
+        return class_loss(network, batch, done)
+
+    return loss
 
 
 def test_a_killed_training_with_fused_batch_norms(tmp_path):
@@ -164,8 +294,7 @@ def test_a_killed_training_with_fused_batch_norms(tmp_path):
     }
     trainable = {name for name, value in before.named_parameters() if value.requires_grad}
     assert {name for name in trainable if name.startswith("backbone")} <= changed <= trainable
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    check_equal(whole, resumed)
 
 
 @pytest.fixture
@@ -204,9 +333,9 @@ def test_an_interrupt_waits_for_the_step_and_keeps_it(tmp_path, capfd, number, e
     folder = tmp_path / "halves"
     with pytest.raises(error) as caught:
         train(halves, data, folder, signals(getattr(signal, number), at=at), accumulate=accumulate)
-    assert capfd.readouterr().err.startswith("\nsbnet: stopping once this training step is done and kept")
+    assert capfd.readouterr().err.startswith("\nsbnet: stopping after this training step")
     if error is KeyboardInterrupt:
-        assert str(caught.value) == f"tiny: {kept} of {12 // accumulate} steps are done and kept"
+        assert str(caught.value) == f"tiny: {kept} of {12 // accumulate} steps are done and saved"
     else:
         assert caught.value.code == 143
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] == kept
@@ -215,8 +344,7 @@ def test_an_interrupt_waits_for_the_step_and_keeps_it(tmp_path, capfd, number, e
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     facts = train(resumed, data, folder, accumulate=accumulate)
     assert facts["steps"] == 12 // accumulate
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    check_equal(whole, resumed)
 
 
 @pytest.mark.usefixtures("as_in_a_terminal")
@@ -287,17 +415,17 @@ def test_a_loss_that_is_not_finite_stops_with_its_name(tmp_path):
         train(Tiny(), photos(tmp_path), tmp_path / "run", explodes)
 
 
-def test_no_photo_is_told(tmp_path):
-    with pytest.raises(SBNetError, match="no photo"):
+def test_no_images_to_train_on(tmp_path):
+    with pytest.raises(SBNetError, match="no images to train on"):
         train(Tiny(), photos(tmp_path, count=0), tmp_path / "run")
 
 
 def test_the_rate_counts_the_photos_that_there_are(tmp_path, monkeypatch):
     """Four steps of two photos in ten seconds, whatever the batch might hold."""
     clock = itertools.chain([0.0], itertools.repeat(10.0))
-    monkeypatch.setattr("sbnet.engine.fit.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("sbnet.engine.training.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     facts = train(Tiny(), photos(tmp_path, count=2), tmp_path / "run", batch=8)
-    assert (facts["steps"], facts["photos_per_second"]) == (4, 0.8)
+    assert (facts["steps"], facts["images_per_second"]) == (4, 0.8)
 
 
 def test_a_gpu_without_enough_memory_is_told_with_the_remedy(tmp_path):
@@ -309,15 +437,15 @@ def test_a_gpu_without_enough_memory_is_told_with_the_remedy(tmp_path):
     with pytest.raises(SBNetError) as caught:
         train(Tiny(), photos(tmp_path), tmp_path / "run", hungry)
     assert str(caught.value) == (
-        "tiny: the GPU's memory does not suffice (CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total "
-        "capacity of 79.11 GiB of which 10.12 MiB is free): lower batch and raise accumulate by as much, or lower "
-        "crop, or end what else uses the GPU"
+        "tiny: not enough GPU memory (CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of "
+        "79.11 GiB of which 10.12 MiB is free): lower batch and raise accumulate by as much, or lower crop, or stop "
+        "other programs that use the GPU"
     )
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 
 
 def test_the_largest_seed(tmp_path):
-    runtime = dataclasses.replace(RUNTIME, seed=2**63 - 1)
+    runtime = RUNTIME.model_copy(update={"seed": 2**63 - 1})
     assert train(Tiny(), photos(tmp_path), tmp_path / "run", runtime=runtime)["steps"] == 12
 
 
@@ -331,7 +459,7 @@ def test_a_foreign_checkpoint_is_named_and_kept(tmp_path):
 
 
 def test_fewer_batches_than_one_step_sums(tmp_path):
-    with pytest.raises(SBNetError, match="3 batches are fewer than the 4 that one step sums"):
+    with pytest.raises(SBNetError, match="3 batches are fewer than the 4 of one step; lower accumulate"):
         train(Tiny(), photos(tmp_path), tmp_path / "run", epochs=1, accumulate=4)
 
 
@@ -349,7 +477,7 @@ def test_weights_that_are_not_finite_are_not_kept(tmp_path):
 
 
 def test_bf16_and_tensorboard(tmp_path):
-    runtime = dataclasses.replace(RUNTIME, precision="bf16", tensorboard=True)
+    runtime = RUNTIME.model_copy(update={"precision": "bf16", "tensorboard": True})
     model, seen = Tiny(), set()
     model.conv.register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
     train(model, photos(tmp_path), tmp_path / "run", runtime=runtime)
@@ -369,9 +497,8 @@ def test_weights_are_cast_once_for_all_passes_of_a_step(tmp_path):
         network(batch["image"].flip(-1))
         return class_loss(network, batch, done)
 
-    train(
-        model, photos(tmp_path), tmp_path / "run", two_passes, dataclasses.replace(RUNTIME, precision="bf16")
-    )
+    runtime = RUNTIME.model_copy(update={"precision": "bf16"})
+    train(model, photos(tmp_path), tmp_path / "run", two_passes, runtime)
     assert casts[0].name().startswith("ToCopy")
     assert [one is other for one, other in itertools.pairwise(casts[:6])] == [True, False, True, False, True]
 
@@ -385,7 +512,7 @@ def test_a_compiled_training_is_the_same(tmp_path, monkeypatch):
     for compiled in (False, True):
         trained[compiled] = Tiny()
         trained[compiled].dropout.p = 0.0  # compiled code draws its random numbers in another order
-        runtime = dataclasses.replace(RUNTIME, compile=compiled)
+        runtime = RUNTIME.model_copy(update={"compile": compiled})
         train(trained[compiled], data, tmp_path / f"{compiled}", runtime=runtime)
     expected, found = trained[False].state_dict(), trained[True].state_dict()
     assert list(found) == list(expected)

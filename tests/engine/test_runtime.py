@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from sbnet.engine import precision
-from sbnet.engine.precision import faster_precision, has_depthwise
-from sbnet.engine.runtime import Runtime
+from sbnet.engine import runtime as module
 from sbnet.engine.networks import build
+from sbnet.engine.runtime import Runtime, faster_precision, has_depthwise
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 DENSE = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1))
@@ -32,13 +31,13 @@ def test_a_cpu_needs_the_instructions(
     facts: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(facts)
-    monkeypatch.setattr(precision, "CPU_FACTS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(module, "CPU_FACTS", tmp_path / "cpuinfo")
     assert faster_precision(DENSE, CPU) == expected
     assert faster_precision(DEPTHWISE, CPU) == "32"
 
 
 def test_no_facts_no_bf16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "CPU_FACTS", tmp_path / "none")
+    monkeypatch.setattr(module, "CPU_FACTS", tmp_path / "none")
     assert faster_precision(DENSE, CPU) == "32"
 
 
