@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +21,7 @@ from sbnet.errors import SBNetError
 from sbnet.engine.model_file import save_model
 from sbnet.engine.networks import build
 from sbnet.engine import networks as registry
-from sbnet.backbones.options import OPTIONS, Allowed
-from sbnet.engine.networks import FAMILIES, OF_BACKBONE
+from sbnet.backbones.options import Allowed
 from sbnet.steps.predict import Settings
 
 NAME = "deeplabv2-timm:test_efficientnet"
@@ -192,14 +190,6 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"could not be loaded again \(2 class names for 3"):
         save_model(build(NAME, 3, weights="none"), path, meta={"classes": ["background", "cat"]})
     assert not path.exists()
-
-
-def test_every_option_has_its_values() -> None:
-    options = set(OF_BACKBONE)
-    for family in FAMILIES.values():
-        found = inspect.signature(family).parameters.values()
-        options |= {one.name for one in found if one.kind is one.KEYWORD_ONLY}
-    assert options == set(OPTIONS)
 
 
 @given(value=values)
