@@ -114,7 +114,10 @@ def test_what_a_backbone_lacks() -> None:
         backbone.at(4)
     with pytest.raises(SBNetError, match=r"3 stages are required: this backbone has 2.* 8, 16"):
         backbone.last(3)
-    for asked in (lambda: backbone.tokens((16, 16)), lambda: backbone.forward_tokens(torch.zeros(1, 3, 8, 8))):
+    for asked in (
+        lambda: backbone.tokens((16, 16)),
+        lambda: backbone.forward_tokens(torch.zeros(1, 3, 8, 8)),
+    ):
         with pytest.raises(SBNetError, match=r"not a transformer.*timm:vit_small_patch16_224"):
             asked()
 

@@ -137,7 +137,8 @@ def test_freeze_counts_blocks() -> None:
     features = backbone(torch.randn(1, 3, 32, 32))
     assert features[2].requires_grad
     assert all(
-        value.requires_grad for value in build_backbone(TINY, weights="none", freeze=0).net.blocks.parameters()
+        value.requires_grad
+        for value in build_backbone(TINY, weights="none", freeze=0).net.blocks.parameters()
     )
 
 
@@ -197,7 +198,9 @@ def test_networks_over_a_transformer(family: str, tmp_path: Path) -> None:
         if family == "sbnet":
             loss = loss + output.boundary_fused.sum()
     loss.backward()
-    untouched = {name for name, value in network.named_parameters() if value.requires_grad and value.grad is None}
+    untouched = {
+        name for name, value in network.named_parameters() if value.requires_grad and value.grad is None
+    }
     assert not untouched
     save_model(network, tmp_path / "model.safetensors", meta={})
     again, _ = load_model(tmp_path / "model.safetensors")

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import load_model, save_model
 from sbnet.backbones.base import Backbone
-from sbnet.methods.irn.network import IrnNetwork
-from sbnet.engine.networks import build
 from sbnet.backbones.normalization import IMAGENET
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
+from sbnet.methods.irn.network import IrnNetwork
 
 
 def irn(backbone: str, **options: object) -> IrnNetwork:

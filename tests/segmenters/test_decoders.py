@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sbnet.backbones.weights import lite_path, lite_state
 from sbnet.engine.inference import inference_network
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.networks import build
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
-from sbnet.backbones.weights import lite_path, lite_state
-from sbnet.engine.model_file import load_model, save_model
 from sbnet.losses import multi_scale_cross_entropy
 from sbnet.segmenters.segmenter import Segmenter
-from sbnet.engine.networks import build
 
 FAMILIES = ("deeplabv3plus", "upernet", "segformer")
 CLASSES = 5

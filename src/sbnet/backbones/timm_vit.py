@@ -82,7 +82,9 @@ class TimmVit(Backbone):
         self, images: Tensor, want: Sequence[int] | None = None, *, attention: Sequence[int] = ()
     ) -> Tokens:
         if attention and self.attention is None:
-            raise SBNetError("this transformer does not show its attention; choose one of timm's vit_* or deit*")
+            raise SBNetError(
+                "this transformer does not show its attention; choose one of timm's vit_* or deit*"
+            )
         want = range(len(self.channels)) if want is None else want
         patch, (height, width) = self.strides[0], images.shape[-2:]
         grid = self.tokens((height, width))
@@ -129,7 +131,11 @@ class TimmVit(Backbone):
         if not 0 <= count <= depth:
             raise SBNetError(f"freeze={count}: this backbone has {depth} blocks; give 0 to {depth}")
         if count:
-            late = {*self.net.blocks[count:].parameters(), *self.net.norm.parameters(), *self.net.fc_norm.parameters()}
+            late = {
+                *self.net.blocks[count:].parameters(),
+                *self.net.norm.parameters(),
+                *self.net.fc_norm.parameters(),
+            }
             for parameter in set(self.net.parameters()) - late:
                 parameter.requires_grad_(False)
 

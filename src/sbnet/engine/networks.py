@@ -68,8 +68,8 @@ def build(
     backbones these default to the published values, over others to the class's `own_defaults`.
     `check` is given the network before it has memory, and raises to refuse it: for names and options from a file that
     may not be trusted. (Backbones of timm's that cannot be made without memory have it then.)
-    Raises SBNetError for an unknown name, option or weights, values that are not allowed, a backbone that lacks what the
-    heads read, and weights that do not fit.
+    Raises SBNetError for an unknown name, option or weights, values that are not allowed, a backbone that lacks what
+    the heads read, and weights that do not fit.
     """
     family, chosen, own, head = _parsed(name, options)
     outline = None
@@ -109,7 +109,9 @@ def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Bac
         raise SBNetError(f"no weights '{weights}'{near}; give auto, none, file:PATH or timm:NAME")
     if chosen in REFERENCE:
         if kind == "timm":
-            raise SBNetError(f"{chosen} is not a model of timm's: no weights '{weights}'; give none or file:PATH")
+            raise SBNetError(
+                f"{chosen} is not a model of timm's: no weights '{weights}'; give none or file:PATH"
+            )
         backbone = _resnet(chosen, options)
     else:
         timm_name = LITES[chosen].timm_name if chosen in LITES else chosen.removeprefix("timm:")
@@ -133,9 +135,7 @@ def same_backbone(one: str, other: str) -> bool:
     return first == second
 
 
-def _parsed(
-    name: str, options: dict[str, Any]
-) -> tuple[type[Network], str, dict[str, Any], dict[str, Any]]:
+def _parsed(name: str, options: dict[str, Any]) -> tuple[type[Network], str, dict[str, Any], dict[str, Any]]:
     """Class, backbone, the backbone's options, the heads'."""
     family, _, chosen = name.partition("-")
     if family not in families() or not _is_backbone(chosen):

@@ -1,4 +1,4 @@
-"""SBNet's network (Liu et al., IJCNN 2021): a CAM network with pixel correlation, and class boundaries fused with edges.
+"""SBNet's network (Liu et al., IJCNN 2021): a CAM network with pixel correlation, and boundaries fused with edges.
 
 Shapes: B batch, C classes (0 = background), H x W pixels.
 """
