@@ -33,10 +33,10 @@ def forward(net: Any, images: Tensor, canny: Tensor) -> tuple[Tensor, Tensor, Te
     features = net.backbone(images)
     cam = net.fc8(features[-1])
     grid = cam.shape[-2:]
-    first, second = (features[index].detach() for index in net.backbone.middle)
+    first, second = (features[index].detach() for index in net.middle)
     parts = [enlarge(images, grid), net.f8_3(first).relu(), net.f8_4(second).relu()]
     refined = correlate(cam, net.f9(torch.cat(parts, 1)))
-    logits = enlarge(net.edge_layer([features[index] for index in net.backbone.boundary]), size)
+    logits = enlarge(net.edge_layer([features[index] for index in net.boundary_sources]), size)
     fused = net.fuse_canny_edge(torch.cat([logits, canny.expand_as(logits)], 1))
     return enlarge(cam, size), enlarge(refined, size), fused
 

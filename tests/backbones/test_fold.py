@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbnet.engine.networks import build
 from sbnet.backbones.fold import batch_norm_fused, fold_batch_norm
+from sbnet.engine.networks import build
 
 
 def norms(network: nn.Module) -> list[nn.Module]:

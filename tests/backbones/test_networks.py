@@ -9,25 +9,26 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.methods.cam.network import CamNetwork
-from sbnet.segmenters.deeplab import DeepLab
 from sbnet.backbones.network import Network
-from sbnet.engine.networks import build
-from sbnet.segmenters.deeplab import LargeFieldOfView
 from sbnet.backbones.normalization import CAFFE, IMAGENET
-from sbnet.ops.pixel_correlation import resize
 from sbnet.backbones.resnet38 import ResNet38
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.networks import build, build_backbone
+from sbnet.errors import SBNetError
+from sbnet.methods.cam.network import CamNetwork
+from sbnet.methods.sbnet.boundary_head import BoundaryHead
+from sbnet.methods.sbnet.network import SBNetwork, boundary_sources
+from sbnet.ops.pixel_correlation import resize
+from sbnet.segmenters.deeplabv2.network import DeepLab, LargeFieldOfView
 
 SIZE = (70, 102)
 
 
 @pytest.fixture(scope="module")
-def cam_network() -> CamNetwork:
+def cam_network() -> SBNetwork:
     torch.manual_seed(0)
     network = build("sbnet-lite0", 6, weights="none", freeze=2)
-    assert isinstance(network, CamNetwork)
+    assert isinstance(network, SBNetwork)
     return network
 
 
@@ -36,7 +37,7 @@ def images() -> torch.Tensor:
     return torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(0))
 
 
-def test_cam_shapes(cam_network: CamNetwork, images: torch.Tensor) -> None:
+def test_cam_shapes(cam_network: SBNetwork, images: torch.Tensor) -> None:
     canny = torch.zeros(2, 1, *SIZE, dtype=torch.uint8)
     output = cam_network(images, canny)
     assert output.cam.shape == output.refined_cam.shape == output.boundary_fused.shape == (2, 6, *SIZE)
@@ -45,17 +46,66 @@ def test_cam_shapes(cam_network: CamNetwork, images: torch.Tensor) -> None:
     assert output.refined_cam.requires_grad
 
 
-def test_parts_are_spared(cam_network: CamNetwork, images: torch.Tensor) -> None:
+def test_parts_are_spared(cam_network: SBNetwork, images: torch.Tensor) -> None:
     output = cam_network(images, boundary=False, refine=False)
     assert output.boundary_logits is None
     assert output.boundary_fused is None
     assert output.refined_cam is output.cam
+    assert cam_network(images, refine=False).boundary_fused is None
     with pytest.raises(ValueError, match="Canny"):
-        cam_network(images)
+        cam_network(images, boundary=True)
+
+
+@pytest.mark.parametrize(
+    ("family", "heads"),
+    [
+        ("cam", {"fc8"}),
+        ("seam", {"fc8", "f8_3", "f8_4", "f9"}),
+        ("sbnet", {"fc8", "f8_3", "f8_4", "f9", "edge_layer", "fuse_canny_edge"}),
+    ],
+)
+def test_each_family_has_its_layers(family: str, heads: set[str], images: torch.Tensor) -> None:
+    network = build(f"{family}-lite0", 6, weights="none")
+    assert isinstance(network, CamNetwork)
+    assert network.family == family
+    assert {name.partition(".")[0] for name in network.state_dict()} == {"backbone", *heads}
+    output = network(images)
+    assert (output.refined_cam is output.cam) == (family == "cam")
+    assert output.boundary_fused is None
+    assert output.size == SIZE
+
+
+def test_correlation_makes_seams_network_of_a_cam_network() -> None:
+    drawn = []
+    for name, options in (("cam-lite0", {"correlation": True}), ("seam-lite0", {})):
+        torch.manual_seed(0)
+        drawn.append(build(name, 6, weights="none", **options).state_dict())
+    assert drawn[0].keys() == drawn[1].keys()
+    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
+
+
+def test_order_of_random_draws() -> None:
+    """All layers are made, in this order, before the initial weights are drawn."""
+    torch.manual_seed(0)
+    network = build("sbnet-lite0", 6, weights="none")
+    torch.manual_seed(0)
+    backbone = build_backbone("lite0", weights="none")
+    first, second = (backbone.channels[index] for index in backbone.last(3)[:2])
+    classifier = nn.Conv2d(backbone.channels[-1], 6, 1, bias=False)
+    parts = [nn.Conv2d(first, 64, 1, bias=False), nn.Conv2d(second, 128, 1, bias=False)]
+    mixed = nn.Conv2d(195, 192, 1, bias=False)
+    BoundaryHead(tuple(backbone.channels[index] for index in boundary_sources(backbone)), 6, channels=16)
+    nn.Conv2d(12, 6, 1, bias=False)
+    nn.init.xavier_uniform_(classifier.weight)
+    for part in parts:
+        nn.init.kaiming_normal_(part.weight)
+    nn.init.xavier_uniform_(mixed.weight, gain=4)
+    for layer, expected in zip(("fc8", "f8_3", "f8_4", "f9"), (classifier, *parts, mixed), strict=True):
+        assert torch.equal(network.get_submodule(layer).weight, expected.weight), layer
 
 
 @torch.no_grad()
-def test_cams_on_the_grid(cam_network: CamNetwork, images: torch.Tensor) -> None:
+def test_cams_on_the_grid(cam_network: SBNetwork, images: torch.Tensor) -> None:
     cam_network.eval()
     enlarged, grid = (cam_network(images, boundary=False, enlarge=enlarge) for enlarge in (True, False))
     cam_network.train()
@@ -66,7 +116,7 @@ def test_cams_on_the_grid(cam_network: CamNetwork, images: torch.Tensor) -> None
 
 
 @torch.no_grad()
-def test_fusion_is_the_convolution(cam_network: CamNetwork) -> None:
+def test_fusion_is_the_convolution(cam_network: SBNetwork) -> None:
     logits, canny = torch.randn(2, 6, 9, 7), 255.0 * torch.randint(0, 2, (2, 1, 30, 20))
     both = torch.cat([resize(logits, (30, 20)), canny.expand(-1, 6, -1, -1) * cam_network.canny_scale], dim=1)
     expected = cam_network.fuse_canny_edge(both)
@@ -74,7 +124,7 @@ def test_fusion_is_the_convolution(cam_network: CamNetwork) -> None:
 
 
 def test_pixel_correlation_sends_nothing_to_the_backbone(
-    cam_network: CamNetwork, images: torch.Tensor
+    cam_network: SBNetwork, images: torch.Tensor
 ) -> None:
     cam_network.zero_grad()
     cam_network(images, boundary=False).refined_cam.sum().backward()
@@ -189,7 +239,7 @@ def _rates(network: Network) -> list[int]:
 
 
 @torch.no_grad()
-def test_bfloat16_keeps_the_correlation_exact(cam_network: CamNetwork, images: torch.Tensor) -> None:
+def test_bfloat16_keeps_the_correlation_exact(cam_network: SBNetwork, images: torch.Tensor) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = cam_network(images, boundary=False)
     assert output.refined_cam.dtype == torch.float32

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from sbnet.compat.reference import load_reference
 from sbnet.backbones.network import Network
+from sbnet.compat.reference import load_reference
 from sbnet.engine.networks import build
 
 SEEDS = (0, 1)

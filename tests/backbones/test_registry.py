@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 import torch
 
-from sbnet.errors import SBNetError
+from sbnet.backbones.options import OPTIONS
 from sbnet.backbones.weights import lite_path, lite_state
-from sbnet.engine.networks import build, model_names
+from sbnet.engine.networks import build, check_network, families, model_names, network_class
+from sbnet.errors import SBNetError
 from sbnet.ops.label_grid import label_grid
 
 
@@ -17,6 +19,42 @@ def test_names() -> None:
     assert {"sbnet-resnet38", "affinitynet-resnet38", "deeplabv2-resnet101", "sbnet-lite0"} <= set(
         model_names()
     )
+
+
+def test_families_are_those_that_methods_register() -> None:
+    assert {"cam", "seam", "sbnet"} <= set(families("seeds"))
+    assert {"affinitynet", "irn"} <= set(families("refine"))
+    assert {"deeplabv2", "deeplabv3plus", "upernet", "segformer"} <= set(families("segmenter"))
+    assert len(families()) == sum(len(families(role)) for role in ("seeds", "refine", "segmenter"))
+    with pytest.raises(SBNetError, match="did you mean 'segformer'"):
+        network_class("segfomer")
+
+
+def test_every_option_has_its_values() -> None:
+    for family in families():
+        cls = network_class(family)
+        parameters = inspect.signature(cls).parameters.values()
+        assert {one.name for one in parameters if one.kind is one.KEYWORD_ONLY} == set(cls.allowed), family
+        assert set(cls.own_defaults) <= set(cls.allowed)
+        assert not set(cls.allowed) & set(OPTIONS)
+        assert cls.family == family
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("sbnet-lite3", {}, "did you mean 'sbnet-lite"),
+        ("sbnet-lite0", {"strid": 8}, "did you mean 'stride'"),
+        ("sbnet-lite0", {"freeze": 9}, "freeze=9"),
+        ("sbnet-lite0", {"dropout": 2.0}, "dropout=2.0; expected a number from 0 to 1"),
+        ("cam-timm:resnet_18", {}, "did you mean 'resnet18'"),
+        ("irn-resnet38", {"stride": 16}, "output stride 8"),
+    ],
+)
+def test_mistakes_found_by_a_check(name: str, options: dict, message: str) -> None:
+    check_network("sbnet-lite0", stride=16, freeze=2, dilate=True)
+    with pytest.raises(SBNetError, match=message):
+        check_network(name, **options)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +67,7 @@ def test_names() -> None:
         ("sbnet-lite0", {"weights": "file:absent.pth"}, "absent.pth: no such weights file"),
         ("sbnet-lite0", {"weights": "none", "freeze": 9}, "freeze=9"),
         ("sbnet-lite0", {"weights": "timm:resnet_18"}, "did you mean 'resnet18'"),
-        ("sbnet-resnet38", {"weights": "timm:resnet18"}, "resnet38 is no model of timm's"),
+        ("sbnet-resnet38", {"weights": "timm:resnet18"}, "resnet38 is not a model of timm's"),
         ("sbnet-resnet38", {"stride": 16}, "output stride 8"),
         ("sbnet-timm:resnet_18", {}, "did you mean 'resnet18'"),
         ("sbnet-timm:resnet18", {"weights": "none", "stride": 16, "freeze": 6}, "freeze=6"),
@@ -110,7 +148,7 @@ def test_a_failed_download_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(
-        SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be had .*no network.* file:PATH"
+        SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be downloaded .*no network.* file:PATH"
     ):
         build("sbnet-lite0", 4, weights="timm:tf_efficientnet_lite0")
 

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sbnet.backbones.weights import lite_path, lite_state
 from sbnet.engine.inference import inference_network
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.networks import build
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
-from sbnet.backbones.weights import lite_path, lite_state
-from sbnet.engine.model_file import load_model, save_model
 from sbnet.losses import multi_scale_cross_entropy
 from sbnet.segmenters.segmenter import Segmenter
-from sbnet.engine.networks import build
 
 FAMILIES = ("deeplabv3plus", "upernet", "segformer")
 CLASSES = 5
@@ -78,7 +78,7 @@ def test_the_four_features_are_read(network: Segmenter) -> None:
     features = network.backbone(images)
     shapes = [tuple(feature.shape[1:]) for feature in taken[0]]
     assert shapes == [(3, 64, 48), (0, 32, 24), (24, 16, 12), (40, 8, 6), (112, 4, 3), (1280, 4, 3)]
-    for feature, index in zip(taken[0][2:], network.backbone.pyramid, strict=True):
+    for feature, index in zip(taken[0][2:], network.backbone.last(4), strict=True):
         torch.testing.assert_close(feature, features[index])
 
 
@@ -179,7 +179,7 @@ def test_one_photo_a_batch(family: str) -> None:
     if family == "segformer":  # pools nothing
         assert network(image).logits.shape == (1, CLASSES, 32, 32)
         return
-    with pytest.raises(SBNetError, match=f"{family}-lite0 needs batches of 2 photos or more.*batch"):
+    with pytest.raises(SBNetError, match=f"{family}-lite0 requires batches of 2 images or more.*batch"):
         network(image)
     assert network.eval()(image).logits.shape == (1, CLASSES, 32, 32)
 
@@ -207,7 +207,7 @@ def test_a_backbone_without_a_feature_at_stride_4(monkeypatch: pytest.MonkeyPatc
     from sbnet.engine import networks as registry
 
     backbone = registry.build_backbone("lite0", weights="none")
-    backbone.pyramid = (0, 1, 2, 3)
+    backbone.stages = (0, 1, 2, 3)
     monkeypatch.setattr(registry, "build_backbone", lambda *_names, **_options: backbone)
-    with pytest.raises(SBNetError, match=r"needs a feature at stride 4.*strides 2, 4, 8, 16"):
+    with pytest.raises(SBNetError, match=r"requires a feature at stride 4.*strides 2, 4, 8, 16"):
         build("upernet-lite0")

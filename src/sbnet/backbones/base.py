@@ -15,8 +15,8 @@ from sbnet.errors import SBNetError
 class Tokens(NamedTuple):
     """What a transformer computed; P prefix tokens, N = P + rows * columns tokens, row by row.
 
-    features: (B, channels, rows, columns) each; prefix: (B, P, channels) of the same blocks; attention: (B, heads, N, N)
-    each, of which row i says what token i is made of, so that it sums to 1.
+    features: (B, channels, rows, columns) each. prefix: (B, P, channels) of the same blocks. attention: (B, heads, N, N)
+    each; row i, which sums to 1, says what token i is made of.
     """
 
     features: list[Tensor]
@@ -71,7 +71,7 @@ class Backbone(nn.Module):
     attention: tuple[int, int] | None = None
 
     def forward(self, images: Tensor, want: Sequence[int] | None = None) -> list[Tensor]:
-        """(B, 3, H, W) normalized -> one (B, channels[i], ~H / strides[i], ~W / strides[i]) per index of `want`, in that
+        """(B, 3, H, W) normalized -> one (B, channels[i], ~H / strides[i], ~W / strides[i]) per index of `want`, in its
         order; all features by default. Nothing deeper than the deepest of `want` is computed.
         """
         raise NotImplementedError
@@ -108,8 +108,8 @@ class Backbone(nn.Module):
         raise self._no_tokens()
 
     def adapted(self, state: dict[str, Tensor], source: Path | str) -> dict[str, Tensor]:
-        """Weights of another origin under the backbone's names and in its shapes. SBNetError, naming `source`, where they
-        cannot be read so. By default unchanged.
+        """Weights of another origin under the backbone's names and in its shapes; by default unchanged. SBNetError,
+        naming `source`, where they cannot be read so.
         """
         return state
 

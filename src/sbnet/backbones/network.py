@@ -44,7 +44,7 @@ class Network(nn.Module):
 
     @classmethod
     def check_backbone(cls, backbone: Backbone) -> None:
-        """Raises SBNetError, with a remedy, for a backbone that lacks what the heads read. Weights are not looked at."""
+        """Raises SBNetError, with a remedy, for a backbone that lacks what the heads read; never looks at weights."""
 
     @classmethod
     def check_installed(cls) -> None:

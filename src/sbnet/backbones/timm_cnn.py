@@ -82,7 +82,7 @@ class TimmCnn(Backbone):
         return [features[index] for index in want]
 
     def _stages(self, images: Tensor, through: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
-        """The stages' features, through that one if it is given, and the head's in a list, empty where there is none."""
+        """The stages' features, up to that one if given, and the head's in a list, empty where there is none."""
         if not hasattr(self.net, "forward_intermediates"):
             return self.net(images), []
         if through is not None and (through < self.deepest or not self._has_head):

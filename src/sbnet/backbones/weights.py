@@ -124,8 +124,8 @@ def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: Path 
 
     Names are ours, or those of an origin that `rename` knows, so that a model file of ours, a published one or MXNet's
     will do; a transformer's weights may be of another image size or in another form that timm reads. Counters of batch
-    norm may be missing: frozen ones do not use them. Raises SBNetError, naming `source`, for what is missing, of another
-    shape or no float, or not finite. Names that belong neither to the backbone nor to a head cause a warning.
+    norm may be missing: frozen ones do not use them. Raises SBNetError, naming `source`, for what is missing, of
+    another shape or no float, or not finite. Names that belong neither to the backbone nor to a head cause a warning.
     """
     tensors, left_out = rename(state)
     if isinstance(backbone, Backbone):

@@ -23,8 +23,8 @@ from sbnet.compat.state_file import read_state
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.registry import METHODS
 
-RESNETS: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
-BACKBONES = (*RESNETS, *LITES)
+REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
+BACKBONES = (*REFERENCE, *LITES)
 
 
 def families(role: str = "") -> dict[str, str]:
@@ -68,8 +68,8 @@ def build(
     backbones these default to the published values, over others to the class's `own_defaults`.
     `check` is given the network before it has memory, and raises to refuse it: for names and options from a file that
     may not be trusted. (Backbones of timm's that cannot be made without memory have it then.)
-    Raises SBNetError for an unknown name, option or weights, values that are not allowed, a backbone that lacks what the
-    heads read, and weights that do not fit.
+    Raises SBNetError for an unknown name, option or weights, values that are not allowed, a backbone that lacks what
+    the heads read, and weights that do not fit.
     """
     family, chosen, own, head = _parsed(name, options)
     outline = None
@@ -107,7 +107,7 @@ def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Bac
     if weights not in ("auto", "none") and not (kind in ("file", "timm") and source):
         near = did_you_mean(weights, ["auto", "none"])
         raise SBNetError(f"no weights '{weights}'{near}; give auto, none, file:PATH or timm:NAME")
-    if chosen in RESNETS:
+    if chosen in REFERENCE:
         if kind == "timm":
             raise SBNetError(
                 f"{chosen} is not a model of timm's: no weights '{weights}'; give none or file:PATH"
@@ -152,7 +152,7 @@ def _parsed(name: str, options: dict[str, Any]) -> tuple[type[Network], str, dic
         raise SBNetError(f"{name}: {'; '.join(wrong)}")
     own = {key: value for key, value in options.items() if key in OPTIONS}
     head = {key: value for key, value in options.items() if key not in OPTIONS}
-    return cls, chosen, own, head if chosen in RESNETS else {**cls.own_defaults, **head}
+    return cls, chosen, own, head if chosen in REFERENCE else {**cls.own_defaults, **head}
 
 
 def _is_backbone(chosen: str) -> bool:
@@ -164,7 +164,7 @@ def _resnet(chosen: str, options: dict[str, Any]) -> Backbone:
         raise SBNetError(f"{chosen} has output stride 8; leave out `stride`, or set it to 8")
     if not options.pop("dilate", True):
         raise SBNetError(f"{chosen} is dilated; leave out `dilate`, or choose timm:resnet50")
-    return RESNETS[chosen](**options)
+    return REFERENCE[chosen](**options)
 
 
 def _outline(chosen: str, options: dict[str, Any]) -> Backbone | None:

@@ -77,8 +77,8 @@ class CamNetwork(Network):
     def forward(self, images: Tensor, *, refine: bool = True, enlarge: bool = True) -> CamOutput:
         """images (B, 3, H, W) normalized.
 
-        `refine=False` skips PCM; `enlarge=False` leaves the CAMs on the feature grid, so that `resize` need enlarge only
-        those of the classes that matter.
+        `refine=False` skips PCM; `enlarge=False` leaves the CAMs on the feature grid, so that `resize` need enlarge
+        only those of the classes that matter.
         """
         features = self.features(images)
         cam, refined = self.cams(images, features, refine=refine, enlarge=enlarge)

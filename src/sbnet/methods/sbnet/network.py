@@ -1,4 +1,4 @@
-"""SBNet's network (Liu et al., IJCNN 2021): a CAM network with pixel correlation, and class boundaries fused with edges.
+"""SBNet's network (Liu et al., IJCNN 2021): a CAM network with pixel correlation, and boundaries fused with edges.
 
 Shapes: B batch, C classes (0 = background), H x W pixels.
 """
@@ -57,7 +57,7 @@ class SBNetwork(CamNetwork):
         Network.__init__(self, backbone, classes, {"fc8", *CORRELATION, *boundary})
         self.add_layers(dropout, correlation=True)
         self.boundary_sources = boundary_sources(backbone)
-        self.sources = (*self.sources, *self.boundary_sources)
+        self.sources = tuple(sorted({*self.sources, *self.boundary_sources}))
         channels = tuple(backbone.channels[index] for index in self.boundary_sources)
         self.edge_layer = BoundaryHead(channels, classes, channels=boundary_channels)
         self.fuse_canny_edge = nn.Conv2d(2 * classes, classes, 1, bias=False)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.backbones.network import Backbone
-from sbnet.methods.irn.network import IrnNetwork
-from sbnet.engine.networks import build
+from sbnet.backbones.base import Backbone
 from sbnet.backbones.normalization import IMAGENET
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
+from sbnet.methods.irn.network import IrnNetwork
 
 
 def irn(backbone: str, **options: object) -> IrnNetwork:
@@ -85,9 +85,9 @@ def test_a_saved_network_comes_back(tmp_path: Path) -> None:
 
 
 class Coarse(Backbone):
-    channels, strides, normalization = (8, 8), (8, 16), IMAGENET
+    channels, strides, stages, normalization = (8, 8), (8, 16), (0, 1), IMAGENET
 
 
 def test_a_backbone_without_stride_4_is_refused() -> None:
-    with pytest.raises(SBNetError, match=r"feature at stride 4 .* strides 8, 16; train AffinityNet"):
+    with pytest.raises(SBNetError, match=r"feature at stride 4 .* strides 8, 16; choose another backbone"):
         IrnNetwork(Coarse())
