@@ -28,7 +28,9 @@ def find_masks(source: Path) -> Path:
         near = ""
         if source.absolute().parent.is_dir():
             near = did_you_mean(source.name, [path.name for path in source.absolute().parent.iterdir()])
-        raise SBNetError(f"{source}: there is no such folder{near}: give a run folder or a folder of NAME.png masks")
+        raise SBNetError(
+            f"{source}: there is no such folder{near}: give a run folder or a folder of NAME.png masks"
+        )
     check_folder(source)
     if not is_run(source):
         return source
@@ -65,7 +67,9 @@ def export_masks(
 
     found = masks_by_name(folder)
     if not found:
-        raise SBNetError(f"{folder}: there are no masks (NAME.png) in it: give a run folder or a folder of masks")
+        raise SBNetError(
+            f"{folder}: there are no masks (NAME.png) in it: give a run folder or a folder of masks"
+        )
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise SBNetError(f"{out} already exists: choose a new or empty folder (--out)")
     temporary = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
@@ -74,7 +78,9 @@ def export_masks(
         count = form.write(_read(found, len(classes), images or {}), classes, temporary)
         temporary.replace(out)
     except OSError as error:
-        raise SBNetError(f"{out} cannot be written ({error.strerror}): choose another folder (--out)") from error
+        raise SBNetError(
+            f"{out} cannot be written ({error.strerror}): choose another folder (--out)"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return count

@@ -111,8 +111,8 @@ def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
 def class_ids(
     words: Iterable[str], names: tuple[str, ...], *, where: str, remedy: str = ""
 ) -> tuple[int, ...]:
-    """Ids, ascending, each once, without background. Raises `SBNetError` for an unknown class, starting with `where` and
-    ending with `remedy` if there is one.
+    """Ids, ascending, each once, without background. Raises `SBNetError` for an unknown class, starting with `where`
+    and ending with `remedy` if there is one.
     """
     ids = set()
     for word in words:
@@ -146,9 +146,7 @@ def _csv_remedy(path: Path, name: str, words: list[str], names: tuple[str, ...])
         return f"this looks like CSV, where names may have spaces: save it as {path.stem}.csv"
     classes = _with_blanks(words, names)
     if classes and any(" " in found for found in classes):
-        return (
-            f"names with spaces need the CSV form: save the file {form} '{name},{';'.join(classes)}'"
-        )
+        return f"names with spaces need the CSV form: save the file {form} '{name},{';'.join(classes)}'"
     if classes:
         return f"write it without spaces: {name} {' '.join(classes)}"
     blanks = [one for one in names if " " in one]
@@ -163,8 +161,7 @@ def _csv_remedy(path: Path, name: str, words: list[str], names: tuple[str, ...])
 
 
 def _with_blanks(words: list[str], names: tuple[str, ...]) -> list[str]:
-    """The words as class names, each one or more words with or without spaces in between; [] where they are not.
-    """
+    """The words as class names, each one or more words with or without spaces in between; [] where they are not."""
     found: list[str] = []
     while words:
         count = next(

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.training.edges import edge_maps, normalized_edge_maps
 from sbnet.data.io.image import photo_size, read_mask
 from sbnet.data.io.named_files import masks_by_name
+from sbnet.data.training.edges import edge_maps, normalized_edge_maps
 from sbnet.data.training.transforms import TrainTransform
 from sbnet.errors import SBNetError
 
@@ -188,7 +188,7 @@ def label_files(folder: Path, collection: Collection) -> list[Path]:
     if missing:
         raise SBNetError(
             f"{folder}: {len(missing)} of {len(collection)} labels are missing, first {missing[0]}.png: "
-            "run the stage that writes them again, or add them"
+            "run the step that writes them again, or add them"
         )
     return [present[photo.name] for photo in collection]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from sbnet.data.datasets.coco.folder import WHOLE, find_list, instance_files, without_photo
 from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
 from sbnet.data.datasets.coco.masks import draw_for
+from sbnet.errors import SBNetError
 from sbnet.work.parallel import cpu_count, map_unordered
 from sbnet.work.progress import photo_progress
-from sbnet.errors import SBNetError
 
 
 class ListFacts(NamedTuple):
@@ -38,7 +38,7 @@ class CocoCheck:
 
 def check_coco(root: str | Path) -> CocoCheck:
     """Reads every instances file of `root`, looks for the images, holds their sizes to the file's, and draws every
-    mask, writing none. Whatever is wrong is a problem in what is given back, one an image.
+    mask, writing none. What is wrong is returned as problems, one per image.
     """
     lists, problems = [], []
     for name in instance_files(Path(root)):

@@ -1,4 +1,4 @@
-"""What of PASCAL VOC's protocol lies in a folder, what is missing, and whether masks and annotations agree."""
+"""A folder in VOC's layout: what is there, what is missing, and whether masks and annotations agree."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.datasets.label_check import LabelFacts, check_label_file, check_labels_of_masks
 from sbnet.data.datasets.labels import VOC_CLASSES, read_xml_classes
+from sbnet.data.datasets.voc.folder import MASKS, check_layout, class_names, read_list
+from sbnet.data.datasets.voc.sources import WHOLE, WHOLE_LISTS, find_sbd
+from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.io.photo_kind import PhotoKind, check_white
 from sbnet.data.io.photo_notes import band_notes, dark_note, kind_counts
-from sbnet.data.datasets.voc.folder import MASKS, check_layout, class_names, read_list
-from sbnet.data.datasets.voc.sources import WHOLE, WHOLE_LISTS, find_sbd
 from sbnet.errors import SBNetError
 
 AUG = "SegmentationClassAug"  # masks that a run reads where data.masks names the folder
@@ -150,8 +150,8 @@ def _lists(
     found = {path.stem: path for path in sorted(folder.glob("*.txt"))}
     if not found:
         problems.append(
-            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: the name of an image to train on "
-            "a line, without suffix"
+            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: one image name per line, "
+            "without suffix"
         )
     read: dict[str, list[str]] = {}
     facts = []
@@ -172,13 +172,13 @@ def _lists(
         if missing:
             problems.append(
                 f"{found[name]}: {len(missing)} of {len(read[name])} images are not in JPEGImages ('{missing[0]}' is "
-                "the first): add them or take them off the list"
+                "the first): add them or remove them from the list"
             )
     for name in ("train", "train_aug"):
         if shared := sorted(set(read.get(name, ())) & set(read.get("val", ()))):
             problems.append(
-                f"{found[name]}: {len(shared)} images stand in val.txt, too ('{shared[0]}' is the first): what is "
-                "trained on them must not be measured on them"
+                f"{found[name]}: {len(shared)} images are also in val.txt ('{shared[0]}' is the first): remove "
+                "them from one of the two"
             )
     return tuple(facts)
 
@@ -197,7 +197,9 @@ def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -
         looked = dict(zip(paths, pool.map(look, paths), strict=True))
     problems.extend(found for found in looked.values() if isinstance(found, str))
     kinds = {path: found for path, found in looked.items() if not isinstance(found, str)}
-    if not white and (dark := dark_note(kinds, setting="--white {0} (for a run: data.white_level={0})", looked=None)):
+    if not white and (
+        dark := dark_note(kinds, setting="--white {0} (for a run: data.white_level={0})", looked=None)
+    ):
         problems.append(dark)
     return kinds
 

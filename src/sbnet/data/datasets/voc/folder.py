@@ -26,8 +26,6 @@ from sbnet.data.io.image import mask_classes
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 
-
-
 SOURCES = ("auto", "masks", "xml")  # of image-level labels, apart from a label file
 MASKS = "SegmentationClass"
 LISTS, ANNOTATIONS = "ImageSets/Segmentation", "Annotations"
@@ -137,9 +135,7 @@ def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[tuple[int, .
         if Path(known).stem == name:
             remedy = f"write '{known}' on its line {line} without suffix"
         elif known.startswith((f"{name},", f"{name};", f"{name}:")):
-            remedy = (
-                f"separate name and classes with spaces on its line {line}, or save it as .csv (name,class;class)"
-            )
+            remedy = f"separate name and classes with spaces on its line {line}, or save it as .csv (name,class;class)"
     raise SBNetError(f"{where}: image '{name}' is not in {labels.path}: {remedy}")
 
 
@@ -151,8 +147,8 @@ def _from_folder(
         return mask_classes(mask, classes=len(names)), str(mask)
     if labels == "masks":
         raise SBNetError(
-            f"{where}: image '{name}' has no mask in {masks}: add {name}.png; a train list may take its labels from XML "
-            "annotations or a label file instead (data.labels=xml or FILE)"
+            f"{where}: image '{name}' has no mask in {masks}: add {name}.png; a train list may take its labels from "
+            "XML annotations or a label file instead (data.labels=xml or FILE)"
         )
     if annotation.is_file():
         return read_xml_classes(annotation, names), str(annotation)
@@ -176,7 +172,9 @@ def check_layout(root: Path) -> None:
         beside = root.absolute().parent
         near = did_you_mean(root.name, [path.name for path in beside.iterdir()]) if beside.is_dir() else ""
         start = "" if root.is_absolute() else f"; relative paths start from {Path.cwd()}"
-        raise SBNetError(f"{root}: there is no such folder{near}: give the folder that holds JPEGImages{start}")
+        raise SBNetError(
+            f"{root}: there is no such folder{near}: give the folder that holds JPEGImages{start}"
+        )
     inner = next(
         (found for depth in ("*", "*/*") for found in sorted(root.glob(f"{depth}/JPEGImages"))), None
     )
