@@ -7,9 +7,9 @@ import platform
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from sbnet.work.parallel import cpu_count
-from sbnet.errors import SBNetError
 from sbnet.backbones.weights import LITES, lite_path
+from sbnet.errors import SBNetError
+from sbnet.work.parallel import cpu_count
 
 PACKAGES = (
     "sbnet",

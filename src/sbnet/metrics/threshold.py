@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sbnet.errors import SBNetError
-from sbnet.ops.compiled import kernels
 from sbnet.metrics.confusion import Absent, check_ids, mean_iou
+from sbnet.ops.compiled import kernels
 
 
 class ThresholdSweep:

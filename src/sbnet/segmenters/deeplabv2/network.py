@@ -7,12 +7,17 @@ Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import freeze_batch_norm
+from sbnet.backbones.options import Allowed
 from sbnet.errors import check_choice
-from sbnet.backbones.network import Backbone, freeze_batch_norm
-from sbnet.segmenters.segmenter import Segmenter
+from sbnet.segmenters.segmenter import SCALES, Segmenter
 
 RATES = (6, 12, 18, 24)  # dilations at output stride 8
 FOV_RATE, FOV_CHANNELS = 12, 512  # of the large field of view, also at output stride 8
@@ -37,10 +42,10 @@ class AtrousPyramid(nn.Module):
 
 
 class LargeFieldOfView(nn.Sequential):
-    """3x3 dilated to 512 channels, 1x1 to 512, both normalised and rectified; dropout; 1x1 to the classes.
+    """3x3 dilated to 512 channels, 1x1 to 512, both normalized and rectified; dropout; 1x1 to the classes.
 
-    SEAM normalises by batch; batches are small, so group norm takes its place here as in `_projection`. `norm="batch"`
-    takes SEAM's weights, their statistics fixed.
+    SEAM normalizes by batch; batches are small, so group norm replaces it here as in `_projection`. `norm="batch"` is
+    for SEAM's weights, their statistics fixed.
     """
 
     def __init__(self, channels: int, classes: int, *, rate: int = FOV_RATE, norm: str = "group") -> None:
@@ -67,13 +72,22 @@ def _fov_norm(kind: str) -> nn.Module:
 
 
 class DeepLab(Segmenter):
-    """`head`: `pyramid`, or `large_fov`, which knows neither `rates` nor `project`. `fov_norm`: `group`, or `batch`,
-    as SEAM's weights need it.
-    `scales`: of the input, as in `Segmenter`. `rates`: dilations, by default 6, 12, 18, 24 at output stride 8
-    and as many pixels of the photo at any other. `project`: channels of a normalised 1x1 projection between
-    backbone and pyramid, 0 for none (the paper). Rectified features share a large mean, which lets short trainings
-    with high learning rates diverge; group norm takes it away.
+    """`head`: `pyramid`, or `large_fov`, for which `rates` and `project` are ignored. `fov_norm`: `group`, or `batch`,
+    which SEAM's weights require. `scales`: of the input, as in `Segmenter`.
+    `rates`: dilations, by default 6, 12, 18, 24 at output stride 8 and as many pixels of the image at any other.
+    `project`: channels of a normalized 1x1 projection between backbone and pyramid, 0 for none (the paper). Rectified
+    features share a large mean, with which short trainings at high learning rates diverge; group norm removes it.
     """
+
+    family = "deeplabv2"
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        "head": Allowed(str),
+        "fov_norm": Allowed(str),
+        "scales": SCALES,
+        "rates": Allowed(int, 1, 512, most=64, empty=True),
+        "project": Allowed(int, 0, 2**16),
+    }
+    own_defaults: ClassVar[Mapping[str, Any]] = {"scales": (1.0,), "project": 256}
 
     def __init__(
         self,
@@ -102,7 +116,7 @@ class DeepLab(Segmenter):
 
     def logits(self, images: Tensor) -> Tensor:
         """(B, C, h, w) at the backbone's output stride."""
-        feature = self.backbone(images)[-1]
+        (feature,) = self.backbone(images, [self.backbone.deepest])
         return self.fov(feature) if self.head == "large_fov" else self.aspp(self.projection(feature))
 
 
