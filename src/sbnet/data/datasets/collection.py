@@ -5,8 +5,8 @@ Shapes: C classes, background (id 0) included.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from sbnet.data import IGNORE
 from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.image import MAX_PIXELS, photo_size, read_photo
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,14 @@ class Collection:
         for photo in self.photos:
             counts[list(photo.classes)] += 1
         return counts
+
+    def subset(self, names: Iterable[str]) -> Collection:
+        """The named images, in this collection's order. Raises `SBNetError` for a name that is not here."""
+        wanted = dict.fromkeys(names)
+        for name in wanted.keys() - {photo.name for photo in self.photos}:
+            near = did_you_mean(name, (photo.name for photo in self.photos), nearness=0.9)
+            raise SBNetError(f"{self.name}: there is no image '{name}'{near}")
+        return replace(self, photos=tuple(photo for photo in self.photos if photo.name in wanted))
 
     def check_trainable(self) -> None:
         """Raises `SBNetError` for an image without any class, or a class without any image."""
