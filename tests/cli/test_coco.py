@@ -46,7 +46,7 @@ def test_refused_before_anything_is_written(
         "data",
         "from-coco",
         root / "annotations/instances_train2014.json",
-        "--photos",
+        "--images",
         root / "train2014",
     ]
     assert "leave out '/'" in refused(*words, "--out", out, "--list", "a/b")
@@ -77,13 +77,13 @@ def test_as_a_user_types_it(
     for split in ("train", "val"):
         words = [
             str(root / f"annotations/instances_{split}2014.json"),
-            "--photos",
+            "--images",
             str(root / f"{split}2014"),
         ]
         assert execute(["data", "from-coco", *words, "--out", str(out), "--list", split]) == 0
     told = capsys.readouterr().out
-    assert "list train, 20 images of 80 classes; 1 images without any instance left out" in told
-    assert f"{out / 'SegmentationClass'}: 20 masks drawn, 0 there before" in told
+    assert "list train, 20 images of 80 classes; 1 images without instances skipped" in told
+    assert f"{out / 'SegmentationClass'}: 20 masks drawn, 0 already there" in told
     assert execute(["data", "check", str(out)]) == 0
     assert "list train             20 images, each with a mask" in capsys.readouterr().out
     line = next(line for line in told.splitlines() if line.startswith("next: sbnet run coco14-lite"))
@@ -165,12 +165,12 @@ def test_check(folder: tuple[Path, dict[str, np.ndarray]], capsys: pytest.Captur
     path.write_text(json.dumps(tables))
     (root / "annotations/instances_val2014.json").write_text("[]")
     bad = told(2)
-    assert "list val2014           not there (COCO 2014 has 40137)" in bad
+    assert "list val2014           missing (COCO 2014 has 40137)" in bad
     assert "1 without a pixel" in bad
     assert "problems               4\n" in bad
     assert f"  {photos[2]}: there is no such image (image 2 of instances_train2014.json): unpack it" in bad
     assert "annotation 1 (image 0, " in bad
     assert "its run lengths are of 2 x 1 pixels" in bad
     assert f"  {photos[5]}: 9 x 7 pixels (upright), but {path} has 64 x 48 for image 5" in bad
-    assert "instances_val2014.json: no instances file of COCO" in bad
+    assert "instances_val2014.json: not a COCO instances file" in bad
     assert bad.endswith("COCO: https://cocodataset.org/#download\n")

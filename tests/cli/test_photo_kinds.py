@@ -63,17 +63,17 @@ def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
         f"field/train: {len(names)} of {len(names)} images ({names[0]}.tif is the first) have 16 bits"
         in message
     )
-    assert "data.white=4095 where they were taken with 12 bits, or data.white=65535" in message
+    assert "data.white_level=4095 where they were taken with 12 bits, or data.white_level=65535" in message
     assert stages.take() == []
     seen = {}
     stages.before["train_cam"] = lambda workspace: seen.update(
         {photo.name: photo.pixels() for photo in workspace.train}
     )
-    assert execute([*words, "data.white=4095"]) == 0
+    assert execute([*words, "data.white_level=4095"]) == 0
     for name in names:
         np.testing.assert_array_equal(seen[name], before[name])
     stages.take()
-    assert execute([*words, "data.white=65535"]) == 0  # other pixels: everything again
+    assert execute([*words, "data.white_level=65535"]) == 0  # other pixels: everything again
     assert "train_cam" in stages.take()
     assert max(pixels.max() for pixels in seen.values()) <= 16
 
@@ -90,10 +90,8 @@ def test_a_run_tells_once_of_bands_that_are_not_read(
     assert execute(words) == 0
     left_out, alpha = told(caplog)
     assert f"field/train: 2 of {count} images ({first}.tif is the first) have a band beside" in left_out
-    assert "left out" in left_out
-    assert (
-        f"2 of {count} images ({third}.tif is the first) have a band that the file says to be alpha" in alpha
-    )
+    assert "ignored" in left_out
+    assert f"2 of {count} images ({third}.tif is the first) have a band that the file calls alpha" in alpha
     assert "near infrared" in alpha
     np.testing.assert_array_equal(read_photo(root / f"JPEGImages/{first}.tif"), before)
 
@@ -110,9 +108,9 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert f"more than 8 bits: 2 of {count} images, such as {min(third, fourth)}.tif" in out
     assert f"alpha or transparent colours: 1 of {count} images, such as {second}.tif" in out
-    assert f"bands left out: 1 of {count} images, such as {first}.tif" in out
+    assert f"bands ignored: 1 of {count} images, such as {first}.tif" in out
     assert "problems               1\n" in out
-    assert "--white 4095 (to a run data.white=4095) where they were taken with 12 bits" in out
+    assert "--white 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out
     assert execute(["data", "check", str(root), "--white", "4095"]) == 0
     write_tiff(root / f"JPEGImages/{first}.tif", np.zeros((5, 6, 4), np.uint8), photometric=1, extra=[0] * 3)
     assert execute(["data", "check", str(root), "--white", "4095"]) == 2
@@ -176,8 +174,8 @@ def test_predict_tells_once_of_a_fourth_band(tmp_path: Path, caplog: pytest.LogC
     segmenter.predict(tmp_path)
     (note,) = told(caplog)
     assert note.startswith(
-        "3 of 4 images (a.tif is the first) have a band beside grey or red, green and blue, of which"
+        "3 of 4 images (a.tif is the first) have a band beside grey or red, green and blue, which"
     )
-    assert "the file does not say what it is: left out" in note
+    assert "the file does not describe: ignored" in note
     with pytest.raises(sbnet.SBNetError, match=r"white is -1; expected a number above 0"):
         sbnet.Segmenter(model, ["background", "cat"], white=-1)

@@ -266,9 +266,9 @@ ANNOTATION = {"id": 4, "image_id": 1, "category_id": 90, "area": 4.0, "segmentat
         ([IMAGE | {"file_name": ""}], [ANNOTATION], "image 1 is named"),
         ([{"id": 1, "file_name": "a.jpg"}], [ANNOTATION], r"image 1 \('a.jpg'\) has no 'height'"),
         ([IMAGE | {"height": 0}], [ANNOTATION], r"image 1 \('a.jpg'\) has no 'height'"),
-        ([IMAGE], [{"id": 4}], "no instances file of COCO .*image_id"),
-        ([IMAGE], ["x"], "no instances file of COCO"),
-        ([3], [ANNOTATION], "no instances file of COCO"),
+        ([IMAGE], [{"id": 4}], "not a COCO instances file .*image_id"),
+        ([IMAGE], ["x"], "not a COCO instances file"),
+        ([3], [ANNOTATION], "not a COCO instances file"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, images: Any, annotations: Any, message: str) -> None:
@@ -281,9 +281,9 @@ def test_files_that_do_not_fit(tmp_path: Path, images: Any, annotations: Any, me
 def test_files_that_are_not_coco_s(tmp_path: Path, text: str) -> None:
     path = tmp_path / "captions.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(SBNetError, match=r"captions\.json: no instances file of COCO"):
+    with pytest.raises(SBNetError, match=r"captions\.json: not a COCO instances file"):
         read_instances(path)
-    with pytest.raises(SBNetError, match="no instances file of COCO"):
+    with pytest.raises(SBNetError, match="not a COCO instances file"):
         read_instances(tmp_path / "nowhere.json")
 
 

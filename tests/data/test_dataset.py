@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
-from sbnet.data.io.files import write_label
-from sbnet.data.training.transforms import TrainTransform
-from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.errors import SBNetError
 from sbnet.backbones.normalization import IMAGENET
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.io.files import write_label
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
+from sbnet.data.training.transforms import TrainTransform
+from sbnet.errors import SBNetError
 from sbnet.ops.canny import canny_reference
 
 

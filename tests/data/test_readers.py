@@ -64,7 +64,11 @@ def test_words_for_people_and_settings_with_docs(reader: Any) -> None:
 
 def test_voc(folder: Path, tmp_path: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nb dog\nc dog\n")
-    settings: dict[str, Any] = {"root": str(folder), "labels": str(folder / "labels.txt"), "white_level": 4095}
+    settings: dict[str, Any] = {
+        "root": str(folder),
+        "labels": str(folder / "labels.txt"),
+        "white_level": 4095,
+    }
     lists = opened("voc", tmp_path / "work", val="all", **settings)
     assert [image.classes for image in lists.train] == [(1,), (2,), (2,)]
     assert lists.val is not None
@@ -123,7 +127,7 @@ def test_scenes(tmp_path: Path) -> None:
     assert (len(lists.train), len(lists.val)) == (3, 1)
     assert lists.train == read_voc(tmp_path / "work", "train")
     assert opened("scenes", tmp_path / "other", train=1, val=0, **size).val is None
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("")
     with pytest.raises(SBNetError, match="files that are not built-in scenes"):
-        (tmp_path / "full").mkdir()
-        (tmp_path / "full/mine.txt").write_text("")
         opened("scenes", tmp_path / "full")

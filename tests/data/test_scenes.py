@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.synthetic.scene_objects import OBJECTS
 from sbnet.data.synthetic.scene_pen import Pen
 from sbnet.data.synthetic.scenes import CLASSES, make_scenes, scene
-from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.errors import SBNetError
 
 SMALL = (72, 96)

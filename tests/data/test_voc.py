@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sbnet.data.training.dataset import label_files
 from sbnet.data.datasets.labels import VOC_CLASSES, class_ids, read_class_names, read_label_file
 from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.training.dataset import label_files
 from sbnet.errors import SBNetError
 
 NAMES = ("background", "cat", "dog", "traffic light")
@@ -200,7 +200,11 @@ def test_a_forgotten_class_list(folder: Path) -> None:
     [
         ("x.txt", "a cat\nb catt\n", r"x\.txt, line 2: class 'catt' is not .*did you mean 'cat'"),
         ("x.csv", "name,class\na,cat;dgo\n", r"x\.csv, line 2: class 'dgo' is not .*did you mean 'dog'"),
-        ("x.txt", "a cat\nb cat,dog\n", "line 2: class 'cat,dog' is not .*separate class names with spaces: cat dog"),
+        (
+            "x.txt",
+            "a cat\nb cat,dog\n",
+            "line 2: class 'cat,dog' is not .*separate class names with spaces: cat dog",
+        ),
         ("x.txt", "a cat\na dog\n", "line 2: image 'a' is on line 1 already"),
         ("x.csv", "a,cat,dog\n", "line 1: 'a,cat,dog' is not of the form name,class;class"),
     ],
@@ -245,7 +249,9 @@ BLANKS = ("background", "dining table", "dog", "trafficlight", "potted plant in 
 def test_names_with_blanks_in_a_text_file(tmp_path: Path, line: str, remedy: str) -> None:
     path = tmp_path / "labels.txt"
     path.write_text(f"a dog\n{line}\n")
-    with pytest.raises(SBNetError, match=rf"labels\.txt, line 2: class '\S+' is not in the class list.*{remedy}"):
+    with pytest.raises(
+        SBNetError, match=rf"labels\.txt, line 2: class '\S+' is not in the class list.*{remedy}"
+    ):
         read_label_file(path, BLANKS)
 
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
-from sbnet.data.io.files import read_label, write_label
-from sbnet.data.io.image import read_mask
-from sbnet.data.io.palette import PALETTE
-from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.datasets.voc.check import Difference, VocFacts, check_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.datasets.voc.lists import make_lists, read_sbd_mask, take_list, write_sbd_masks
 from sbnet.data.datasets.voc.package import package_masks
 from sbnet.data.datasets.voc.sources import find_sbd
+from sbnet.data.io.files import read_label, write_label
+from sbnet.data.io.image import read_mask
+from sbnet.data.io.palette import PALETTE
 from sbnet.errors import SBNetError
 
 LISTS = "ImageSets/Segmentation"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import coco_folder
+from sbnet.data.datasets.coco.folder import layout as layout
 from sbnet.data.io.files import read_label, write_label
 from sbnet.errors import SBNetError
-from sbnet.data.datasets.coco.folder import layout as layout
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ class Areas(Export):
         names = {**dict(enumerate(classes)), IGNORE: "ignore"}
         rows: list[Sequence[object]] = [("image", "class", "pixels", "share")]
         count = 0
-        for count, one in enumerate(masks, start=1):
+        for one in masks:
+            count += 1
             pixels = np.bincount(one.mask.ravel(), minlength=IGNORE + 1)
             rows += [
                 (one.name, names[number], pixels[number], f"{pixels[number] / one.mask.size:.6f}")

@@ -18,7 +18,8 @@ class Png(Export):
         from sbnet.data.io.palette import PALETTE
 
         count = 0
-        for count, one in enumerate(masks, start=1):
+        for one in masks:
+            count += 1
             write_label(out / f"{one.name}.png", one.mask)
         colors = ("#{:02x}{:02x}{:02x}".format(*PALETTE[number]) for number in range(len(classes)))
         rows = zip(range(len(classes)), classes, colors, strict=True)

@@ -1,4 +1,4 @@
-"""Images with their image-level labels: what every reader gives and every stage takes.
+"""Images with their image-level labels: what every reader returns and every step takes.
 
 Shapes: C classes, background (id 0) included.
 """
@@ -19,9 +19,9 @@ from sbnet.errors import SBNetError, did_you_mean
 
 @dataclass(frozen=True)
 class Photo:
-    """One image; `classes` are the ids (1..C-1, ascending) of what it shows, `mask` its ground-truth mask, if any.
-    listed, labelled: where its name and its image-level labels stand (`train.txt, line 3`), for messages; "" if not known.
-    white: the value that is white where it has more than 8 bits, see `read_photo`.
+    """One image. classes: ids in it (1..C-1, ascending). mask: its ground truth, if any. listed, labelled: where its
+    name and its labels come from (`train.txt, line 3`), for messages; "" if not known. white: its white level, see
+    `read_photo`.
     """
 
     name: str
@@ -93,20 +93,20 @@ class Collection:
         if empty:
             first = empty[0]
             by = f" in {first.labelled}" if first.labelled else ""
-            more = f" (nor have {len(empty) - 1} others)" if len(empty) > 1 else ""
+            more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
             raise SBNetError(
-                f"{first.listed or self.name}: image '{first.name}' has no class{by}{more}: training needs what each "
-                "image shows; label it or take it off the list"
+                f"{first.listed or self.name}: image '{first.name}' has no class{by}{more}: every training "
+                "image needs a class; label it or remove it from the list"
             )
         unseen = [name for name, count in zip(self.classes, self.class_counts(), strict=True) if not count]
         if unseen:
-            remedy = "add some, or take the class off the class list"
+            remedy = "add some, or remove the class from the class list"
             if self.classes == VOC_CLASSES:
                 remedy += (
                     " (where there is no classes.txt beside JPEGImages, it is PASCAL VOC's: write your own)"
                 )
             raise SBNetError(
-                f"{self.name}: {_some(unseen)} without any image: a class is learned from its images; {remedy}"
+                f"{self.name}: {_some(unseen)} without any image: every class needs images; {remedy}"
             )
 
 

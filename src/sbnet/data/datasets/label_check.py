@@ -1,4 +1,4 @@
-"""What a run would take from image-level labels: classes and their images, and everything in a label file that it refuses."""
+"""Image-level labels as a run reads them: images by class, and everything in a label file that it would refuse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sbnet.data.datasets.labels import look_into_label_file, read_xml_classes
 from sbnet.errors import SBNetError, did_you_mean
 
-FEW = 20  # images of a class, below which little is learned of it
+FEW = 20  # images; a class with fewer is hard to learn
 
 
 class LabelFacts(NamedTuple):
@@ -55,13 +55,13 @@ def check_label_file(
     if train is not None:
         if bare := [name for name in train if name not in labels.lines]:
             problems.append(
-                f"{labels.path}: {len(bare)} of {len(train)} images of the list train are not in it ('{bare[0]}' is "
-                "the first): add their classes, or take them off the list"
+                f"{labels.path}: {len(bare)} of {len(train)} images of list train are not in it ('{bare[0]}' is "
+                "the first): add their classes, or remove them from the list"
             )
         if empty := [name for name in train if labels.classes.get(name, (0,)) == ()]:
             problems.append(
-                f"{labels.path}, line {labels.lines[empty[0]]}: image '{empty[0]}' of the list train has no class"
-                f"{_others(len(empty))}: training needs what each image shows; label it or take it off the list"
+                f"{labels.path}, line {labels.lines[empty[0]]}: image '{empty[0]}' of list train has no class"
+                f"{_others(len(empty))}: every training image needs a class; label it or remove it from the list"
             )
     counted = {name: labels.classes[name] for name in labels.classes if name in photos}
     facts = _counted(labels.path, counted, names, train)
@@ -89,8 +89,8 @@ def check_labels_of_masks(
                 problems.append(str(error))
     if bare := [name for name in train or () if name not in masks and name not in annotations]:
         problems.append(
-            f"{len(bare)} of {len(train or ())} images of the list train have neither a mask nor an annotation "
-            f"('{bare[0]}' is the first): add them, or give a label file (--labels FILE, and to a run data.labels=FILE)"
+            f"{len(bare)} of {len(train or ())} images of list train have neither a mask nor an annotation "
+            f"('{bare[0]}' is the first): add them, or give a label file (--labels FILE; for a run: data.labels=FILE)"
         )
     facts = _counted(None, found, names, train)
     problems += _unseen(facts) if train and found.keys() >= set(train) else []
@@ -114,10 +114,10 @@ def _unseen(facts: LabelFacts) -> list[str]:
     unseen = [f"'{name}'" for name, count in facts.counts.items() if not count]
     if not unseen:
         return []
-    where = " of the list train" if facts.of else ""
+    where = " of list train" if facts.of else ""
     return [
-        f"{facts.file or 'image labels'}: no image{where} shows {', '.join(unseen)}: a class is learned from its "
-        "images; add some, or take the class off the class list"
+        f"{facts.file or 'image-level labels'}: no image{where} shows {', '.join(unseen)}: every class "
+        "needs images; add some, or remove the class from the class list"
     ]
 
 
@@ -127,4 +127,4 @@ def _near(name: str, photos: Collection[str]) -> str:
 
 
 def _others(count: int) -> str:
-    return f" (nor have {count - 1} others)" if count > 1 else ""
+    return f" (and {count - 1} more)" if count > 1 else ""

@@ -111,8 +111,8 @@ def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
 def class_ids(
     words: Iterable[str], names: tuple[str, ...], *, where: str, remedy: str = ""
 ) -> tuple[int, ...]:
-    """Ids, ascending, each once, without background. Raises `SBNetError` for an unknown class, starting with `where` and
-    ending with `remedy` if there is one.
+    """Ids, ascending, each once, without background. Raises `SBNetError` for an unknown class, starting with `where`
+    and ending with `remedy` if there is one.
     """
     ids = set()
     for word in words:

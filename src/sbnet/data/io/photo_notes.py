@@ -41,8 +41,8 @@ def band_notes(kinds: Kinds) -> list[str]:
 
 
 def dark_note(kinds: Kinds, *, setting: str, looked: int | None = LOOKED) -> str:
-    """A message about images of more than 8 bits that use less than half of them, so that they would be nearly black, ""
-    where there are none. setting: how a user sets the white level, {} for the value. looked: how many images are
+    """A message about images of more than 8 bits that use less than half of them and so would be nearly black, "" for
+    none. setting: how a user sets the white level, {} for the value. looked: how many images are
     decoded, evenly spread; None for all. Those that cannot be read are skipped.
     """
     wide = [path for path, kind in kinds.items() if kind.wide and not kind.floats and not kind.cmyk]

@@ -28,7 +28,7 @@ def make_scenes(
     """Writes `train` and `val` scenes of `size` (height, width) into `folder`, in VOC's layout.
 
     `scenes.json` keeps the arguments. A whole folder of the same arguments is left as it is, one that was cut
-    off is gone on with, one of other arguments is drawn again in place. Raises `SBNetError` for a folder
+    off is completed, one of other arguments is drawn again in place. Raises `SBNetError` for a folder
     of other files.
     """
     folder = Path(folder)
@@ -51,7 +51,7 @@ def _prepare(folder: Path, wanted: dict[str, Any]) -> bool:
     if not folder.exists() or not any(folder.iterdir()):
         return False
     if not (folder / MARKER).is_file():
-        raise SBNetError(f"{folder} holds files that are not built-in scenes: give an empty or a new folder")
+        raise SBNetError(f"{folder} holds files that are not built-in scenes: choose an empty or new folder")
     found = read_json(folder / MARKER)
     if found == {**wanted, "whole": True}:
         return True

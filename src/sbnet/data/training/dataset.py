@@ -188,7 +188,7 @@ def label_files(folder: Path, collection: Collection) -> list[Path]:
     if missing:
         raise SBNetError(
             f"{folder}: {len(missing)} of {len(collection)} labels are missing, first {missing[0]}.png: "
-            "run the stage that writes them again, or add them"
+            "run the step that writes them again, or add them"
         )
     return [present[photo.name] for photo in collection]
 

@@ -38,7 +38,7 @@ class CocoCheck:
 
 def check_coco(root: str | Path) -> CocoCheck:
     """Reads every instances file of `root`, looks for the images, holds their sizes to the file's, and draws every
-    mask, writing none. Whatever is wrong is a problem in what is given back, one an image.
+    mask, writing none. What is wrong is returned as problems, one per image.
     """
     lists, problems = [], []
     for name in instance_files(Path(root)):

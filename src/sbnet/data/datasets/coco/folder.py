@@ -1,8 +1,6 @@
-"""COCO's instance annotations as image-level labels, and as a folder in VOC's layout.
+"""COCO's own layout, and its lists as a folder in VOC's layout.
 
-COCO's own layout, that `data.source=coco` takes:
-
-annotations/instances_LIST.json          LIST is train2014, val2014, ...
+annotations/instances_LIST.json          LIST: train2014, val2014, ...
 LIST/ or images/LIST/                    its images
 """
 
@@ -36,7 +34,7 @@ def is_coco(root: Path) -> bool:
 def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
     """The instances file and the folder of images of a list: `train2014`, or `train` where there is one year of it.
 
-    Raises `SBNetError`, telling which lists there are, where either is missing.
+    Raises `SBNetError`, naming the lists that exist, where either is missing.
     """
     root = Path(root)
     lists = instance_files(root)
@@ -56,7 +54,7 @@ def find_list(root: str | Path, name: str) -> tuple[Path, Path]:
         if photos.is_dir():
             return lists[found], photos
     raise SBNetError(
-        f"{root / found}: there is no such folder: unpack the images of {lists[found].name} there"
+        f"{root / found}: there is no such folder: unpack the images of {lists[found].name} into it"
     )
 
 
@@ -98,7 +96,7 @@ def check_free(collection: Collection, root: str | Path) -> None:
     """Raises `SBNetError` where `root` has other classes, or another image of a name."""
     classes, links = Path(root) / "classes.txt", Path(root) / "JPEGImages"
     if classes.is_file() and read_class_names(classes) != collection.classes:
-        raise SBNetError(f"{classes} already exists and names other classes: choose another folder")
+        raise SBNetError(f"{classes} already exists with other classes: choose another folder")
     names = {path.stem: path for path in links.iterdir()} if links.is_dir() else {}
     for photo in collection:
         other = names.get(photo.name)
@@ -114,7 +112,7 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def write_voc_layout(collection: Collection, root: str | Path, split: str) -> None:
-    """A folder that runs take: links to the images in JPEGImages, ImageSets/Segmentation/SPLIT.txt, classes.txt, and
+    """A folder for runs: links to the images in JPEGImages, ImageSets/Segmentation/SPLIT.txt, classes.txt, and
     the image-level labels `label_file`. More lists can be added to one folder. What is refused: `check_free`.
     """
     check_free(collection, root)
@@ -129,7 +127,7 @@ def write_voc_layout(collection: Collection, root: str | Path, split: str) -> No
             if not link.exists():
                 link.symlink_to(photo.path.resolve())
     except OSError as error:
-        raise SBNetError(f"{links} cannot take links ({error}): choose another folder") from error
+        raise SBNetError(f"{links} does not support links ({error}): choose another folder") from error
     write_bytes(root / "classes.txt", "".join(f"{name}\n" for name in collection.classes).encode())
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")

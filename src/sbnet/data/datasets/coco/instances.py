@@ -73,7 +73,7 @@ def read_instances(path: str | Path) -> Instances:
         classes, contiguous = _classes(path, tables["categories"])
         images = {int(one["id"]): one for one in tables["images"]}
         if len(images) < len(tables["images"]):
-            raise SBNetError(f"{path}: two images have one id: number them again")
+            raise SBNetError(f"{path}: two images share an id: give each its own")
         found = _by_image(path, images, contiguous, tables["annotations"])
         pictures = [
             Picture(number, str(image["file_name"]), _size(path, image), tuple(found[number]))
@@ -83,7 +83,7 @@ def read_instances(path: str | Path) -> Instances:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(path, error) from error
     if not pictures:
-        raise SBNetError(f"{path}: no image has an instance: give an instances file of train or val")
+        raise SBNetError(f"{path}: no image has an instance: use the instances file of train or val")
     _check_names(path, pictures)
     return Instances(path, classes, tuple(pictures), len(images) - len(pictures))
 
@@ -101,7 +101,7 @@ def _tables(path: Path) -> dict[str, Any]:
 
 def _foreign(path: Path, error: Exception) -> SBNetError:
     return SBNetError(
-        f"{path}: no instances file of COCO ({type(error).__name__}: {error}): give instances_train2014.json"
+        f"{path}: not a COCO instances file ({type(error).__name__}: {error}): use one such as instances_train2014.json"
     )
 
 
@@ -112,7 +112,7 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     if isinstance(shape, list):
         with suppress(
             TypeError, OverflowError
-        ):  # no polygons: told with the annotation's id when it is drawn
+        ):  # not polygons: refused with the annotation's id when it is drawn
             kept["segmentation"] = [array("d", polygon) for polygon in shape]
     return kept
 
@@ -124,10 +124,10 @@ def _classes(path: Path, categories: Iterable[dict[str, Any]]) -> tuple[tuple[st
         if name in ("", BACKGROUND) or not set(name).isdisjoint(";\n\r"):
             raise SBNetError(
                 f"{path}: category {number} is named '{name}': a class name is one line without ';', and "
-                f"'{BACKGROUND}' is what belongs to no category: name it otherwise"
+                f"'{BACKGROUND}' is what belongs to no category: rename it"
             )
         if list(names.values()).count(name) > 1:
-            raise SBNetError(f"{path}: two categories are named '{name}': give each a name of its own")
+            raise SBNetError(f"{path}: two categories are named '{name}': rename one")
     numbers = sorted(names)
     return (BACKGROUND, *(names[number] for number in numbers)), {
         number: index for index, number in enumerate(numbers, start=1)
@@ -143,12 +143,12 @@ def _by_image(
         if image not in images:
             raise SBNetError(
                 f"{path}: annotation {number} is of image {image}, which is not in 'images': "
-                "add the image there, or take the annotation out"
+                "add the image there, or remove the annotation"
             )
         if category not in contiguous:
             raise SBNetError(
                 f"{path}: annotation {number} (image {image}) has category {category}, which is not in "
-                "'categories': add the category there, or take the annotation out"
+                "'categories': add the category there, or remove the annotation"
             )
         area = one.get("area")
         area = None if area is None else float(area)
@@ -180,7 +180,7 @@ def _check_names(path: Path, pictures: Iterable[Picture]) -> None:
         ):
             raise SBNetError(
                 f"{path}: image {picture.id} is named '{picture.file_name}', which a list of names cannot hold: "
-                "name it without spaces at its ends"
+                "remove spaces and line breaks from its ends"
             )
         other = first.setdefault(picture.name, picture)
         if other is not picture:

@@ -16,12 +16,12 @@ from sbnet.work.parallel import cpu_count, map_unordered
 from sbnet.work.progress import photo_progress
 
 MARKER = "coco.json"  # list -> what it was made from, and, once it is whole, the facts
-VERSION = 1  # of the drawing: masks of another version are drawn again
+VERSION = 1  # of the drawing: masks of another version are redrawn
 
 
 class CocoFacts(NamedTuple):
-    """images: those listed; without: images without any instance, left out; drawn: masks drawn, the others were there;
-    empty: annotations that have no pixel in the masks drawn.
+    """photos: images listed. without: images without instances, skipped. drawn: masks drawn now; the others existed.
+    empty: annotations without a pixel in the masks drawn.
     """
 
     photos: int
@@ -36,13 +36,13 @@ def make_voc_layout(
 ) -> CocoFacts:
     """Adds the list `split` to the folder `root`: links, image-level labels, and masks (as `draw` says).
 
-    Cut off, the same call goes on: masks that are there are left, unless they were drawn from another instances file.
-    A list that is whole is left as it is (`drawn` is 0). Raises `SBNetError` for whatever does not fit, an image of
-    another size than the file says among it; the list is written last, so that no half of it is read.
+    Interrupted, the same call resumes: existing masks are kept, unless they were drawn from another instances file. A
+    complete list is kept (`drawn` is 0). Raises `SBNetError` for whatever does not fit, such as an image of another
+    size than the file says. The list is written last, so that half of it is never read.
     """
     instances, photos, root = Path(instances), Path(photos), Path(root)
     if Path(split).name != split:
-        raise SBNetError(f"'{split}' is no name of a list: leave out '/'")
+        raise SBNetError(f"'{split}' is not a list name: leave out '/'")
     check_output(root / MARKER, [instances])
     made_from = _made_from(instances, photos, masks)
     before = _entry(root, split)
@@ -68,11 +68,11 @@ def make_voc_layout(
 
 
 def empty_note(empty: Sequence[int]) -> str:
-    """What is told of annotations without pixel: their classes stay image-level labels."""
+    """The note about annotations without a pixel."""
     return (
         f"{len(empty)} annotations have no pixel in the masks ({', '.join(map(str, empty[:5]))}"
-        f"{', ...' if len(empty) > 5 else ''}): polygons thinner than a pixel, or outside the picture; their classes "
-        "are image-level labels all the same"
+        f"{', ...' if len(empty) > 5 else ''}): polygons thinner than a pixel or outside the image; their classes "
+        "still count as image-level labels"
     )
 
 

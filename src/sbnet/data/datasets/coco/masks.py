@@ -43,7 +43,7 @@ def draw(picture: Picture, *, where: str) -> Drawn:
         except ValueError as error:
             raise SBNetError(
                 f"{where}: annotation {instance.id} (image {picture.id}, '{picture.file_name}'): {error}; fix it or "
-                "take it out"
+                "remove it"
             ) from error
         pixels = int(run_lengths.area(rle)) if rle else 0
         shapes.append((pixels if instance.area is None else instance.area, pixels, rle, instance))
@@ -61,7 +61,7 @@ def draw_for(photo: Path, picture: Picture, *, where: str) -> Drawn:
     if size != picture.size:
         raise SBNetError(
             f"{photo}: {size[1]} x {size[0]} pixels (upright), but {where} has {picture.size[1]} x {picture.size[0]} "
-            f"for image {picture.id}: put back the image that was annotated"
+            f"for image {picture.id}: restore the image that was annotated"
         )
     return draw(picture, where=where)
 
@@ -71,7 +71,7 @@ def _rle(shape: Any, size: tuple[int, int]) -> Rle | None:
     if isinstance(shape, dict):
         return _checked(shape, size)
     if not isinstance(shape, list):
-        raise ValueError(f"its segmentation is neither polygons nor run lengths but {_short(shape)}")
+        raise ValueError(f"its segmentation is neither polygons nor run lengths: {_short(shape)}")
     polygons = []
     for polygon in shape:
         _check_polygon(polygon, size)
@@ -106,7 +106,7 @@ def _checked(shape: dict[str, Any], size: tuple[int, int]) -> Rle:
         counts = shape["counts"]
         runs = _runs(counts) if isinstance(counts, str) else [int(run) for run in counts]
     except (KeyError, TypeError, ValueError, IndexError):
-        raise ValueError(f"its run lengths are not 'size' and 'counts' but {_short(shape)}") from None
+        raise ValueError(f"its run lengths are not 'size' and 'counts': {_short(shape)}") from None
     if (height, width) != tuple(size):
         raise ValueError(
             f"its run lengths are of {width} x {height} pixels, the picture has {size[1]} x {size[0]}"

@@ -1,4 +1,4 @@
-"""What of PASCAL VOC's protocol lies in a folder, what is missing, and whether masks and annotations agree."""
+"""A folder in VOC's layout: what is there, what is missing, and whether masks and annotations agree."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ def _lists(
     found = {path.stem: path for path in sorted(folder.glob("*.txt"))}
     if not found:
         problems.append(
-            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: the name of an image to train on "
-            "a line, without suffix"
+            f"{folder / 'train.txt'}: there is no such list, nor any other; write it: one image name per line, "
+            "without suffix"
         )
     read: dict[str, list[str]] = {}
     facts = []
@@ -172,13 +172,13 @@ def _lists(
         if missing:
             problems.append(
                 f"{found[name]}: {len(missing)} of {len(read[name])} images are not in JPEGImages ('{missing[0]}' is "
-                "the first): add them or take them off the list"
+                "the first): add them or remove them from the list"
             )
     for name in ("train", "train_aug"):
         if shared := sorted(set(read.get(name, ())) & set(read.get("val", ()))):
             problems.append(
-                f"{found[name]}: {len(shared)} images stand in val.txt, too ('{shared[0]}' is the first): what is "
-                "trained on them must not be measured on them"
+                f"{found[name]}: {len(shared)} images are also in val.txt ('{shared[0]}' is the first): remove "
+                "them from one of the two"
             )
     return tuple(facts)
 

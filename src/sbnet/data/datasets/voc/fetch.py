@@ -33,14 +33,14 @@ def fetch(
     folder = Path(folder)
     target = folder / archive.unpacked
     if target.exists():
-        raise SBNetError(f"{target} already exists: name another folder, or move it away to fetch it again")
+        raise SBNetError(f"{target} already exists: choose another folder, or move it away to fetch it again")
     url = url or archive.url
     part = folder / f"{Path(archive.url).name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SBNetError(
-            f"{folder}: no folder can be made there ({error.strerror}); name another: --out FOLDER"
+            f"{folder}: the folder cannot be created ({error.strerror}); choose another: --out FOLDER"
         ) from error
     try:
         _download(url, part, progress)
@@ -48,7 +48,7 @@ def fetch(
         _unpack(part, archive, folder)
     except OSError as error:  # of the disk: those of the connection are caught where they happen
         raise SBNetError(
-            f"{folder}: {error}; what is downloaded is kept, and the same command goes on"
+            f"{folder}: {error}; what is downloaded is kept; run the same command to resume"
         ) from error
     part.unlink()
     return target
@@ -58,7 +58,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
     """Appends to `part` until the server has no more."""
     start = part.stat().st_size if part.is_file() else 0
     if not url.startswith(("https://", "http://")):
-        raise SBNetError(f"{url}: not an address that begins with https:// or http://")
+        raise SBNetError(f"{url}: not a URL that starts with https:// or http://")
     try:
         request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
@@ -68,7 +68,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
         ):  # nothing beyond: the part is whole, or is no part of it, as its checksum tells
             return
         raise SBNetError(
-            f"{url}: the server answers {error.code} {error.reason}; give a mirror: --url URL"
+            f"{url}: the server answered {error.code} {error.reason}; give a mirror: --url URL"
         ) from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise SBNetError(
@@ -79,7 +79,7 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
         length = response.headers.get("Content-Length")
         total = there + int(length) if length else None
         if start and there == 0 and response.status == 206:
-            raise SBNetError(f"{url}: the server sent another range than was asked for; delete {part}")
+            raise SBNetError(f"{url}: the server sent another range than requested; delete {part}")
         with part.open("ab" if there else "wb") as file:
             while block := _read(response, url, there, total):
                 file.write(block)
@@ -105,7 +105,7 @@ def _read(response: http.client.HTTPResponse, url: str, there: int, total: int |
 def _broken_off(url: str, there: int, total: int | None, why: str) -> SBNetError:
     of = f" of {total}" if total is not None else ""
     return SBNetError(
-        f"{url}: broken off after {there}{of} bytes ({why}); the same command goes on from there"
+        f"{url}: connection lost after {there}{of} bytes ({why}); run the same command to resume"
     )
 
 
@@ -115,7 +115,7 @@ def _check(part: Path, archive: Archive, url: str) -> None:
     if found != archive.md5:
         part.unlink()
         raise SBNetError(
-            f"{url}: its MD5 is {found}, {archive.title} has {archive.md5}: not the file that was published, deleted; "
+            f"{url}: its MD5 is {found}, {archive.title} has {archive.md5}: not the published file, deleted; "
             "fetch it again, or give a mirror: --url URL"
         )
 

@@ -147,8 +147,8 @@ def _from_folder(
         return mask_classes(mask, classes=len(names)), str(mask)
     if labels == "masks":
         raise SBNetError(
-            f"{where}: image '{name}' has no mask in {masks}: add {name}.png; a train list may take its labels from XML "
-            "annotations or a label file instead (data.labels=xml or FILE)"
+            f"{where}: image '{name}' has no mask in {masks}: add {name}.png; a train list may take its labels from "
+            "XML annotations or a label file instead (data.labels=xml or FILE)"
         )
     if annotation.is_file():
         return read_xml_classes(annotation, names), str(annotation)

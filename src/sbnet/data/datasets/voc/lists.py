@@ -17,7 +17,7 @@ from sbnet.errors import SBNetError
 
 
 class MadeList(NamedTuple):
-    """`photos` names in `path`; `without_photo` were left out, for JPEGImages does not have them."""
+    """`photos` names in `path`; `without_photo` were skipped, as JPEGImages does not have them."""
 
     path: Path
     photos: int
@@ -29,7 +29,7 @@ def make_lists(root: str | Path, *, sbd: str | Path | None = None) -> list[MadeL
     """Writes ImageSets/Segmentation/trainval.txt and train_aug.txt of `root`, names in order of the alphabet.
 
     trainval: train and val. train_aug: train and every image of SBD, or of SegmentationClassAug where there is no SBD,
-    without those of val. A list that already exists is left as it is (`written` is False). Raises `SBNetError`
+    without those of val. An existing list is kept (`written` is False). Raises `SBNetError`
     where the lists train and val or the augmented names are missing.
     """
     root = Path(root)
@@ -62,7 +62,7 @@ def take_list(root: str | Path, source: str | Path) -> MadeList:
     made = _write(root, source.stem, names, photos)
     if not made.written and [name for _, name in read_list(made.path)] != list(names):
         raise SBNetError(
-            f"{made.path} already exists and names other images: move it away, or rename {source.name}"
+            f"{made.path} already exists with other images: move it away, or rename {source.name}"
         )
     return made
 
@@ -71,7 +71,7 @@ def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
     """The masks of the lists train_aug and val as SegmentationClassAug/NAME.png, for `data.masks`: VOC's own where VOC
     has one, else SBD's class masks.
 
-    Gives the number written; masks that are there already are left. Raises `SBNetError` for an image of the lists
+    Returns the number written; existing masks are kept. Raises `SBNetError` for an image of the lists
     without any mask, and a file that is none of SBD's.
     """
     root = Path(root)
@@ -89,7 +89,7 @@ def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
             write_label(target, read_sbd_mask(mats / f"{name}.mat"))
         else:
             raise SBNetError(
-                f"'{name}' has a mask neither in {root / 'SegmentationClass'} nor in SBD; SBD: {origin('SBD')}"
+                f"'{name}' has no mask, neither in {root / 'SegmentationClass'} nor in SBD; SBD: {origin('SBD')}"
             )
         count += 1
     return count
@@ -103,7 +103,7 @@ def read_sbd_mask(path: str | Path) -> np.ndarray:
             raise ValueError(f"{label.dtype} {label.shape}, up to {label.max(initial=0)}")
         return label
     except Exception as error:  # what SciPy raises for a broken file is of many types
-        raise SBNetError(f"{path}: no class mask of SBD ({error}): unpack SBD again") from error
+        raise SBNetError(f"{path}: not a class mask of SBD ({error}): unpack SBD again") from error
 
 
 def _names(root: Path, name: str) -> list[str]:
@@ -117,7 +117,7 @@ def _augmented(root: Path, sbd: Path | None) -> set[str]:
     mats = find_sbd(root, sbd)
     if sbd and not mats:
         raise SBNetError(
-            f"{sbd}: there is no cls/NAME.mat in it: give the folder of SBD; SBD: {origin('SBD')}"
+            f"{sbd}: there is no cls/NAME.mat in it: name the folder of SBD; SBD: {origin('SBD')}"
         )
     names = (
         {path.stem for path in mats.glob("*.mat")}

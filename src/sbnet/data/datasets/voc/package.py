@@ -41,14 +41,14 @@ def package_masks(
     """`masks`/NAME.png as `out` (.tar.gz, .tgz or .tar), each a palette PNG with VOC's colours; equal masks give equal
     bytes.
 
-    names: a file with a NAME a line, each of which must have its mask; by default every mask is packed. images: the
-    folder of the images, whose sizes the masks must have. Raises `SBNetError` for a missing mask, one of another mode,
+    names: a list, one image name per line, each with a mask; by default every mask is packed. photos: the folder of the
+    images, whose sizes the masks must have. Raises `SBNetError` for a missing mask, one of another mode,
     with ids beyond 0 to 20 (255 among them, which the server does not take) or with other colours; `out` is then not
     written.
     """
     folder, out = Path(masks), Path(out)
     if not out.name.endswith((".tar.gz", ".tgz", ".tar")):
-        raise SBNetError(f"{out}: the server takes a tar: name it .tar.gz, .tgz or .tar")
+        raise SBNetError(f"{out}: the server accepts a tar: name it .tar.gz, .tgz or .tar")
     if not folder.is_dir():
         raise SBNetError(f"{folder}: there is no such folder of masks")
     if photos is not None and not Path(photos).is_dir():
@@ -87,7 +87,7 @@ def _mask(path: Path, photo: Path | None) -> np.ndarray:
     ids = np.unique(label)
     if IGNORE in ids:
         raise SBNetError(
-            f"{path}: {int((label == IGNORE).sum())} pixels are {IGNORE}: the server wants a class for every pixel"
+            f"{path}: {int((label == IGNORE).sum())} pixels are {IGNORE}: the server requires a class for every pixel"
         )
     with Image.open(path) as image:
         palette = image.getpalette("RGB") if image.mode == "P" else None
@@ -98,7 +98,7 @@ def _mask(path: Path, photo: Path | None) -> np.ndarray:
         if other:
             raise SBNetError(
                 f"{path}: class {other[0]} has the colour {tuple(colours[other[0]].tolist())}, VOC's is "
-                f"{tuple(PALETTE[other[0]].tolist())}: are the ids those of VOC's classes? Save the mask with VOC's "
-                "palette, or as grey ids"
+                f"{tuple(PALETTE[other[0]].tolist())}: check that the ids are those of VOC's classes, and save the "
+                "mask with VOC's palette or as grey ids"
             )
     return label

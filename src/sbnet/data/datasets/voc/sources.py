@@ -61,7 +61,7 @@ def find_sbd(root: Path, given: Path | None = None) -> Path | None:
 
 
 def origin(name: str) -> str:
-    """Where a folder or list of `WHOLE` and `WHOLE_LISTS` is officially to be had."""
+    """Where a folder or list of `WHOLE` and `WHOLE_LISTS` is officially available."""
     if name == "test":
         return f"VOC 2012's test images and list: {TEST_SERVER}, after registration"
     if name == "train_aug":
