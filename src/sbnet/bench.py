@@ -11,6 +11,7 @@ from sbnet.errors import SBNetError, did_you_mean
 
 NAMES = (
     "crf",
+    "kernels",
     "random_walk",
     "evaluation",
     "boundaries",
@@ -21,11 +22,12 @@ NAMES = (
     "full_steps",
     "refine",
     "device",
+    "startup",
 )
 
 
 def run_benchmarks(names: Sequence[str] = ()) -> Iterator[str]:
-    """The Markdown table of each benchmark named, of all by default, as each ends. `crf` fetches its peer with pip.
+    """The Markdown table of each benchmark named, of all by default, as each ends. `crf` and `kernels` fetch their peers with pip.
 
     Raises SBNetError for a name that is none, and, after the others have run, for benchmarks that failed.
     """
