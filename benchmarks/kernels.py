@@ -73,7 +73,9 @@ def walk_scipy(inputs: dict[str, np.ndarray]) -> Job:
         values = np.concatenate([weights, weights, np.ones(h * w, np.float32)])
         rows, columns = np.concatenate([start, end, diagonal]), np.concatenate([end, start, diagonal])
         matrix = sparse.csr_matrix((values, (rows, columns)), shape=(h * w, h * w))
-        matrix = sparse.diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix  # symmetric before: rows as columns
+        matrix = (
+            sparse.diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix
+        )  # symmetric before: rows as columns
         maps = np.ascontiguousarray(scores.reshape(k, -1).T)
         for _ in range(64):
             maps = matrix @ maps

@@ -1,31 +1,18 @@
-"""Networks: backbones with CAM, affinity and segmentation heads. `build` makes them by name."""
+"""Networks by name (`build`), model files (`load_model`, `save_model`), weights of other origin (`convert_weights`)."""
 
-from sbnet.methods.affinitynet.network import AffinityNetwork, AffinityOutput
-from sbnet.methods.cam.network import CamNetwork, CamOutput
-from sbnet.segmenters.deeplab import DeepLab
-from sbnet.methods.irn.network import IrnNetwork, IrnOutput
-from sbnet.backbones.network import Backbone, Network
-from sbnet.backbones.normalization import Normalization
-from sbnet.engine.networks import BACKBONES, SEGMENTERS, build, build_backbone, model_names, same_backbone
-from sbnet.segmenters.segmenter import Segmenter, SegmenterOutput
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
+from sbnet.engine.foreign import convert_weights
+from sbnet.engine.model_file import load_model, save_model
+from sbnet.engine.networks import build, build_backbone, model_names
 
 __all__ = [
-    "BACKBONES",
-    "SEGMENTERS",
-    "AffinityNetwork",
-    "AffinityOutput",
     "Backbone",
-    "CamNetwork",
-    "CamOutput",
-    "DeepLab",
-    "IrnNetwork",
-    "IrnOutput",
     "Network",
-    "Normalization",
-    "Segmenter",
-    "SegmenterOutput",
     "build",
     "build_backbone",
+    "convert_weights",
+    "load_model",
     "model_names",
-    "same_backbone",
+    "save_model",
 ]

@@ -34,8 +34,8 @@ from sbnet.data.io.files import Scores, read_json, read_label, read_scores, writ
 from sbnet.data.io.image import read_photo
 from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.data.datasets.voc import read_voc
-from sbnet.data.datasets.voc_sources import ARCHIVES
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.datasets.voc.sources import ARCHIVES
 from sbnet.engine.model_file import load_model
 from sbnet.compat.reference_names import our_name, rename
 from sbnet.compat.state_file import read_state

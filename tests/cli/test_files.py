@@ -14,7 +14,7 @@ from sbnet import models
 from sbnet.cli import execute
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.compat import cam_files
 from sbnet.engine.model_file import load_model
 from sbnet.compat.reference_names import our_name

@@ -53,6 +53,12 @@ def test_absent_classes():
     assert metrics.mean_iou(matrix, absent="zero") == pytest.approx((6 / 8 + 4 / 6) / 3)
 
 
+def test_foreground_miou_of_a_mask_that_misses_every_object():
+    found = metrics.summary(np.array([[90, 0], [10, 0]]), ["background", "cat"])
+    assert found["foreground_miou"] == 0
+    assert found["miou"] == pytest.approx(0.45)
+
+
 def test_summary_is_json():
     matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
     found = json.loads(json.dumps(metrics.summary(matrix, ["background", "cat", "dog"])))
@@ -63,7 +69,7 @@ def test_summary_is_json():
     assert found["foreground_precision"] == pytest.approx(3 / 5)
     assert found["foreground_recall"] == pytest.approx(3 / 4)
     empty = metrics.summary(np.zeros((2, 2), int), ["background", "cat"])
-    assert empty["miou"] is None
+    assert empty["miou"] is empty["foreground_miou"] is None
     assert empty["pixel_accuracy"] is None
 
 

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from references.dense_crf import exact_filter, mean_field, permutohedral_filter
 from sbnet import _kernels
 from sbnet.data.synthetic.scenes import scene
 from sbnet.ops.dense_crf import DenseCRF, largest_shares
-from references.dense_crf import exact_filter, mean_field, permutohedral_filter
 from ways import crf
 
 

@@ -1,51 +1,39 @@
-"""What all our networks share: the backbone's interface, frozen batch norm, parameter groups."""
+"""What all our networks share: a backbone with frozen batch norm, options, parameter groups."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
 
-from torch import Tensor, nn
+from torch import nn
 
-from sbnet.backbones.normalization import Normalization
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.options import Allowed
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
 
-class Backbone(nn.Module):
-    """Features of an image, shallow to deep.
-
-    Subclasses set `channels` and `strides` (one number per feature), `normalization`, and the indexes of the
-    features that heads read: `middle` (two; pixel correlation, affinity), `boundary` (four) and `pyramid` (four of the
-    strides 4, 8, 16 and 32, of which the output stride cuts off the largest). The deepest feature, index -1, is the one
-    that is classified.
-    """
-
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
-    middle: tuple[int, int]
-    boundary: tuple[int, int, int, int]
-    pyramid: tuple[int, int, int, int]
-    normalization: Normalization
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) normalised -> one (B, channels[i], ~H / strides[i], ~W / strides[i]) per feature."""
-        raise NotImplementedError
-
-
 class Network(nn.Module):
     """A backbone with heads.
+
+    Options are the keyword-only arguments of a subclass's constructor. `family`: its name before the dash, as in
+    `FAMILY-BACKBONE`. `allowed`: the values of its options. `own_defaults`: defaults of options over backbones that
+    are not `published`; the constructor has the published values.
 
     Batch norms of the backbone, and others that are frozen, stay in eval mode with fixed parameters whatever `train()`
     says: batches are small and crops are partly empty, so their statistics are worse than ImageNet's. `name` and
     `options` are what `build()` needs to make the network again.
     """
 
+    family: ClassVar[str] = ""
+    allowed: ClassVar[Mapping[str, Allowed]] = {}
+    own_defaults: ClassVar[Mapping[str, Any]] = {}
     name: str = ""
     options: dict[str, Any]
 
     def __init__(self, backbone: Backbone, classes: int, new: Iterable[str]) -> None:
-        """`new` names the direct children that do not come from pretraining."""
+        """`new` names the direct children that do not come from pretraining. SBNetError as `check_backbone`."""
+        self.check_backbone(backbone)
         super().__init__()
         self.backbone = backbone
         self.classes = classes
@@ -53,6 +41,14 @@ class Network(nn.Module):
         self.output_stride = backbone.strides[-1]
         self.new = frozenset(new)
         self.options = {}
+
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        """Raises SBNetError, with a remedy, for a backbone that lacks what the heads read. Weights are not looked at."""
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """Raises SBNetError where a library that the network is made of is missing."""
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -67,7 +63,7 @@ class Network(nn.Module):
     def parameter_groups(self) -> list[NamedParameters]:
         """Trainable (name, parameter) pairs: pretrained weights, pretrained biases, new weights, new biases.
 
-        The reference trains them at 1, 2, 10 and 20 times the learning rate, biases without weight decay.
+        The published networks train them at 1, 2, 10 and 20 times the learning rate, biases without weight decay.
         """
         groups: list[NamedParameters] = [[], [], [], []]
         for name, parameter in self.named_parameters():

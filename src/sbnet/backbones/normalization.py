@@ -1,4 +1,4 @@
-"""From a photo's bytes to what a network was trained on."""
+"""From an image's bytes to what a network was trained on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Normalization:
-    """`(photo * scale - mean) / std`, per channel.
-
-    `mean` and `std` are in units of `photo * scale`, in the order of the network's channels: RGB, or BGR
-    where `bgr` is set.
+    """`(image * scale - mean) / std` per channel, with `mean` and `std` in units of `image * scale`. The network's
+    channels are RGB, or BGR where `bgr` is set; so are `mean` and `std`.
     """
 
     mean: Triple
@@ -24,16 +22,16 @@ class Normalization:
     scale: float = 1 / 255
     bgr: bool = False
 
-    def __call__(self, photo: Tensor) -> Tensor:
+    def __call__(self, image: Tensor) -> Tensor:
         """(..., 3, H, W) RGB, uint8 or float in 0..255 -> float32 of the same shape."""
-        values = photo.flip(-3) if self.bgr else photo
-        mean, std = (_on_device(triple, photo.device) for triple in (self.mean, self.std))
+        values = image.flip(-3) if self.bgr else image
+        mean, std = (_on_device(triple, image.device) for triple in (self.mean, self.std))
         return values.to(torch.float32, copy=True).mul_(self.scale).sub_(mean).div_(std)
 
 
 @functools.lru_cache(maxsize=32)
 def _on_device(triple: Triple, device: torch.device) -> Tensor:
-    """(3, 1, 1). Copied once: each copy to a GPU would wait until that has done all that it was told before."""
+    """(3, 1, 1). Copied once: each copy to a GPU waits until the GPU has finished what it was given before."""
     with torch.inference_mode(False):  # trainings may use what an inference made
         return torch.tensor(triple, device=device).view(3, 1, 1)
 

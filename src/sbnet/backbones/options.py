@@ -1,4 +1,4 @@
-"""What values may be: the options of networks, as keywords or from the header of a file that may not be trusted."""
+"""Values that options may have, given as keywords or by the header of a file that may not be trusted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ KINDS: dict[type, tuple[Any, str]] = {
     str: (str, "text"),
     dict: (dict, "a table of values"),
 }
-SHOWN = 60  # letters of a value that is refused
+SHOWN = 60  # letters of a refused value
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """kind: of the value, or of each of a list of `least` to `most`; of numbers, `low` to `high`, NaN never.
-    first: of the list's first. choices: all that it may be. empty: None is one, too.
+    """kind: of the value, or of each item of a list of `least` to `most`. low, high: range of numbers; NaN is never
+    allowed. first: what a list begins with. choices: the only values allowed. empty: whether None is allowed.
     """
 
     kind: type
@@ -66,8 +66,8 @@ class Allowed:
 def refusals(
     values: Mapping[str, Any], allowed: Mapping[str, Allowed], *, needed: Iterable[str] = ()
 ) -> list[str]:
-    """A line for each value that `allowed` has another for, and one for those of `needed` that are missing. Values of
-    other names are not looked at.
+    """A line for each value that is not allowed, and one for those of `needed` that are missing. Values that `allowed`
+    does not name are ignored.
     """
     wrong = [
         f"{name}={values[name]!r:.{SHOWN}}; expected {kind}"
@@ -78,21 +78,9 @@ def refusals(
     return wrong + [f"no {', '.join(missing)}"] * bool(missing)
 
 
-# Every option that `build` takes. What else a backbone or network has against a value, it says itself.
+# Options of backbones; those of networks are in their classes. Some values are refused by the backbone itself.
 OPTIONS = {
     "stride": Allowed(int, 1, 64),
     "freeze": Allowed(int, -1000, 1000),
     "dilate": Allowed(bool),
-    "dropout": Allowed(float, 0, 1),
-    "boundary_channels": Allowed(int, 1, 2**16),
-    "canny_scale": Allowed(float),
-    "boundary_is_new": Allowed(bool),
-    "radius": Allowed(int, 1, 64),
-    "gain": Allowed(float, 0),
-    "head": Allowed(str),
-    "fov_norm": Allowed(str),
-    "scales": Allowed(float, 0.05, 4, most=16, first=1),
-    "rates": Allowed(int, 1, 512, most=64, empty=True),
-    "project": Allowed(int, 0, 2**16),
-    "channels": Allowed(int, 1, 2**16),
 }

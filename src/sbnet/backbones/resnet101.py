@@ -6,12 +6,14 @@ Parameters are named as in kazuto1011's PyTorch port, whose COCO-pretrained file
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sbnet.errors import SBNetError
-from sbnet.backbones.network import Backbone, freeze_batch_norm
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import CAFFE
+from sbnet.errors import SBNetError
 
 
 def _conv_bn(source: int, target: int, size: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -40,10 +42,9 @@ class ResNet101(Backbone):
 
     channels = (64, 256, 512, 1024, 2048)
     strides = (4, 4, 8, 8, 8)
-    middle = (2, 3)
-    boundary = (0, 1, 3, 4)
-    pyramid = (1, 2, 3, 4)
+    stages = (1, 2, 3, 4)
     normalization = CAFFE
+    published = True
 
     def __init__(self, *, freeze: int = 0) -> None:
         super().__init__()
@@ -65,11 +66,12 @@ class ResNet101(Backbone):
         for layer in list(self.children())[:freeze]:
             layer.requires_grad_(False)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, want: Sequence[int] | None = None) -> list[Tensor]:
+        want = range(len(self.channels)) if want is None else want
         features = [images]
-        for layer in self.children():
+        for layer in list(self.children())[: max(want) + 1]:
             features.append(layer(features[-1]))
-        return features[1:]
+        return [features[1 + index] for index in want]
 
 
 def _stage(blocks: int, source: int, target: int, stride: int, dilation: int) -> nn.Sequential:

@@ -5,12 +5,15 @@ Parameters are named as in the weights that go round in the weak-supervision lit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sbnet.errors import SBNetError
-from sbnet.backbones.network import Backbone, freeze_batch_norm
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import IMAGENET
+from sbnet.errors import SBNetError
 
 
 def _conv(source: int, target: int, size: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -96,11 +99,10 @@ class ResNet38(Backbone):
 
     channels = (64, 128, 256, 512, 1024, 2048, 4096)
     strides = (1, 2, 4, 8, 8, 8, 8)
-    middle = (3, 4)
-    boundary = (0, 2, 4, 5)
-    pyramid = (2, 3, 4, 6)
+    stages = (0, 1, 2, 3, 4, 6)
     normalization = IMAGENET
-    stages = (
+    published = True
+    blocks = (
         ("conv1a", "b2", "b2_1", "b2_2"),
         ("b3", "b3_1", "b3_2"),
         ("b4", "b4_1", "b4_2", "b4_3", "b4_4", "b4_5"),
@@ -123,20 +125,26 @@ class ResNet38(Backbone):
         self.b7 = BottleneckBlock(2048, 4096, dilation=4, dropout=0.5)
         self.bn7 = nn.BatchNorm2d(4096)
         freeze_batch_norm(self)
-        if not 0 <= freeze <= len(self.stages):
+        if not 0 <= freeze <= len(self.blocks):
             raise SBNetError(
-                f"freeze={freeze}: resnet38 has {len(self.stages)} stages; give 0 to {len(self.stages)}"
+                f"freeze={freeze}: resnet38 has {len(self.blocks)} stages; give 0 to {len(self.blocks)}"
             )
-        for stage_blocks in self.stages[:freeze]:
-            for block in stage_blocks:
+        for stage in self.blocks[:freeze]:
+            for block in stage:
                 self.get_submodule(block).requires_grad_(False)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor, want: Sequence[int] | None = None) -> list[Tensor]:
+        want = range(len(self.channels)) if want is None else want
         x = self.conv1a(images)
-        features = []
-        for first, *others in (("b2", "b2_1", "b2_2"), *self.stages[1:]):
-            x, feature = self.get_submodule(first)(x)
-            features.append(feature)
+        features: list[Tensor] = []
+        for first, *others in (("b2", "b2_1", "b2_2"), *self.blocks[1:]):
+            if len(features) == max(want):
+                features.append(self.get_submodule(first).bn_branch2a(x).relu_())
+                break
+            x, activated = self.get_submodule(first)(x)
+            features.append(activated)
             for block in others:
                 x, _ = self.get_submodule(block)(x)
-        return [*features, self.bn7(x).relu_()]
+        if self.deepest in want:
+            features.append(self.bn7(x).relu_())
+        return [features[index] for index in want]

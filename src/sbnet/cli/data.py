@@ -36,16 +36,16 @@ def check(
     sbd: Path | None = None,
     show_all: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
-    """Tell what photos, lists and labels are in a folder, what is missing; changes nothing.
+    """Tell what images, lists and labels are in a folder, what is missing; changes nothing.
 
-    Every photo's header and every mask are read, photos of 16 bits whole, and image labels from annotations and from
-    masks are compared. Ends with status 2 where there are problems: photos of a list that are not there or cannot be
-    read, masks that cannot be used, lines of a label file that a run would refuse, classes without any photo, a train
+    Every image's header and every mask are read, images of 16 bits whole, and image-level labels from annotations and from
+    masks are compared. Ends with status 2 where there are problems: images of a list that are not there or cannot be
+    read, masks that cannot be used, lines of a label file that a run would refuse, classes without any image, a train
     list that overlaps val.
-    Of COCO's own layout every instances file is read, photos and their sizes are looked at, and every mask is drawn.
+    Of COCO's own layout every instances file is read, images and their sizes are looked at, and every mask is drawn.
 
       sbnet data check VOC2012
-      sbnet data check photos --labels labels.txt --classes classes.txt
+      sbnet data check images --labels labels.txt --classes classes.txt
       sbnet data check COCO
 
     Parameters
@@ -53,18 +53,18 @@ def check(
     root
         The folder that holds JPEGImages, or COCO's annotations.
     labels
-        A label file, as data.labels of a run; by default what a photo shows is read from its mask, else its annotation.
+        A label file, as data.labels of a run; by default what an image shows is read from its mask, else its annotation.
     classes
         A file with a class name a line, as data.classes; by default classes.txt in ROOT, else VOC's.
     white
-        The value that is white in photos of more than 8 bits or of floats, as data.white.
+        The value that is white in images of more than 8 bits or of floats, as data.white_level.
     sbd
         The folder of SBD; by default it is looked for in and beside ROOT.
     show_all
         Show every difference and problem, not the first five.
     """
-    from sbnet.data.datasets.coco import is_coco
-    from sbnet.data.datasets.voc_check import check_voc
+    from sbnet.data.datasets.coco.folder import is_coco
+    from sbnet.data.datasets.voc.check import check_voc
 
     shown = None if show_all else 5
     if is_coco(root):
@@ -72,7 +72,7 @@ def check(
             raise SBNetError(
                 "--labels, --classes and --white go with a folder in VOC's layout, this one is COCO's"
             )
-        from sbnet.data.datasets.coco_check import check_coco
+        from sbnet.data.datasets.coco.check import check_coco
 
         coco = check_coco(root)
         print("\n".join(coco_lines(coco, shown)))
@@ -90,9 +90,9 @@ def make_lists(
     masks: bool = False,
     source: Annotated[Path | None, Parameter(name="--from")] = None,
 ) -> None:
-    """Write the lists trainval and train_aug from VOC's train and val and SBD's (or SegmentationClassAug's) photos.
+    """Write the lists trainval and train_aug from VOC's train and val and SBD's (or SegmentationClassAug's) images.
 
-    train_aug is VOC's train and all of SBD without VOC's val: 10,582 photos. A list that is there is left as it is.
+    train_aug is VOC's train and all of SBD without VOC's val: 10,582 images. A list that is there is left as it is.
 
       sbnet data make-lists VOC2012 --sbd benchmark_RELEASE
       sbnet data make-lists VOC2012 --from voc12/train_aug.txt
@@ -108,15 +108,15 @@ def make_lists(
     source
         Instead, take over this list of another implementation, under its own file name.
     """
-    from sbnet.data.datasets import voc_lists
+    from sbnet.data.datasets.voc.folder import lists as voc_lists
 
     if source and (sbd or masks):
         raise SBNetError("--from takes over one list; --sbd and --masks go with the lists that are made")
     made = [voc_lists.take_list(root, source)] if source else voc_lists.make_lists(root, sbd=sbd)
     for one in made:
         done = "written" if one.written else "there already, left as it is"
-        lost = f"; {one.without_photo} names without a photo left out" if one.without_photo else ""
-        print(f"{one.path}: {one.photos} photos, {done}{lost}")
+        lost = f"; {one.without_photo} names without an image left out" if one.without_photo else ""
+        print(f"{one.path}: {one.photos} images, {done}{lost}")
     if masks:
         count = voc_lists.write_sbd_masks(root, sbd=sbd)
         print(f"{root / 'SegmentationClassAug'}: {count} masks written")
@@ -133,10 +133,10 @@ def package(
 ) -> None:
     """Pack masks for VOC 2012's test server: results/VOC2012/Segmentation/comp6_test_cls/NAME.png in a tar.
 
-    Mode, class ids, colours, and with --photos sizes are checked first.
+    Mode, class ids, colours, and with --images sizes are checked first.
 
       sbnet data package masks --out results.tar.gz --list VOC2012/ImageSets/Segmentation/test.txt \\
-          --photos VOC2012/JPEGImages
+          --images VOC2012/JPEGImages
 
     Parameters
     ----------
@@ -146,18 +146,18 @@ def package(
         The archive: .tar.gz, .tgz or .tar.
     names
         A file with a NAME a line, each of which must have its mask; by default all masks are packed.
-    photos
-        The folder of the photos, whose sizes the masks must have.
+    images
+        The folder of the images, whose sizes the masks must have.
     competition
-        comp6: anything may have been learnt from, ImageNet's weights too; comp5: VOC's own data alone.
+        comp6: anything may have been learned from, ImageNet's weights too; comp5: VOC's own data alone.
     """
-    from sbnet.data.datasets.voc_package import package_masks
-    from sbnet.data.datasets.voc_sources import TEST_SERVER, WHOLE_LISTS
+    from sbnet.data.datasets.voc.package import package_masks
+    from sbnet.data.datasets.voc.sources import TEST_SERVER, WHOLE_LISTS
 
     done = package_masks(masks, out, names=names, photos=photos, competition=competition)
     print(f"{done.path}: {done.masks} masks; {done.left_out} others in {masks} left out")
     if done.masks != WHOLE_LISTS["test"]:
-        print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} photos")
+        print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} images")
     print(f"  to be handed in at {TEST_SERVER}")
 
 
@@ -179,8 +179,8 @@ def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from sbnet.data.datasets.fetch import fetch as download
-    from sbnet.data.datasets.voc_sources import ARCHIVES
+    from sbnet.data.datasets.voc.fetch import fetch as download
+    from sbnet.data.datasets.voc.sources import ARCHIVES
 
     archive = ARCHIVES[name]
     print(f"{archive.title}: {url or archive.url}")
@@ -204,20 +204,20 @@ def from_coco(
     names: Annotated[str, Parameter(name="--list")] = "train",
     masks: bool = True,
 ) -> None:
-    """Make a folder that runs take from COCO's instances: links to the photos, a list, classes, image labels, masks.
+    """Make a folder that runs take from COCO's instances: links to the images, a list, classes, image-level labels, masks.
 
-    Photos without any instance are left out. Stopped, the same command goes on. A run makes it by itself, too, in its
+    Images without any instance are left out. Stopped, the same command goes on. A run makes it by itself, too, in its
     own folder: sbnet run coco14-lite --data COCO
 
-      sbnet data from-coco annotations/instances_train2014.json --photos train2014 --out coco
-      sbnet data from-coco annotations/instances_val2014.json --photos val2014 --out coco --list val
+      sbnet data from-coco annotations/instances_train2014.json --images train2014 --out coco
+      sbnet data from-coco annotations/instances_val2014.json --images val2014 --out coco --list val
 
     Parameters
     ----------
     instances
         COCO's file, such as instances_train2014.json.
-    photos
-        The folder of its photos.
+    images
+        The folder of its images.
     out
         The folder to make, or to add a list to.
     names
@@ -225,12 +225,12 @@ def from_coco(
     masks
         Draw the masks: the smaller of two instances on top, crowds as their class.
     """
-    from sbnet.data.datasets.coco import label_file
-    from sbnet.data.datasets.coco_voc import empty_note, make_voc_layout
+    from sbnet.data.datasets.coco.folder import label_file
+    from sbnet.data.datasets.coco.layout import empty_note, make_voc_layout
 
     made = make_voc_layout(instances, photos, out, names, masks=masks)
     print(
-        f"{out}: list {names}, {made.photos} photos of {made.classes} classes; {made.without} photos without any "
+        f"{out}: list {names}, {made.photos} images of {made.classes} classes; {made.without} images without any "
         "instance left out"
     )
     if masks:

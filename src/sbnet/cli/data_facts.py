@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from sbnet.data.datasets.label_check import FEW
 
 if TYPE_CHECKING:
+    from sbnet.data.datasets.coco.check import CocoCheck
     from sbnet.data.datasets.label_check import LabelFacts
-    from sbnet.data.datasets.voc_check import Difference, VocFacts
-    from sbnet.data.datasets.coco_check import CocoCheck
+    from sbnet.data.datasets.voc.check import Difference, VocFacts
 
 
 def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
@@ -29,11 +29,11 @@ def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
             bare = f"{entry.without_mask} without a mask" if entry.without_mask else "each with a mask"
             if entry.without_aug is not None:
                 bare += f"; in SegmentationClassAug {entry.without_aug or 'none'} without"
-            lines.append(f"{title} {entry.photos} photos{_of(entry.photos, entry.whole)}, {bare}")
+            lines.append(f"{title} {entry.photos} images{_of(entry.photos, entry.whole)}, {bare}")
     for one in facts.compared:
         where = f" in {one.folder}" if len(facts.compared) > 1 else ""
         lines.append(
-            f"{'image labels':<22} {one.photos} photos have both annotation and mask{where}; "
+            f"{'image labels':<22} {one.photos} images have both annotation and mask{where}; "
             f"{len(one.differences)} differ"
         )
         lines += _some(one.differences, shown, _difference)
@@ -44,13 +44,13 @@ def voc_lines(facts: VocFacts, shown: int | None) -> list[str]:
 
 def coco_lines(facts: CocoCheck, shown: int | None) -> list[str]:
     """The same of COCO's lists."""
-    from sbnet.data.datasets.coco import PAGE, WHOLE
+    from sbnet.data.datasets.coco.folder import PAGE, WHOLE
 
     lines = []
     for entry in facts.lists:
         whole = "" if entry.whole in (None, entry.photos) else f" (COCO 2014 has {entry.whole})"
         lines.append(
-            f"list {entry.name:<17} {entry.photos} photos with an instance{whole}, {entry.without} without; "
+            f"list {entry.name:<17} {entry.photos} images with an instance{whole}, {entry.without} without; "
             f"{entry.instances} instances of {entry.classes} classes, {len(entry.empty)} without a pixel"
         )
     lacking = [name for name in WHOLE if name not in {entry.name for entry in facts.lists}]
@@ -63,12 +63,12 @@ def _label_lines(labels: LabelFacts, shown: int | None) -> list[str]:
     lines = []
     if labels.file:
         lines.append(
-            f"{'label file':<22} {labels.photos} photos in {labels.file}; {len(labels.without_photo)} names without a "
-            f"photo, {len(labels.without_label)} photos not in it"
+            f"{'label file':<22} {labels.photos} images in {labels.file}; {len(labels.without_photo)} names without a "
+            f"image, {len(labels.without_label)} images not in it"
         )
         lines += _some(labels.without_photo, shown, str)
         lines += _some(labels.without_label, shown, lambda name: f"'{name}' is not in it")
-    where = f"photos of the list {labels.of}" if labels.of else "photos"
+    where = f"images of the list {labels.of}" if labels.of else "photos"
     counts = sorted((count, name) for name, count in labels.counts.items())
     if any(count for count, _ in counts):
         few = f"{len(labels.few)} of {len(counts)} classes are in fewer than {FEW} {where}"
@@ -83,7 +83,7 @@ def _problems(problems: Sequence[str], shown: int | None) -> list[str]:
 
 
 def _origins(lacking: list[str]) -> list[str]:
-    from sbnet.data.datasets.voc_sources import origin
+    from sbnet.data.datasets.voc.sources import origin
 
     where: dict[str, list[str]] = {}
     for name in lacking:

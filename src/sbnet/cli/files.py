@@ -21,42 +21,45 @@ def convert_weights(
     /,
     *,
     out: Path,
-    model: str | None = None,
-    to: Literal["reference", "sbnet", "seam", "psa", "irn", "affinity", "deeplab", "deeplabv1"] | None = None,
+    model: str = "",
+    to: Literal["reference", "seam", "psa"] | None = None,
     classes: Path | None = None,
 ) -> None:
-    """Weights of the reference implementations or of MXNet as a model file, or a model file as theirs.
+    """Convert weights of SBNet, SEAM, PSA, IRN, DeepLab v2 or MXNet to a model file, or a model file to theirs.
 
-    Every tensor of the file is accounted for; a pickle of more than tensors is refused. Examples:
+    Every tensor of the file is accounted for. A pickle of anything but tensors is refused. Examples:
 
-      sbnet convert-weights resnet38_SEAM.pth --model sbnet-resnet38 --out seam.safetensors
+      sbnet convert-weights resnet38_SEAM.pth --out seam.safetensors
       sbnet convert-weights ilsvrc-cls_rna-a1_cls1000_ep-0001.params --model resnet38 --out resnet38.safetensors
       sbnet convert-weights runs/a/train_cam/model.safetensors --to reference --out cam.pth
 
     Parameters
     ----------
     file
-        A .pth or .safetensors of tensors, or MXNet's .params; with --to a model.safetensors of sbnet's.
+        A .pth or .safetensors of tensors, or MXNet's .params; with --to, a model.safetensors of sbnet.
     out
-        The file to write: a .safetensors, or with --to a .pth.
+        The file to write: a .safetensors; with --to, a .pth.
     model
-        The network it is for, such as sbnet-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`).
+        The network, such as seam-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default the
+        network that the names in the file tell.
     to
-        Write it the other way, under the names of whose scripts shall load it; reference: by how it was trained.
+        Write a file for the scripts of the network's paper (reference); of an SBNet network, the part that SEAM's or
+        PSA's scripts load (seam, psa).
     classes
-        A file with a class name a line; by default the classes are PASCAL VOC's.
+        A file with one class name per line, background first. By default PASCAL VOC's classes.
     """
-    if (model is None) == (to is None):
-        raise SBNetError("give either --model NAME (from the reference's names) or --to reference (to them)")
-    from sbnet import compat
+    if model and to:
+        raise SBNetError(
+            "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
+        )
     from sbnet.data.datasets.labels import read_class_names
+    from sbnet.engine import foreign
 
-    if to is not None:
-        done = interop.write_reference(file, out, style=to)
+    if to:
+        done = foreign.write_reference(file, out, to=to)
     else:
-        assert model is not None
         names = read_class_names(classes) if classes else None
-        done = interop.convert_weights(file, model, out, classes=names)
+        done = foreign.convert_weights(file, model, out, classes=names)
     print(f"{done.path}: {done.what}, {done.used} tensors")
     for note in done.notes:
         print(f"  {note}")
@@ -67,55 +70,62 @@ def convert_cams(
     /,
     *,
     out: Path,
-    to: Literal["scores", "reference", "labels"] = "scores",
-    photos: Path | None = None,
-    crf_alphas: Annotated[str, Parameter(name="--crf-alphas")] = "",
-    white: float = 0,
+    to: Literal["scores", "reference", "marginals", "seeds"] = "scores",
+    images: Path | None = None,
+    alphas: Annotated[str, Parameter(name="--alphas")] = "",
+    white_level: float = 0,
     high: Path | None = None,
 ) -> None:
-    """CAM files of SEAM, SBNet, PSA or IRN as ours, and ours as theirs. Nothing in theirs is executed.
+    """Convert CAM files of SBNet, SEAM, PSA or IRN to ours, or ours to theirs. No code in them is executed.
 
     Examples:
 
-      sbnet convert-cams out_cam --out cams
+      sbnet convert-cams out_cam --out scores
       sbnet convert-cams runs/a/infer_cam/scores --to reference --out out_cam
-      sbnet convert-cams runs/a/infer_cam/scores --to reference --out crf --photos VOC2012/JPEGImages --crf-alphas 4,24
-      sbnet convert-cams out_crf_4.0 --high out_crf_24.0 --to labels --out labels
+      sbnet convert-cams runs/a/infer_cam/scores --to marginals --images VOC2012/JPEGImages --alphas 4,24 --out out_crf
+      sbnet convert-cams out_crf_4.0 --high out_crf_24.0 --to seeds --out seeds
 
-    A run starts from such a folder as it is: sbnet run voc12-resnet38 --data VOC2012 infer_cam.scores=out_cam
+    A run takes their CAM files without conversion:
+
+      sbnet run voc12-resnet38 --data VOC2012 seeds.method=files seeds.folder=out_cam
 
     Parameters
     ----------
     folder
-        NAME.npy of theirs, or NAME.npz of ours with --to reference.
+        Their NAME.npy; with --to reference or marginals, our NAME.npz.
     out
         The folder to write to.
     to
-        scores: our NAME.npz; reference: their NAME.npy; labels: confident labels from CRF marginals, with --high.
-    photos
-        The folder of the photos, for --crf-alphas.
-    crf_alphas
-        With --to reference: background powers, such as 4,24, at which CRF marginals are written, too, into OUT_4.0 and
-        so on.
-    white
-        For --crf-alphas: the value that is white in photos of more than 8 bits or of floats, as data.white of a run.
+        scores: our NAME.npz. reference: their NAME.npy. marginals: CRF marginals, from which their AffinityNet learns,
+        in OUT_4.0 and so on. seeds: partial labels NAME.png from two folders of CRF marginals.
+    images
+        With --to marginals: the folder of the images.
+    alphas
+        With --to marginals: background powers, such as 4,24.
+    white_level
+        With --to marginals: the white level of images with more than 8 bits or floats, as data.white_level in a recipe.
     high
-        With --to labels: the marginals at the high background power; FOLDER has those at the low one.
+        With --to seeds: the marginals at the high background power; FOLDER has those at the low one.
     """
     from sbnet.photo_files import find_photos
     from sbnet.steps import convert_cams as convert
 
-    if (to == "labels") != (high is not None):
-        raise SBNetError("--to labels needs two folders of CRF marginals: FOLDER --high FOLDER")
-    if crf_alphas and to != "reference":
-        raise SBNetError("--crf-alphas goes with --to reference")
+    if (to == "seeds") != (high is not None):
+        raise SBNetError("--to seeds requires two folders of CRF marginals: FOLDER --high FOLDER")
+    if (to == "marginals") != (images is not None and bool(alphas)):
+        raise SBNetError(
+            "--to marginals requires --images FOLDER and --alphas, such as 4,24; nothing else takes them"
+        )
     if to == "scores":
         count = convert.cams_to_scores(folder, out)
+    elif to == "reference":
+        count = convert.scores_to_cams(folder, out)
     elif high is not None:
-        count = convert.marginals_to_labels(folder, high, out)
+        count = convert.marginals_to_seeds(folder, high, out)
     else:
-        found = find_photos([photos]) if photos else []
-        count = convert.scores_to_cams(folder, out, photos=found, alphas=_numbers(crf_alphas), white=white)
+        assert images is not None
+        powers, found = _numbers(alphas), find_photos([images])
+        count = convert.scores_to_marginals(folder, out, images=found, alphas=powers, white_level=white_level)
     print(f"{count} files written to {out}")
 
 
@@ -123,4 +133,4 @@ def _numbers(words: str) -> list[float]:
     try:
         return [float(word) for word in words.split(",") if word.strip()]
     except ValueError:
-        raise SBNetError(f"--crf-alphas: '{words}' is no list of numbers such as 4,24") from None
+        raise SBNetError(f"--alphas: '{words}' is not a list of numbers such as 4,24") from None

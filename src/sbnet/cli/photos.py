@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from sbnet.errors import SBNetError
-from sbnet.photo_files import find_photos
 
 
 def add_commands(app: App) -> None:
@@ -53,6 +52,8 @@ def predict(
         The value that is white in photos of more than 8 bits, such as 4095 of 12 bits stored in 16, or of floats;
         0: the largest that the format has. By default as in the photos that the model learnt from (data.white).
     """
+    from sbnet.photo_files import find_photos
+
     found = find_photos(photos)  # before PyTorch loads, so that a typing mistake is told at once
     from sbnet.api import load
     from sbnet.work.progress import photo_progress

@@ -1,6 +1,5 @@
-"""Weights and CAM files of other implementations, in and out."""
+"""Weights and CAM files of other implementations: reading them without trusting them, and their names and ours."""
 
 from sbnet.compat.reference import load_reference
-from sbnet.compat.reference_out import write_reference
 
-__all__ = ["load_reference", "write_reference"]
+__all__ = ["load_reference"]

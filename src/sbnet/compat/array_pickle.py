@@ -1,8 +1,8 @@
 """Pickles of arrays of numbers, read without trusting them.
 
-A pickle can call any function. Here the functions that it names are looked up in a table of a few stand-ins, which make
-nothing but arrays of numbers out of bytes that the file has; every other name, and every operation that such a file
-does not need, is refused before anything is called.
+A pickle can call any function. Here the functions that it names are looked up in a table of a few stand-ins, which only
+make arrays of numbers from bytes in the file; every other name, and every operation that such a file does not need, is
+refused before anything is called.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-KINDS = "fiub"  # floats, whole numbers, truth values
-# What np.save has written dictionaries of arrays with, in protocols 2 to 4 and by Python 2 and 3. No operation that
-# makes an object of a class, looks up an extension or a persistent id, or takes memory that the file does not fill.
+KINDS = "fiub"  # floats, whole numbers, booleans
+# What np.save uses for dictionaries of arrays, in protocols 2 to 4, in Python 2 and 3. No operation that makes an
+# object of a class, looks up an extension or a persistent id, or takes more memory than the file has bytes.
 OPERATIONS = {
     *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "BINFLOAT"),
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4"),
@@ -33,7 +33,7 @@ OPERATIONS = {
 
 
 def unpickle_arrays(content: bytes) -> Any:
-    """What is pickled in `content`, each array an `Array`. Raises any Exception for what is not of this kind."""
+    """What is pickled in `content`, each array as an `Array`. Raises some Exception for any other content."""
     for count, (operation, argument, _) in enumerate(pickletools.genops(content)):
         if operation.name not in OPERATIONS:
             raise ValueError(f"the operation {operation.name}")
@@ -48,7 +48,7 @@ def unpickle_arrays(content: bytes) -> Any:
 
 
 class _Maker:
-    """A function that a pickle may call. It has nothing that a pickle could change."""
+    """A function that a pickle may call and cannot change."""
 
     __slots__ = ("_make",)
     _make: Callable[..., Any]
@@ -60,14 +60,14 @@ class _Maker:
         return self._make(*arguments)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise ValueError("it would change a function")
+        raise ValueError("changes a function")
 
     def __setstate__(self, state: Any) -> None:
-        raise ValueError("it would change a function")
+        raise ValueError("changes a function")
 
 
 class _Type:
-    """Stands for a NumPy type; `dtype` is one of numbers, or object for the array around the dictionary."""
+    """Stands for a NumPy type: numbers, or object for the array around the dictionary."""
 
     __slots__ = ("dtype",)
 
@@ -85,7 +85,7 @@ class _Type:
 
 
 class Array:
-    """Stands for an array under construction; `value` is what came of it: an array, or the one object in it."""
+    """Stands for an array under construction; `value`: the array, or the one object in it."""
 
     __slots__ = ("value",)
 
@@ -103,7 +103,7 @@ class Array:
 
 
 def _numbers(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    """An array from just as many bytes as its shape takes."""
+    """An array from exactly as many bytes as its shape takes."""
     content = content.encode("latin1") if isinstance(content, str) else bytes(memoryview(content))
     if (
         kind.dtype.kind not in KINDS
@@ -121,14 +121,14 @@ def _scalar(kind: _Type, content: Any) -> Any:
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
-    """How protocol 2 writes bytes."""
+    """Bytes, as protocol 2 writes them."""
     if encoding != "latin1":
         raise ValueError(f"the encoding {encoding!r}")
     return bytes(str(text), "latin1")
 
 
 def _storage(content: Any) -> np.ndarray:
-    """The values of a PyTorch storage: five pickles, which are looked through but not run, a count, the values."""
+    """The values of a PyTorch storage: five pickles, which are scanned but not run, a count, the values."""
     file = io.BytesIO(bytes(memoryview(content)))
     names = [
         argument
@@ -191,5 +191,5 @@ STAND_INS: dict[tuple[str, str], Any] = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in STAND_INS:
-            raise ValueError(f"it names {module}.{name}")
+            raise ValueError(f"names {module}.{name}")
         return STAND_INS[module, name]

@@ -1,4 +1,4 @@
-"""CAMs and CRF marginals of other implementations, as arrays with our class ids. Shapes: K classes, H x W pixels."""
+"""CAMs and CRF marginals of other implementations, with our class ids. Shapes: K classes, H x W pixels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sbnet.compat.cam_dictionary import read_dictionary, write_dictionary
 from sbnet.data import IGNORE
 from sbnet.data.io.files import Scores, read_scores
 from sbnet.errors import SBNetError
-from sbnet.compat.cam_dictionary import read_dictionary, write_dictionary
 
 IRN_KEYS = {"keys", "cam", "high_res"}
-SLACK = 0.01  # beyond [0, 1], for rounding
+SLACK = 0.01  # for rounding
 
 
 class Marginals(NamedTuple):
@@ -27,14 +27,14 @@ class Marginals(NamedTuple):
 def read_cam(path: Path | str) -> Scores:
     """The CAMs in a `.npy` of SEAM, SBNet, PSA or IRN. Raises SBNetError for anything else.
 
-    Below 0, where SEAM's normalisation leaves what has no activation (down to -1), they become 0.
+    Values below 0, which SEAM's normalization gives where nothing is activated (down to -1), become 0.
     """
     entries = read_dictionary(path)
     if set(entries) == IRN_KEYS:
         numbers, cams = entries["keys"], entries["high_res"]
         if numbers.ndim != 1 or cams.ndim != 3 or len(cams) != len(numbers):
             raise SBNetError(
-                f"{path}: keys {numbers.shape} with CAMs {cams.shape}; there must be (K,) classes and (K, H, W) CAMs: "
+                f"{path}: keys {numbers.shape} with CAMs {cams.shape}; expected (K,) classes and (K, H, W) CAMs: "
                 "write it again"
             )
         keys, arrays = numbers.tolist(), list(cams)
@@ -43,8 +43,8 @@ def read_cam(path: Path | str) -> Scores:
     scores, classes = _stack(path, keys, arrays, most=IGNORE - 2)
     if scores.min() < -1 - SLACK or scores.max() > 1 + SLACK:
         raise SBNetError(
-            f"{path}: CAMs from {scores.min():.4g} to {scores.max():.4g}; each class must be normalised to [0, 1], as "
-            "the reference's scripts do"
+            f"{path}: CAMs from {scores.min():.4g} to {scores.max():.4g}; normalize each class to [0, 1], as the "
+            "reference's scripts do"
         )
     return Scores(scores.clip(0, 1), classes + 1)
 
@@ -53,7 +53,9 @@ def read_marginals(path: Path | str) -> Marginals:
     """The CRF marginals in a `.npy` of SEAM, SBNet or PSA. Raises SBNetError for anything else."""
     entries = read_dictionary(path)
     if 0 not in entries:
-        raise SBNetError(f"{path}: no background, key 0; CRF marginals have it, CAMs begin with class 0")
+        raise SBNetError(
+            f"{path}: no background, key 0; CRF marginals have it, CAMs do not: give a folder of CRF marginals"
+        )
     keys = [0, *(key for key in entries if key != 0)]
     marginals, classes = _stack(path, keys, [entries[key] for key in keys], most=IGNORE - 1)
     return Marginals(marginals, classes[1:])
@@ -71,29 +73,29 @@ def write_marginals(path: Path | str, marginals: np.ndarray, classes: np.ndarray
 
 
 def find_cam(folder: Path, name: str) -> Path:
-    """NAME.npz of ours, or NAME.npy of theirs; SBNetError where there is neither."""
+    """Our NAME.npz, or another implementation's NAME.npy; SBNetError where there is neither."""
     for suffix in (".npz", ".npy"):
         if (path := folder / f"{name}{suffix}").is_file():
             return path
-    raise SBNetError(f"{folder}: no CAMs of photo '{name}' ({name}.npz or {name}.npy); add them")
+    raise SBNetError(f"{folder}: no CAMs of image '{name}'; add {name}.npz or {name}.npy")
 
 
 def read_any_cam(path: Path, *, size: tuple[int, int], classes: Sequence[int]) -> Scores:
-    """CAMs of a photo from a file of either kind, those of `classes` in that order, checked against its `size` (H, W).
+    """CAMs of the classes in an image, in that order, from a file of either kind.
 
-    Classes that the photo has not are left out, as the reference does; one that it has and the file has not is an
-    SBNetError, as is another size.
+    Other classes in the file are ignored, as in the reference. Raises SBNetError where the file lacks one of `classes`
+    or has another `size` (H, W).
     """
     found = read_scores(path) if path.suffix == ".npz" else read_cam(path)
     if found.scores.shape[1:] != size:
         height, width = found.scores.shape[1:]
         raise SBNetError(
-            f"{path}: CAMs of {width} x {height} pixels, their photo has {size[1]} x {size[0]}; make them equal"
+            f"{path}: CAMs of {width} x {height} pixels, but the image has {size[1]} x {size[0]}; give CAMs of its size"
         )
     missing = sorted(set(classes) - set(found.classes.tolist()))
     if missing:
         raise SBNetError(
-            f"{path}: no CAM of class {missing[0]}, which the photo shows; mend its labels or make the CAMs anew"
+            f"{path}: no CAM of class {missing[0]}, which the image shows; correct its labels or make the CAMs again"
         )
     places = [found.classes.tolist().index(number) for number in classes]
     return Scores(found.scores[places], found.classes[places])
@@ -102,8 +104,8 @@ def read_any_cam(path: Path, *, size: tuple[int, int], classes: Sequence[int]) -
 def _stack(
     path: Path | str, keys: Sequence[int | str], arrays: Sequence[np.ndarray], *, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(K, H, W) float32 and the keys (K,) int64, in their order; `most`: the largest, whose class id is below that of
-    pixels of no class.
+    """(K, H, W) float32 and the keys (K,) int64, in their order. most: the largest key whose class id is below that of
+    ignored pixels.
     """
     if (
         not keys
@@ -111,12 +113,12 @@ def _stack(
         or len(set(keys)) != len(keys)
     ):
         raise SBNetError(
-            f"{path}: its keys are {list(keys)[:9]}; they must be classes, as whole numbers from 0 to {most}"
+            f"{path}: the keys {list(keys)[:9]}; expected classes as whole numbers from 0 to {most}"
         )
     if len({array.shape for array in arrays}) != 1 or arrays[0].ndim != 2 or arrays[0].dtype.kind != "f":
         kinds = sorted({f"{array.dtype} {array.shape}" for array in arrays})
         raise SBNetError(
-            f"{path}: its arrays are {', '.join(kinds[:5])}; each must be (height, width) of one size, float"
+            f"{path}: the arrays {', '.join(kinds[:5])}; expected floats (height, width) of one size"
         )
     stacked = np.stack([array.astype(np.float32) for array in arrays])
     if not stacked.size or not np.isfinite(stacked).all():

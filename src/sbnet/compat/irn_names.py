@@ -1,11 +1,11 @@
 """IRN's two networks over ResNet-50: its names of their tensors, and ours.
 
-Both show every tensor three times: in `resnet50`, in the stages, and in a list of these; the second one shows its heads
+Both list every tensor three times: in `resnet50`, in the stages, and in a list of these; the second lists its heads
 twice.
 
     CAM network (res50_cam.pth)     stage1.4 is layer1, stage2.0 layer2, ...; classifier is newly_added.0
     second network (res50_irn.pth)  stage2.0 is layer1, stage3.0 layer2, ...; fc_edge1..6 are edge_layers.0..5,
-                                    fc_dp1..7 dp_layers.0..6; mean_shift; tables of its training's pairs
+                                    fc_dp1..7 dp_layers.0..6; mean_shift; tables of the pairs it is trained on
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ import torch
 from torch import Tensor
 
 from sbnet.errors import SBNetError
-from sbnet.compat.unique_names import by_new_name
 
 IRN_MARK = "resnet50.conv1.weight"
 SECOND_MARK = "fc_edge1.0.weight"
 CLASSIFIER = "classifier.weight"
-# Where a network shows a part of its ResNet-50 once more; its `backbone` lists the stages.
+# The second names of the parts of ResNet-50; `backbone` lists the stages.
 STEM = {"stage1.0": "conv1", "stage1.1": "bn1"}
 CAM_PARTS = STEM | {"stage1.4": "layer1", "stage2.0": "layer2", "stage3.0": "layer3", "stage4.0": "layer4"}
 SECOND_PARTS = STEM | {"stage2.0": "layer1", "stage3.0": "layer2", "stage4.0": "layer3", "stage5.0": "layer4"}
-# The second network's convolutions (0) with their group norms (1); fc_dp7 has the last convolution, too.
+# The second network's convolutions (0) and their group norms (1); fc_dp7 also has the last convolution.
 HEADS = {
     **{f"fc_edge{number}": f"boundary_head.paths.{number - 1}" for number in range(1, 6)},
     **{"fc_dp1": "displacement_head.fine.0", "fc_dp2": "displacement_head.fine.1"},
@@ -35,39 +34,37 @@ HEADS = {
 }
 FIELD = "displacement_head.field.weight"
 UNUSED = {
-    re.compile(r"mean_shift\..+|fc_dp7\.4\..+"): "the displacements' mean, which only instances need",
-    re.compile(r"path_indices\d+|ind_from|ind_to|disp_target"): "places of the pairs of its training",
+    re.compile(r"mean_shift\..+|fc_dp7\.4\..+"): "mean displacement, used for instances only",
+    re.compile(r"path_indices\d+|ind_from|ind_to|disp_target"): "indices of the pairs it was trained on",
 }
 
 
-def from_irn(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors of either network under our names; names in the file -> why they are not among them.
+def from_irn(state: Mapping[str, Tensor]) -> tuple[dict[str, str], dict[str, str]]:
+    """Names in a file of either network -> ours; the other names in it -> why they are left out.
 
-    Raises SBNetError where two names of one tensor differ, or two tensors would have one name.
+    Raises SBNetError where two names of one tensor differ.
     """
     second = SECOND_MARK in state
-    renamed: list[tuple[str, str, Tensor]] = []
+    named: dict[str, str] = {}
     left_out: dict[str, str] = {}
     for name, value in state.items():
         first = _original(name, second)
-        why = next(
-            (reason for pattern, reason in UNUSED.items() if second and pattern.fullmatch(first)), None
-        )
         if first != name:
             if first not in state or not torch.equal(state[first], value):
                 raise SBNetError(
-                    f"{name}: differs from {first}, which it is in IRN's network; fetch the file again"
+                    f"{name}: differs from {first}, although IRN's network has one tensor under both names; download "
+                    "the file again"
                 )
             left_out[name] = "a second name of one tensor"
-        elif why:
-            left_out[name] = why
+        elif second and (why := [reason for pattern, reason in UNUSED.items() if pattern.fullmatch(name)]):
+            left_out[name] = why[0]
         else:
-            renamed.append((name, _ours(name, second), value))
-    return by_new_name(renamed), left_out
+            named[name] = _ours(name, second)
+    return named, left_out
 
 
 def _original(name: str, second: bool) -> str:
-    """The first of the names that the network has for a tensor."""
+    """The first of the names of a tensor."""
     name = re.sub(r"^backbone\.([0-4])\.", lambda match: f"stage{int(match[1]) + 1}.", name)
     if second:
         name = re.sub(r"^edge_layers\.([0-5])\.", lambda match: f"fc_edge{int(match[1]) + 1}.", name)
@@ -81,7 +78,7 @@ def _original(name: str, second: bool) -> str:
 
 
 def _ours(name: str, second: bool) -> str:
-    """Our name of a tensor by the first of its names; that name where it is none of the network's."""
+    """Our name of a tensor, given the first of its names; unknown names stay."""
     if name.startswith("resnet50."):
         return name.removeprefix("resnet50.")
     if not second:
@@ -97,7 +94,7 @@ def _ours(name: str, second: bool) -> str:
 
 
 def cam_names(name: str) -> list[str]:
-    """Every name that IRN's CAM network has for our tensor `name` (as `our_name` gives it)."""
+    """Every name that IRN's CAM network has for our tensor `name` (see `our_name`)."""
     if name == "fc8.weight":
         return [CLASSIFIER, "newly_added.0.weight"]
     part, _, rest = name.partition(".")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sbnet import models
-from sbnet.data import IGNORE
+from sbnet.backbones.network import Network
+from sbnet.backbones.normalization import Normalization
 from sbnet.backbones.options import Allowed, refusals
+from sbnet.data import IGNORE
 
 FORMAT = "1"
 PARTS = {
     "name": Allowed(str),
-    "classes": Allowed(int, 1, IGNORE),  # ids are bytes below that of pixels of no class
+    "classes": Allowed(int, 1, IGNORE),  # class ids are bytes below that of ignored pixels
     "options": Allowed(dict),
     "normalization": Allowed(dict),
     "meta": Allowed(dict),
@@ -25,11 +26,9 @@ NORMALIZATION = {
     "scale": Allowed(float, 1e-9),
     "bgr": Allowed(bool),
 }
-# Of `meta` what somebody reads; it may hold anything else besides.
+# The entries of `meta` that we read; others may be added.
 META = {
     "classes": Allowed(str, most=IGNORE),
-    "method": Allowed(str, choices=("cam", "seam", "sbnet")),
-    "canny": Allowed(str, choices=("photo", "normalized")),
     "predict": Allowed(dict),
     "recipe": Allowed(dict),
 }
@@ -37,18 +36,18 @@ RECIPE = {"data": Allowed(dict)}
 
 
 class Header(NamedTuple):
-    """name, classes, options: what `models.build` takes. meta: class names, recipe, and what else was given."""
+    """name, classes, options: arguments of `build`. meta: class names, recipe, and whatever else was given."""
 
     name: str
     classes: int
     options: dict[str, Any]
-    normalization: models.Normalization
+    normalization: Normalization
     meta: dict[str, Any]
 
 
-def write_header(model: models.Network, meta: Mapping[str, Any]) -> str:
-    """The text that `parse_header` reads. Raises ValueError where that would refuse it."""
-    text = json.dumps(
+def write_header(model: Network, meta: Mapping[str, Any]) -> str:
+    """The text of the JSON that `parse_header` reads. Raises ValueError or TypeError for values that JSON lacks."""
+    return json.dumps(
         {
             "format": FORMAT,
             "name": model.name,
@@ -58,31 +57,27 @@ def write_header(model: models.Network, meta: Mapping[str, Any]) -> str:
             "meta": meta,
         }
     )
-    parse_header(json.loads(text))
-    return text
 
 
 def parse_header(found: Mapping[str, Any]) -> Header:
-    """A header of this format, as JSON gave it. Raises ValueError that names each value that cannot be one's.
+    """A header of this format, from JSON. Raises ValueError that names each value that is not allowed.
 
-    Options are looked at by `models.build`, and a segmenter's prediction settings by whoever predicts.
+    `build` checks the options, whoever predicts the prediction settings of a segmenter.
     """
-    _check(refusals(found, PARTS, needed=PARTS))
+    _check("", found, PARTS, needed=True)
     kept, meta = found["normalization"], found["meta"]
-    _check(_inside("normalization", refusals(kept, NORMALIZATION, needed=NORMALIZATION)))
-    _check(_inside("meta", refusals(meta, META)))
-    _check(_inside("meta: recipe", refusals(meta.get("recipe", {}), RECIPE)))
+    _check("normalization: ", kept, NORMALIZATION, needed=True)
+    _check("meta: ", meta, META)
+    _check("meta: recipe: ", meta.get("recipe", {}), RECIPE)
     named = len(meta.get("classes", ()))
     if named not in (0, found["classes"]):
         raise ValueError(f"{named} class names for {found['classes']} classes")
-    normalization = models.Normalization(tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"])
+    normalization = Normalization(tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"])
     return Header(found["name"], found["classes"], found["options"], normalization, meta)
 
 
-def _inside(part: str, wrong: Iterable[str]) -> list[str]:
-    return [f"{part}: {one}" for one in wrong]
-
-
-def _check(wrong: list[str]) -> None:
-    if wrong:
-        raise ValueError("; ".join(wrong))
+def _check(
+    part: str, values: Mapping[str, Any], allowed: Mapping[str, Allowed], *, needed: bool = False
+) -> None:
+    if wrong := refusals(values, allowed, needed=allowed if needed else ()):
+        raise ValueError("; ".join(f"{part}{one}" for one in wrong))

@@ -1,22 +1,25 @@
-"""Our own networks as files: safetensors, with what it takes to build the network again in the header."""
+"""Our networks as files: safetensors, with everything needed to build the network again in the header."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sbnet import models
+from sbnet.backbones.network import Backbone, Network
+from sbnet.compat.reference import misfits
 from sbnet.data.io.files import atomic_write
+from sbnet.engine import networks
+from sbnet.engine.header import FORMAT, Header, parse_header, write_header
 from sbnet.errors import SBNetError
-from sbnet.engine.header import FORMAT, parse_header, write_header
-from sbnet.compat.tensors import misfits
 
 # What reading a header raises, whoever wrote it: JSON may be nested too deep, numbers too large.
 BROKEN = (
@@ -25,21 +28,26 @@ BROKEN = (
 )
 
 
-def save_model(model: models.Network, path: Path | str, *, meta: dict[str, Any]) -> None:
-    """Write `model`, as `models.build` made it, and `meta` (what JSON can hold) to `path`.
+class _Fits(Exception):
+    """Ends a build once the outline is known to fit."""
 
-    Written beside and renamed, so that a file that exists is whole. Raises SBNetError where that fails, and for what
-    `load_model` would refuse.
+
+def save_model(model: Network, path: Path | str, *, meta: dict[str, Any]) -> None:
+    """Write `model`, as `networks.build` made it, and `meta` (values that JSON has) to `path`.
+
+    The file is written under a temporary name and renamed, so a file that exists is whole. Raises SBNetError where
+    that fails, and for anything that `load_model` would refuse.
     """
     path = Path(path)
     try:
         header = write_header(model, meta)
-    except ValueError as error:
+        _check_rebuilds(parse_header(json.loads(header)), model.state_dict())
+    except Exception as error:  # a plug-in's network may raise anything
         raise SBNetError(f"{path}: not written, as it could not be loaded again ({error})") from error
     _write(path, model, header)
 
 
-def save_backbone(backbone: models.Backbone, path: Path | str, *, name: str, meta: dict[str, Any]) -> None:
+def save_backbone(backbone: Backbone, path: Path | str, *, name: str, meta: dict[str, Any]) -> None:
     """Write a backbone alone, for weights=file:PATH; otherwise as `save_model`."""
     normalization = dataclasses.asdict(backbone.normalization)
     header = {"format": FORMAT, "backbone": name, "normalization": normalization, "meta": meta}
@@ -52,17 +60,17 @@ def _write(path: Path, module: nn.Module, header: str) -> None:
     try:
         with atomic_write(path, durable=True) as temporary:
             temporary.touch()
-            usual = temporary.stat().st_mode  # safetensors lets nobody else read its files
+            usual = temporary.stat().st_mode  # safetensors makes its files private
             save_file(tensors, temporary, metadata={"sbnet": header})
             temporary.chmod(usual)
     except (OSError, SafetensorError) as error:
         raise SBNetError(
-            f"{path}: cannot be written ({error}); free some space or choose another folder"
+            f"{path}: cannot be written ({error}); free space or choose another folder"
         ) from error
 
 
 def is_ours(path: Path | str) -> bool:
-    """Whether `path` has a readable header of ours, be it a network's or a backbone's."""
+    """Whether `path` has a readable header of ours, of a network or a backbone."""
     try:
         with safe_open(path, framework="pt") as file:
             return "sbnet" in (file.metadata() or {})
@@ -71,12 +79,12 @@ def is_ours(path: Path | str) -> bool:
 
 
 def is_model(path: Path | str) -> bool:
-    """Whether `path` is a whole file that `save_model` wrote, or looks like one."""
+    """Whether `path` is a file that `save_model` wrote, or looks like one."""
     return bool(network_name(path))
 
 
 def network_name(path: Path | str) -> str:
-    """FAMILY-BACKBONE of the network in a `save_model` file, as its header has it; '' for any other file."""
+    """FAMILY-BACKBONE of the network in a `save_model` file, from its header; '' for any other file."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["sbnet"])
@@ -85,10 +93,10 @@ def network_name(path: Path | str) -> str:
         return ""
 
 
-def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
+def load_model(path: Path | str) -> tuple[Network, dict[str, Any]]:
     """The network of a `save_model` file, on the CPU, in eval mode, and its `meta`.
 
-    Needs no other file. Raises SBNetError for a file that is missing, broken or not ours.
+    Needs no other file. Raises SBNetError for a file that is missing, damaged or not ours.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,40 +109,55 @@ def load_model(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if "backbone" in found:
             raise SBNetError(
-                f"{path}: the backbone {found['backbone']!s:.40} alone, no network; give it as weights=file:{path}"
+                f"{path}: only the backbone {found['backbone']!s:.40}, not a network; give it as weights=file:{path}"
             )
         if found.get("format") != FORMAT:
             raise SBNetError(
-                f"{path}: format {found.get('format')!r:.40} is not {FORMAT}; use the sbnet that wrote it"
+                f"{path}: format {found.get('format')!r:.40}, expected {FORMAT}; use the sbnet version that wrote it"
             )
         header = parse_header(found)
     except BROKEN as error:
         raise SBNetError(
-            f"{path}: not a model written by sbnet, or a damaged one ({type(error).__name__}: {error}); "
-            "train it again; weights of other origin: sbnet convert-weights, or weights=file:PATH"
+            f"{path}: not a model file of sbnet, or a damaged one ({type(error).__name__}: {error}); "
+            "train it again; for weights of other origin: sbnet convert-weights, or weights=file:PATH"
         ) from error
     try:
-        check = _holds(path, state)
-        model = models.build(header.name, header.classes, weights="none", check=check, **header.options)
+        model = _build(header, check=_holds(state))
         model.load_state_dict(state)
     except SBNetError as error:
-        raise error if str(error).startswith(str(path)) else SBNetError(f"{path}: {error}") from error
-    except Exception as error:  # options that no sbnet writes make a constructor raise what they like
+        raise SBNetError(f"{path}: {error}") from error
+    except Exception as error:  # with options that sbnet never writes a constructor may raise anything
         raise SBNetError(
-            f"{path}: its header describes no network ({type(error).__name__}: {error}); train it again"
+            f"{path}: its header does not describe a network ({type(error).__name__}: {error}); train it again"
         ) from error
-    model.normalization = header.normalization  # as trained, whatever timm says of this backbone by now
+    model.normalization = header.normalization  # as trained, even if timm has changed this backbone's
     return model.eval(), header.meta
 
 
-def _holds(path: Path, state: Mapping[str, Tensor]) -> Callable[[models.Network], None]:
-    """Refuses a network whose tensors are not those of the file, by names, shapes and kinds of number."""
+def _build(header: Header, *, check: Callable[[Network], None]) -> Network:
+    return networks.build(header.name, header.classes, weights="none", check=check, **header.options)
 
-    def check(network: models.Network) -> None:
+
+def _check_rebuilds(header: Header, state: Mapping[str, Tensor]) -> None:
+    """Raises where `load_model` would refuse the header with these tensors. Takes no memory and no random numbers."""
+    holds = _holds(state)
+
+    def check(network: Network) -> None:
+        holds(network)
+        raise _Fits
+
+    with torch.random.fork_rng(devices=[]), contextlib.suppress(_Fits):
+        _build(header, check=check)
+
+
+def _holds(state: Mapping[str, Tensor]) -> Callable[[Network], None]:
+    """Refuses a network whose tensors are not those of `state`, by names, shapes and types."""
+
+    def check(network: Network) -> None:
         own = network.state_dict()
         if state.keys() != own.keys() or misfits(state, own):
             raise SBNetError(
-                f"{path}: its tensors are not those of the network in its header; use the sbnet version that wrote it"
+                "its tensors are not those of the network in its header; use the sbnet version that wrote it"
             )
 
     return check

@@ -93,7 +93,7 @@ def mean_iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.nd
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the last axis, without NaN; NaN where there is nothing else."""
+    """Over the last axis, NaNs left out; NaN where all are."""
     counted = ~np.isnan(values)
     total, number = np.where(counted, values, 0).sum(-1), counted.sum(-1)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
@@ -102,9 +102,9 @@ def _mean(values: np.ndarray) -> np.ndarray:
 def summary(
     confusion: np.ndarray | Tensor, class_names: Sequence[str], *, absent: Absent = "nan"
 ) -> dict[str, Any]:
-    """Figures for JSON as fractions, None where undefined: `miou`, `foreground_miou` (without background), `per_class`
-    {name: IoU}, `pixel_accuracy`, `foreground_precision` and `foreground_recall` (foreground against background,
-    whatever the class), `absent`.
+    """Figures for JSON as fractions, None where undefined: `miou`, `foreground_miou` (the mean without background),
+    `per_class` {name: IoU}, `pixel_accuracy`, `foreground_precision` and `foreground_recall` (foreground against
+    background, whatever the class), `absent`.
 
     class_names: C names, background first.
     """

@@ -1,6 +1,6 @@
 """What segmenters share: logits at several scales of the input (DeepLab v2; Chen et al., TPAMI 2018).
 
-Shapes: B batch, C classes (0 = background), H x W pixels, h x w what is answered: a grid, or pixels.
+Shapes: B batch, C classes (0 = background), H x W pixels, h x w the output: a grid, or pixels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbnet.backbones.network import Backbone, Network
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
+from sbnet.backbones.options import Allowed
+
+SCALES = Allowed(float, 0.05, 4, most=16, first=1)
 
 
 class SegmenterOutput(NamedTuple):
@@ -30,7 +34,7 @@ class SegmenterOutput(NamedTuple):
 class Segmenter(Network):
     """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1.
 
-    `smallest_batch`: photos that a pass in training needs.
+    `smallest_batch`: images that a pass in training requires.
     """
 
     smallest_batch = 1
@@ -41,16 +45,12 @@ class Segmenter(Network):
         super().__init__(backbone, classes, new)
         self.scales = tuple(scales)
 
-    @classmethod
-    def check_installed(cls) -> None:
-        """Raises SBNetError where a library that the network is made of is missing."""
-
     def logits(self, images: Tensor) -> Tensor:
-        """images (B, 3, H, W) normalised -> (B, C, h, w)."""
+        """images (B, 3, H, W) normalized -> (B, C, h, w)."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> SegmenterOutput:
-        """images (B, 3, H, W) normalised."""
+        """images (B, 3, H, W) normalized."""
         per_scale = tuple(self.logits(_resized(images, scale)) for scale in self.scales)
         if len(per_scale) == 1:
             return SegmenterOutput(per_scale[0], per_scale)
@@ -61,7 +61,7 @@ class Segmenter(Network):
 
 
 def _resized(images: Tensor, scale: float) -> Tensor:
-    """At that scale of the size, rounded down; of each side at least a pixel stays."""
+    """Resized by that factor, rounded down to at least one pixel per side."""
     if scale == 1:
         return images
     height, width = (int(side * scale) for side in images.shape[2:])

@@ -7,11 +7,11 @@ from typing import Any
 
 from sbnet.backbones.network import Network
 from sbnet.data.training.dataset import TrainingSet
-from sbnet.engine.bring import bring_network
-from sbnet.engine.fit import fit
+from sbnet.engine.foreign import bring_network
 from sbnet.engine.model_file import save_model
 from sbnet.engine.networks import build
 from sbnet.engine.optimization import TrainSettings
+from sbnet.engine.training import fit
 from sbnet.steps.context import Context
 
 
@@ -43,7 +43,12 @@ def train(
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)
     context.runtime.seed_torch()  # new layers are random
     recipe = context.backbone
-    own = {"weights": recipe.weights, "stride": recipe.stride, "freeze": recipe.freeze, "dilate": recipe.dilate}
+    own = {
+        "weights": recipe.weights,
+        "stride": recipe.stride,
+        "freeze": recipe.freeze,
+        "dilate": recipe.dilate,
+    }
     model: Network = build(name, classes=len(context.train.classes), **(own | dict(options or {})))
     if prepare is not None:
         prepare(model)

@@ -6,6 +6,7 @@ Shapes: K classes, H x W pixels.
 
 from __future__ import annotations
 
+import csv
 import errno
 import io
 import json
@@ -13,7 +14,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,6 +152,13 @@ def write_grey(path: str | Path, values: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "png")
     write_bytes(path, buffer.getvalue())
+
+
+def write_table(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Rows as a CSV file; the first is the heading."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    write_bytes(path, buffer.getvalue().encode())
 
 
 def write_json(path: str | Path, data: Any) -> None:

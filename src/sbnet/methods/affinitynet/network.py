@@ -5,14 +5,17 @@ Shapes: B batch, H x W pixels, h x w feature grid, P offsets (34 at radius 5), n
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
+from sbnet.backbones.options import Allowed
 from sbnet.ops.affinity import pair_affinity
-from sbnet.backbones.network import Backbone, Network
 from sbnet.ops.pixel_correlation import resize
 
 
@@ -24,18 +27,23 @@ class AffinityOutput(NamedTuple):
 
 
 class AffinityNetwork(Network):
-    """The grid is that of the first middle feature, stride 8; coarser features are enlarged to it.
+    """Reads the last three stages. The grid is that of the first of them (stride 8; transformers: the patches); coarser
+    features are enlarged to it.
 
     `radius`: of the pairs, in grid pixels; smaller on grids too small for it (see `sbnet.ops.pair_affinity`).
-    `gain`: of the last layer's initial weights. The reference's 4 starts from affinities near 0, and a short training
-    spends itself on undoing that.
+    `gain`: of the last layer's initial weights. The published 4 starts from affinities near 0, which a short training
+    spends its steps on undoing; 1 starts in the middle of their range.
     """
+
+    family = "affinitynet"
+    allowed: ClassVar[Mapping[str, Allowed]] = {"radius": Allowed(int, 1, 64), "gain": Allowed(float, 0)}
+    own_defaults: ClassVar[Mapping[str, Any]] = {"gain": 1.0}
 
     def __init__(self, backbone: Backbone, classes: int = 21, *, radius: int = 5, gain: float = 4.0) -> None:
         super().__init__(backbone, classes, {"f8_3", "f8_4", "f8_5", "f9"})
         self.radius = radius
-        self.sources = (*backbone.middle, len(backbone.channels) - 1)
-        self.output_stride = backbone.strides[backbone.middle[0]]
+        self.sources = backbone.last(3)
+        self.output_stride = backbone.strides[self.sources[0]]
         first, second, last = (backbone.channels[index] for index in self.sources)
         self.f8_3 = nn.Conv2d(first, 64, 1, bias=False)
         self.f8_4 = nn.Conv2d(second, 128, 1, bias=False)
@@ -45,10 +53,13 @@ class AffinityNetwork(Network):
             nn.init.kaiming_normal_(layer.weight)
         nn.init.xavier_uniform_(self.f9.weight, gain=gain)
 
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        backbone.last(3)
+
     def forward(self, images: Tensor) -> AffinityOutput:
-        """images (B, 3, H, W) normalised."""
-        features = self.backbone(images)
-        first, second, last = (features[index] for index in self.sources)
+        """images (B, 3, H, W) normalized."""
+        first, second, last = self.backbone(images, self.sources)
         grid = (first.shape[2], first.shape[3])
         parts = [F.elu(self.f8_3(first)), F.elu(self.f8_4(second)), F.elu(self.f8_5(last))]
         mixed = F.elu(self.f9(torch.cat([resize(part, grid) for part in parts], dim=1)))

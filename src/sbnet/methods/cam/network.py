@@ -1,26 +1,29 @@
-"""The CAM network of SBNet: class activation maps, refined by pixel correlation, and semantic boundaries.
+"""Networks of class activation maps, with or without the pixel correlation module (PCM; SEAM, section 3.3).
 
-Without the boundary head it is SEAM's (Wang et al., CVPR 2020); its raw CAM alone is the plain CAM network.
 Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sbnet.methods.sbnet.boundary_head import BoundaryHead
-from sbnet.backbones.network import Backbone, Network
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
+from sbnet.backbones.options import Allowed
 from sbnet.ops.pixel_correlation import correlate, resize
+
+CORRELATION = ("f8_3", "f8_4", "f9")
 
 
 class CamOutput(NamedTuple):
-    """Raw CAM and refined CAM (B, C, H, W), or (B, C, h, w) where they were not to be enlarged; boundary logits
-    (B, C, h', w') before the fusion with Canny edges and (B, C, H, W) after it, or None where they were not asked
-    for; size: (H, W)."""
+    """Raw and refined CAM (B, C, H, W), or (B, C, h, w) where they were not to be enlarged; twice the raw one without
+    PCM. boundary_logits (B, C, h', w') before the fusion with edges and boundary_fused (B, C, H, W) after it; None for
+    networks without a boundary head, or where it did not run. size: (H, W).
+    """
 
     cam: Tensor
     refined_cam: Tensor
@@ -30,88 +33,77 @@ class CamOutput(NamedTuple):
 
 
 class CamNetwork(Network):
-    """See the module's docstring.
+    """A 1x1 classifier without bias over the deepest feature (Zhou et al., CVPR 2016).
 
-    `dropout`: share of the deepest feature's channels dropped before the classifier.
-    `boundary_channels`: of each of the boundary head's four paths.
-    `canny_scale`: what the Canny map (0 or 255) is multiplied with before the fusion. The reference takes it
-    as it is (1), which lets edges outweigh the boundary logits a hundredfold at the start; 1/255 gives both
-    the same say.
-    `boundary_is_new`: trains the boundary head and the fusion as new layers. The reference does not.
+    `dropout`: share of that feature's channels dropped before the classifier.
+    `correlation`: also PCM, over the image and the features two stages and one stage before the deepest.
     """
 
+    family = "cam"
+    allowed: ClassVar[Mapping[str, Allowed]] = {"dropout": Allowed(float, 0, 1), "correlation": Allowed(bool)}
+    own_defaults: ClassVar[Mapping[str, Any]] = {"dropout": 0.2}
+
     def __init__(
-        self,
-        backbone: Backbone,
-        classes: int = 21,
-        *,
-        dropout: float = 0.5,
-        boundary_channels: int = 32,
-        canny_scale: float = 1.0,
-        boundary_is_new: bool = False,
+        self, backbone: Backbone, classes: int = 21, *, dropout: float = 0.5, correlation: bool = False
     ) -> None:
-        new = {"f8_3", "f8_4", "f9", "fc8"}
-        super().__init__(
-            backbone, classes, new | {"edge_layer", "fuse_canny_edge"} if boundary_is_new else new
-        )
-        first, second = (backbone.channels[index] for index in backbone.middle)
+        super().__init__(backbone, classes, {"fc8", *CORRELATION})
+        self.add_layers(dropout, correlation)
+        self.initialize()
+
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        backbone.last(3)
+
+    def add_layers(self, dropout: float, correlation: bool) -> None:
+        """Classifier and, if asked for, PCM. Sets `sources`: the features that `features` computes."""
+        self.middle = self.backbone.last(3)[:2] if correlation else ()
+        self.sources: tuple[int, ...] = (*self.middle, self.backbone.deepest)
         self.dropout = nn.Dropout2d(dropout)
-        self.fc8 = nn.Conv2d(backbone.channels[-1], classes, 1, bias=False)
-        self.f8_3 = nn.Conv2d(first, 64, 1, bias=False)
-        self.f8_4 = nn.Conv2d(second, 128, 1, bias=False)
-        self.f9 = nn.Conv2d(3 + 64 + 128, 192, 1, bias=False)
-        sources = tuple(backbone.channels[index] for index in backbone.boundary)
-        self.edge_layer = BoundaryHead(sources, classes, channels=boundary_channels)
-        self.fuse_canny_edge = nn.Conv2d(2 * classes, classes, 1, bias=False)
-        self.canny_scale = canny_scale
+        self.fc8 = nn.Conv2d(self.backbone.channels[-1], self.classes, 1, bias=False)
+        if correlation:
+            first, second = (self.backbone.channels[index] for index in self.middle)
+            self.f8_3 = nn.Conv2d(first, 64, 1, bias=False)
+            self.f8_4 = nn.Conv2d(second, 128, 1, bias=False)
+            self.f9 = nn.Conv2d(3 + 64 + 128, 192, 1, bias=False)
+
+    def initialize(self) -> None:
+        """Initial weights, drawn when all layers have been made."""
         nn.init.xavier_uniform_(self.fc8.weight)
-        nn.init.kaiming_normal_(self.f8_3.weight)
-        nn.init.kaiming_normal_(self.f8_4.weight)
-        nn.init.xavier_uniform_(self.f9.weight, gain=4)
+        if self.middle:
+            nn.init.kaiming_normal_(self.f8_3.weight)
+            nn.init.kaiming_normal_(self.f8_4.weight)
+            nn.init.xavier_uniform_(self.f9.weight, gain=4)
 
-    def forward(
-        self,
-        images: Tensor,
-        canny: Tensor | None = None,
-        *,
-        refine: bool = True,
-        boundary: bool = True,
-        enlarge: bool = True,
-    ) -> CamOutput:
-        """images (B, 3, H, W) normalised; canny (B, 1, H, W), 0 or 255, any dtype: needed where `boundary`.
+    def forward(self, images: Tensor, *, refine: bool = True, enlarge: bool = True) -> CamOutput:
+        """images (B, 3, H, W) normalized.
 
-        `refine=False` spares the pixel correlation and gives the raw CAM twice; `boundary=False` spares the
-        boundary head; `enlarge=False` leaves the CAMs on the feature grid, so that `resize` need enlarge only those of
-        the classes that matter.
+        `refine=False` skips PCM; `enlarge=False` leaves the CAMs on the feature grid, so that `resize` need enlarge only
+        those of the classes that matter.
         """
-        size = (images.shape[2], images.shape[3])
-        features = self.backbone(images)
-        cam = self.fc8(self.dropout(features[-1]))
-        refined = self._refine(cam, images, features) if refine else cam
-        logits = fused = None
-        if boundary:
-            if canny is None:
-                raise ValueError("the boundary head needs the Canny map; give canny= or boundary=False")
-            logits = self.edge_layer([features[index] for index in self.backbone.boundary])
-            fused = self._fuse(logits, canny)
-        if enlarge:
-            enlarged = resize(cam, size)
-            cam, refined = enlarged, resize(refined, size) if refine else enlarged
-        return CamOutput(cam, refined, logits, fused, size)
+        features = self.features(images)
+        cam, refined = self.cams(images, features, refine=refine, enlarge=enlarge)
+        return CamOutput(cam, refined, None, None, (images.shape[2], images.shape[3]))
 
-    def _refine(self, cam: Tensor, images: Tensor, features: list[Tensor]) -> Tensor:
+    def features(self, images: Tensor) -> dict[int, Tensor]:
+        """The features that the heads read, by index."""
+        return dict(zip(self.sources, self.backbone(images, self.sources), strict=True))
+
+    def cams(
+        self, images: Tensor, features: Mapping[int, Tensor], *, refine: bool, enlarge: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Raw and refined CAM."""
+        cam = self.fc8(self.dropout(features[self.backbone.deepest]))
+        refine = refine and bool(self.middle)
+        refined = self._correlated(cam, images, features) if refine else cam
+        if enlarge:
+            size = (images.shape[2], images.shape[3])
+            enlarged = resize(cam, size)
+            return enlarged, resize(refined, size) if refine else enlarged
+        return cam, refined
+
+    def _correlated(self, cam: Tensor, images: Tensor, features: Mapping[int, Tensor]) -> Tensor:
         grid = (cam.shape[2], cam.shape[3])
-        first, second = (features[index].detach() for index in self.backbone.middle)
+        first, second = (features[index].detach() for index in self.middle)
         parts = [images, self.f8_3(first).relu(), self.f8_4(second).relu()]
         mixed = self.f9(torch.cat([resize(part, grid) for part in parts], dim=1))
         return correlate(cam, mixed)
-
-    def _fuse(self, logits: Tensor, canny: Tensor) -> Tensor:
-        """The 1x1 convolution of enlarged logits and C times the Canny map, without making those 2C channels.
-
-        It is linear: its first half commutes with the enlarging, and the second half sees C equal channels.
-        """
-        weight = self.fuse_canny_edge.weight
-        mixed = resize(F.conv2d(logits, weight[:, : self.classes]), (canny.shape[2], canny.shape[3]))
-        edges = weight[:, self.classes :].sum(1, keepdim=True)
-        return mixed + edges.view(1, -1, 1, 1) * (canny.to(mixed.dtype) * self.canny_scale)

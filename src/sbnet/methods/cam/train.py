@@ -32,7 +32,9 @@ def run(settings: CamTrainSettings, context: Context) -> dict[str, Any]:
 
 def class_terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> Terms:
     """The class loss on the average of the raw maps."""
-    output = network(batch["image"].contiguous(memory_format=torch.channels_last), enlarge=False)
+    output = network(
+        batch["image"].contiguous(memory_format=torch.channels_last), refine=False, enlarge=False
+    )
     return {"class": losses.classification(output.cam, batch["labels"], output.size)}
 
 

@@ -5,14 +5,17 @@ Shapes: B batch, H x W pixels, h x w grid at stride 4, P offsets (152 at radius 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
+from sbnet.backbones.options import Allowed
 from sbnet.errors import SBNetError
-from sbnet.backbones.network import Backbone, Network
 
 GRID = 4  # stride of the grid
 
@@ -75,30 +78,36 @@ class DisplacementHead(nn.Module):
 
 
 class IrnNetwork(Network):
-    """All features of the backbone, which itself stays as it is; finer ones than the grid are max-pooled to it.
+    """Reads all features of the backbone, which itself is not trained; finer ones than the grid are max-pooled to it.
 
     `radius`: of the pairs that it is trained on, in grid pixels (see `sbnet.ops.path_affinity`). Over timm's ResNet-50
-    at stride 16 these are the reference's layers: its stem after the max pooling, and four stages.
-    Raises SBNetError for a backbone without a feature at stride 4 or without a coarser one.
+    at stride 16 these are the published layers: its stem after the max pooling, and four stages.
     """
 
+    family = "irn"
+    allowed: ClassVar[Mapping[str, Allowed]] = {"radius": Allowed(int, 1, 64)}
+
     def __init__(self, backbone: Backbone, classes: int = 21, *, radius: int = 10) -> None:
-        # The displacement is learnt at 10 times the boundary's rate, as in the reference.
+        # The displacement is learned at 10 times the boundary's rate, as in the published training.
         super().__init__(backbone, classes, {"displacement_head"})
         self.radius = radius
         self.output_stride = GRID
         fine = [index for index, stride in enumerate(backbone.strides) if stride <= GRID]
         coarse = [index for index, stride in enumerate(backbone.strides) if stride > GRID]
-        if not coarse or GRID not in backbone.strides:
-            raise SBNetError(
-                f"IRN needs a feature at stride {GRID} and coarser ones; this backbone has strides "
-                f"{', '.join(map(str, backbone.strides))}; train AffinityNet, or choose another backbone"
-            )
         self.boundary_head = ClassBoundaryHead([backbone.channels[index] for index in (*fine, *coarse)])
         self.displacement_head = DisplacementHead(
             [backbone.channels[index] for index in fine], [backbone.channels[index] for index in coarse]
         )
         backbone.requires_grad_(False)
+
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        """Raises SBNetError for a backbone without a feature at stride 4 or without a coarser one."""
+        if GRID not in backbone.strides or backbone.strides[backbone.deepest] <= GRID:
+            raise SBNetError(
+                f"IRN requires a feature at stride {GRID} and coarser ones; this backbone has strides "
+                f"{', '.join(map(str, backbone.strides))}; choose another backbone, such as lite0, or another method"
+            )
 
     def train(self, mode: bool = True) -> Self:
         """The backbone, dropout included, is never in training."""
@@ -107,13 +116,13 @@ class IrnNetwork(Network):
         return self
 
     def forward(self, images: Tensor) -> IrnOutput:
-        """images (B, 3, H, W) normalised."""
+        """images (B, 3, H, W) normalized."""
         with torch.no_grad():
             features = [
                 _pooled(feature, stride)
                 for feature, stride in zip(self.backbone(images), self.backbone.strides, strict=True)
             ]
-        grid = features[self.backbone.strides.index(GRID)]
+        grid = features[self.backbone.at(GRID)]
         size = (grid.shape[2], grid.shape[3])
         return IrnOutput(self.boundary_head(features, size), self.displacement_head(features, size))
 
@@ -126,7 +135,7 @@ def _pooled(features: Tensor, stride: int) -> Tensor:
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, corners not aligned: cells keep their places, other than in our other networks, as in the reference."""
+    """Bilinear, corners not aligned, unlike in our other networks: cells keep their places, as in the published one."""
     if features.shape[2:] == size:
         return features
     return F.interpolate(features, size, mode="bilinear", align_corners=False)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sbnet.ops.pixel_correlation import resize
 
-SOURCES = (1, 3, 5, 6)  # the reference's numbers of the four features
+NUMBERS = (1, 3, 5, 6)  # of the four features, in the published names of layers
 
 
 class ChannelAttention(nn.Module):
@@ -44,7 +44,7 @@ class BoundaryHead(nn.Module):
 
     def __init__(self, sources: tuple[int, ...], classes: int, *, channels: int = 32) -> None:
         super().__init__()
-        for number, source in zip(SOURCES, sources, strict=True):
+        for number, source in zip(NUMBERS, sources, strict=True):
             self.add_module(f"conv{number}", nn.Conv2d(source, channels, 1))
             self.add_module(f"conv8_{number}", nn.Conv2d(channels, channels, 3, padding=1))
         self.rcab = ResidualAttentionBlock(4 * channels)
@@ -53,7 +53,7 @@ class BoundaryHead(nn.Module):
     def forward(self, features: list[Tensor]) -> Tensor:
         size = (features[0].shape[2], features[0].shape[3])
         paths = []
-        for number, feature in zip(SOURCES, features, strict=True):
+        for number, feature in zip(NUMBERS, features, strict=True):
             path = self.get_submodule(f"conv{number}")(feature).relu_()
             path = self.get_submodule(f"conv8_{number}")(path).relu_()
             paths.append(resize(path, size))

@@ -1,0 +1,109 @@
+"""SBNet's network (Liu et al., IJCNN 2021): a CAM network with pixel correlation, and class boundaries fused with edges.
+
+Shapes: B batch, C classes (0 = background), H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
+from sbnet.backbones.options import Allowed
+from sbnet.methods.cam.network import CORRELATION, CamNetwork, CamOutput
+from sbnet.methods.sbnet.boundary_head import BoundaryHead
+from sbnet.ops.pixel_correlation import resize
+
+
+class SBNetwork(CamNetwork):
+    """`dropout`: share of the deepest feature's channels dropped before the classifier.
+
+    `boundary_channels`: of each of the boundary head's four paths.
+    `canny_scale`: factor of the Canny map (0 or 255) before the fusion. The published network takes the map as it is
+    (1), which lets edges outweigh the boundary logits a hundredfold at the start; 1/255 gives both the same weight.
+    `boundary_is_new`: trains the boundary head and the fusion as new layers. The published network does not.
+    """
+
+    family = "sbnet"
+    allowed: ClassVar[Mapping[str, Allowed]] = {
+        "dropout": Allowed(float, 0, 1),
+        "boundary_channels": Allowed(int, 1, 2**16),
+        "canny_scale": Allowed(float),
+        "boundary_is_new": Allowed(bool),
+    }
+    own_defaults: ClassVar[Mapping[str, Any]] = {
+        "dropout": 0.2,
+        "boundary_channels": 16,  # a lighter head
+        "canny_scale": 1 / 255,
+        "boundary_is_new": True,
+    }
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int = 21,
+        *,
+        dropout: float = 0.5,
+        boundary_channels: int = 32,
+        canny_scale: float = 1.0,
+        boundary_is_new: bool = False,
+    ) -> None:
+        boundary = {"edge_layer", "fuse_canny_edge"} if boundary_is_new else set()
+        # Not CamNetwork's constructor: the boundary head's weights are drawn before the others are initialized.
+        Network.__init__(self, backbone, classes, {"fc8", *CORRELATION, *boundary})
+        self.add_layers(dropout, correlation=True)
+        self.boundary_sources = boundary_sources(backbone)
+        self.sources = (*self.sources, *self.boundary_sources)
+        channels = tuple(backbone.channels[index] for index in self.boundary_sources)
+        self.edge_layer = BoundaryHead(channels, classes, channels=boundary_channels)
+        self.fuse_canny_edge = nn.Conv2d(2 * classes, classes, 1, bias=False)
+        self.canny_scale = canny_scale
+        self.initialize()
+
+    @classmethod
+    def check_backbone(cls, backbone: Backbone) -> None:
+        boundary_sources(backbone)
+
+    def forward(
+        self,
+        images: Tensor,
+        canny: Tensor | None = None,
+        *,
+        refine: bool = True,
+        boundary: bool | None = None,
+        enlarge: bool = True,
+    ) -> CamOutput:
+        """images (B, 3, H, W) normalized; canny (B, 1, H, W), 0 or 255, any dtype: required by the boundary head, which
+        runs where it is given, and not with `boundary=False`. `refine`, `enlarge`: as in `CamNetwork`.
+        """
+        if boundary and canny is None:
+            raise ValueError("the boundary head requires the Canny map; give canny= or boundary=False")
+        features = self.features(images)
+        cam, refined = self.cams(images, features, refine=refine, enlarge=enlarge)
+        logits = fused = None
+        if canny is not None and boundary is not False:
+            logits = self.edge_layer([features[index] for index in self.boundary_sources])
+            fused = self._fuse(logits, canny)
+        return CamOutput(cam, refined, logits, fused, (images.shape[2], images.shape[3]))
+
+    def _fuse(self, logits: Tensor, canny: Tensor) -> Tensor:
+        """The 1x1 convolution of enlarged logits and C times the Canny map, without making those 2C channels.
+
+        It is linear: its first half commutes with the enlarging, and the second half sees C equal channels.
+        """
+        weight = self.fuse_canny_edge.weight
+        mixed = resize(F.conv2d(logits, weight[:, : self.classes]), (canny.shape[2], canny.shape[3]))
+        edges = weight[:, self.classes :].sum(1, keepdim=True)
+        return mixed + edges.view(1, -1, 1, 1) * (canny.to(mixed.dtype) * self.canny_scale)
+
+
+def boundary_sources(backbone: Backbone) -> tuple[int, ...]:
+    """The four features that the boundary head reads: each of the last stages, or, of the published backbones, conv1,
+    conv3, conv5 and conv6 of ResNet-38 and their like. SBNetError where there are not as many stages.
+    """
+    first, second, third, last = backbone.last(4)
+    return (0, first, third, third + 1) if backbone.published else (first, second, third, last)
