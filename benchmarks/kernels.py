@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from crf import SBNET, blobs, photo, segmenter, two_alphas
+from crf import SBNET, blobs, photo, two_alphas
 from harness import HERE, Side, compare, peers_python, table
 from random_walk import case
 
@@ -73,28 +73,13 @@ def walk_scipy(inputs: dict[str, np.ndarray]) -> Job:
         values = np.concatenate([weights, weights, np.ones(h * w, np.float32)])
         rows, columns = np.concatenate([start, end, diagonal]), np.concatenate([end, start, diagonal])
         matrix = sparse.csr_matrix((values, (rows, columns)), shape=(h * w, h * w))
-        matrix = sparse.diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix  # symmetric before: rows as columns
+        matrix = (
+            sparse.diags(1 / np.asarray(matrix.sum(1)).ravel()) @ matrix
+        )  # symmetric before: rows as columns
         maps = np.ascontiguousarray(scores.reshape(k, -1).T)
         for _ in range(64):
             maps = matrix @ maps
         return maps.T.reshape(scores.shape)
-
-    return run
-
-
-def confusion_sbnet(inputs: dict[str, np.ndarray]) -> Job:
-    from sbnet.metrics import confusion
-
-    return lambda: confusion(inputs["prediction"], inputs["target"], classes=CLASSES)
-
-
-def confusion_numpy(inputs: dict[str, np.ndarray]) -> Job:
-    """A histogram of both bytes as one number; ids beyond the classes would be seen in it."""
-    prediction, target = inputs["prediction"], inputs["target"]
-
-    def run() -> np.ndarray:
-        pairs = np.bincount((target.astype(np.uint16) << 8 | prediction).ravel(), minlength=2**16)
-        return pairs.reshape(256, 256)[:CLASSES, :CLASSES]
 
     return run
 
@@ -140,26 +125,6 @@ def canny_scipy(inputs: dict[str, np.ndarray]) -> Job:
     return lambda: canny(inputs["image"])
 
 
-def shares_sbnet(inputs: dict[str, np.ndarray]) -> Job:
-    from sbnet import _kernels
-
-    sets = inputs["probabilities"].reshape(*inputs["probabilities"].shape[:2], -1)
-    return lambda: np.array(_kernels.largest_shares(sets))
-
-
-def shares_torch(inputs: dict[str, np.ndarray]) -> Job:
-    import torch
-
-    one_thread()
-    sets = torch.from_numpy(inputs["probabilities"]).flatten(2)
-
-    def run() -> np.ndarray:
-        clipped = sets.clamp(1e-5, 1)
-        return (clipped / clipped.sum(1, keepdim=True)).amax((0, 2)).numpy()
-
-    return run
-
-
 def inputs_of(kernel: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     if kernel == "crf":
@@ -168,24 +133,17 @@ def inputs_of(kernel: str) -> dict[str, np.ndarray]:
         return case(47, 63)
     if kernel == "canny":
         return {"image": photo(None, (448, 448))}
-    if kernel == "shares":
-        return {"probabilities": segmenter()}
     cams = blobs(3, 0)
     truth = np.concatenate([np.full((1, *SIZE), 0.5), cams]).argmax(0).astype(np.uint8)
     truth[rng.random(SIZE) < 0.05] = 255
-    if kernel == "confusion":
-        prediction = np.concatenate([np.full((1, *SIZE), 0.6), np.roll(cams, 15, 2)]).argmax(0).astype(np.uint8)
-        return {"prediction": prediction, "target": truth}
     return {"scores": cams, "ids": np.arange(1, 4), "target": truth}
 
 
 KERNELS: dict[str, tuple[str, tuple[str, ...]]] = {
     "crf": ("dense CRF, 3 labels, both alphas, 500 x 375", ("torch",)),
     "walk": ("random walk, 3 maps, 64 steps, 47 x 63 grid", ("scipy",)),
-    "confusion": ("confusion matrix, 500 x 375", ("numpy",)),
     "sweep": ("60 thresholds, 3 maps, 500 x 375", ("torch",)),
     "canny": ("Canny, 448 x 448", ("scipy", "OpenCV")),
-    "shares": ("largest shares, 21 labels, 500 x 375", ("torch",)),
 }
 
 

@@ -1,4 +1,4 @@
-#include "evaluation.hpp"
+#include "sweep.hpp"
 
 #include <algorithm>
 #include <vector>
