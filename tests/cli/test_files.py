@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sbnet.cli import execute
-from sbnet.compat import cam_files
+from sbnet.compat import cams as cam_files
 from sbnet.compat.names import our_name
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
