@@ -54,7 +54,7 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     from sbnet.data.io.files import write_label
     from sbnet.data.synthetic.scenes import make_scenes
     from sbnet.data.training.transforms import TrainTransform
-    from sbnet.data.datasets.voc import read_voc
+    from sbnet.data.datasets.voc.folder import read_voc
     from sbnet.backbones.normalization import IMAGENET
     from sbnet.ops import label_boundaries
 

@@ -17,7 +17,7 @@ import sbnet
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import LABEL_FOLDERS, read_label, read_scores
 from sbnet.data.io.image import read_mask, read_photo
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.report import pictures
 from sbnet.report.pictures import Picture

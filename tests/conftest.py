@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,39 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-import fake_stages
 import ways
 
 FOLDER = Path(__file__).parent / "golden"
 
-settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing of the code
-settings.load_profile("any machine")
+# Neither time nor chance decides: every machine draws the same examples.
+settings.register_profile("default", deadline=None, derandomize=True)
+# `pytest -m search`: the property tests with examples of their own in every run. A failure prints how to repeat it.
+settings.register_profile("search", deadline=None, database=None, print_blob=True)
+settings.load_profile("default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "search":
+        settings.load_profile("search")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        _share_cores(workers)
+
+
+def _share_cores(workers: int) -> None:
+    """Each of pytest-xdist's workers and what it starts take their part of the cores alone."""
+    threads = max(1, len(os.sched_getaffinity(0)) // workers)
+    torch.set_num_threads(threads)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.markexpr == "search":
+        for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker("search")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,10 +94,14 @@ def golden() -> Golden:
 
 @pytest.fixture(scope="session")
 def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos that no test changes."""
+    """Images that no test changes."""
+    import fake_stages
+
     return fake_stages.make_data(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> fake_stages.FakeStages:
+def stages(monkeypatch: pytest.MonkeyPatch) -> Any:
+    import fake_stages  # late: it imports every step, which most tests do without
+
     return fake_stages.FakeStages(monkeypatch)

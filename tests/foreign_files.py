@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbnet import models
 from sbnet.compat.mxnet_file import LIST
-from sbnet.compat.reference_names import our_name
+from sbnet.compat.names import our_name
 from sbnet.backbones import resnet38
 from sbnet.backbones.network import freeze_batch_norm
+from sbnet.engine import networks
 
 THINNER = (
     4  # with fewer than 16 channels, PyTorch 2.15 on some CPUs writes beyond its gradients (channels last)
@@ -65,19 +65,19 @@ def without(state: dict[str, Tensor], *parts: str) -> dict[str, Tensor]:
 
 def cam_networks(golden: Any) -> dict[str, dict[str, Tensor]]:
     """SBNet's, SEAM's and PSA's CAM network."""
-    sbnet = named(models.build("sbnet-resnet38", weights="none"), golden.load("sbnet_state", 0))
+    sbnet = named(networks.build("sbnet-resnet38", weights="none"), golden.load("sbnet_state", 0))
     seam = without(sbnet, *BOUNDARY)
     psa = without(seam, *CORRELATION)
     return {"sbnet": sbnet, "seam": seam, "psa": psa | {"fc8.weight": psa["fc8.weight"][1:].clone()}}
 
 
 def deeplab(golden: Any) -> dict[str, Tensor]:
-    return named(models.build("deeplabv2-resnet101", weights="none"), golden.load("deeplabv2_state", 0))
+    return named(networks.build("deeplabv2-resnet101", weights="none"), golden.load("deeplabv2_state", 0))
 
 
 def seam_segmenter() -> dict[str, Tensor]:
     """DeepLab v1 over ResNet-38, as SEAM's retraining saves it: the head has batch norms, with statistics."""
-    backbone = models.build_backbone("resnet38", weights="none").state_dict()
+    backbone = networks.build_backbone("resnet38", weights="none").state_dict()
     state = {f"backbone.{name}": value for name, value in backbone.items()}
     state["conv_fov.weight"] = _spread(512, len(backbone["bn7.weight"]), 3, 3)
     state["conv_fov2.weight"] = _spread(512, 512, 1, 1)
@@ -95,7 +95,7 @@ def _spread(*shape: int) -> Tensor:
 
 def irn_networks() -> dict[str, dict[str, Tensor]]:
     """IRN's CAM network and its second one: every tensor under each of its names."""
-    resnet = models.build_backbone("timm:resnet50", weights="none").state_dict()
+    resnet = networks.build_backbone("timm:resnet50", weights="none").state_dict()
     resnet = {our_name(name): value for name, value in resnet.items()}
     layers = {f"layer{number}": f"stage{number + 1}.0" for number in range(1, 5)}
     second = _shown(resnet, STEM | layers)

@@ -16,11 +16,10 @@
 
 #include "buffer.hpp"
 #include "canny.hpp"
-#include "evaluation.hpp"
+#include "sweep.hpp"
 #include "lattice.hpp"
 #include "mean_field.hpp"
 #include "random_walk.hpp"
-#include "shares.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -118,14 +117,6 @@ void mean_field(ConstMaps<float> probabilities, Result marginals, const std::vec
     implementations().at(implementation).mean_field(job);
 }
 
-std::vector<float> largest_shares(ConstMaps<float> probabilities) {
-    std::vector<float> largest(probabilities.shape(1));
-    nb::gil_scoped_release release;
-    sbnet::largest_shares(probabilities.data(), probabilities.shape(0), probabilities.shape(1), probabilities.shape(2),
-                          largest.data());
-    return largest;
-}
-
 template <typename T>
 Maps<T> random_walk(ConstMaps<T> scores, ConstMaps<T> weights, const std::vector<int>& offset_y,
                     const std::vector<int>& offset_x, int margin, int steps, size_t implementation) {
@@ -168,15 +159,6 @@ Maps<T> random_walk(ConstMaps<T> scores, ConstMaps<T> weights, const std::vector
 using Counts = nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 template <typename T>
 using List = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-template <typename Id>
-int64_t confusion(List<Id> prediction, List<Id> target, int64_t classes, int64_t ignore, Counts counts) {
-    if (prediction.size() != target.size() || counts.size() != static_cast<size_t>(classes * classes))
-        throw std::invalid_argument("prediction, target and counts do not fit");
-    nb::gil_scoped_release release;
-    return sbnet::count_confusion(prediction.data(), target.data(), static_cast<int64_t>(target.size()), classes,
-                                  ignore, counts.data());
-}
 
 int64_t sweep(nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu> scores, List<int64_t> ids,
               List<uint8_t> target, List<float> thresholds, int64_t classes, int64_t ignore, Counts counts) {
@@ -229,8 +211,6 @@ NB_MODULE(_kernels, m) {
             "image"_a.noconvert(), "sxy"_a, "srgb"_a, "implementation"_a = 0)
         .def_ro("points", &Lattice::points)
         .def_ro("vertices", &Lattice::vertices);
-    m.def("largest_shares", &largest_shares, "probabilities"_a.noconvert(),
-          "Each label's largest share of a pixel's probabilities (A, K, N), clipped to [1e-5, 1], over sets and pixels.");
     m.def("mean_field", &mean_field, "probabilities"_a.noconvert(), "marginals"_a.noconvert(), "lattices"_a, "weights"_a,
           "iterations"_a, "used"_a, "implementation"_a = 0,
           "Fills marginals with those of probabilities (A, K, N) float32, the same shape, after mean-field iterations; "
@@ -242,9 +222,6 @@ NB_MODULE(_kernels, m) {
           "steps"_a, "implementation"_a = 0, walk);
     m.def("random_walk", &random_walk<double>, "scores"_a.noconvert(), "weights"_a.noconvert(), "offset_y"_a, "offset_x"_a, "margin"_a,
           "steps"_a, "implementation"_a = 0, walk);
-    constexpr char counting[] = "Adds pixels to counts (classes * classes); the first pixel beyond the classes, or -1.";
-    m.def("confusion", &confusion<uint8_t>, "prediction"_a.noconvert(), "target"_a.noconvert(), "classes"_a, "ignore"_a, "counts"_a.noconvert(), counting);
-    m.def("confusion", &confusion<int64_t>, "prediction"_a.noconvert(), "target"_a.noconvert(), "classes"_a, "ignore"_a, "counts"_a.noconvert(), counting);
     m.def("sweep", &sweep, "scores"_a.noconvert(), "ids"_a.noconvert(), "target"_a.noconvert(), "thresholds"_a.noconvert(), "classes"_a, "ignore"_a,
           "counts"_a.noconvert(),
           "Adds a photo to counts (classes * classes * (thresholds + 1)); the first pixel beyond the classes or with a NaN "

@@ -1,7 +1,7 @@
 """SBNet: from image-level labels to segmentation masks.
 
 `sbnet.run("quickstart")` runs a recipe, `sbnet.load(path)` takes the trained segmenter; `sbnet.ops`, `losses`,
-`models`, `interop` and `metrics` serve alone too. PyTorch loads with the first of these that is used.
+`models`, `compat` and `metrics` serve alone too. PyTorch loads with the first of these that is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = [
     "SBNetError",
     "Segmenter",
     "__version__",
-    "interop",
+    "compat",
     "load",
     "losses",
     "metrics",
@@ -38,7 +38,7 @@ except PackageNotFoundError:  # run from a source tree
     __version__ = "0+unknown"
 
 _HOMES = {"run": "api", "load": "api", "RunResult": "api", "Segmenter": "segmenter", "Result": "segmenter"}
-_ROOMS = ("interop", "losses", "metrics", "models", "ops")
+_ROOMS = ("compat", "losses", "metrics", "models", "ops")
 
 
 def __getattr__(name: str) -> Any:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from rich.console import Console
 
-from sbnet import models, pipeline
-from sbnet.engine.runtime import Runtime
+from sbnet.config.recipe import load_recipe
+from sbnet.config.refusals import refusal
+from sbnet.data.datasets.base import DataSettings
 from sbnet.errors import SBNetError, check_folder, did_you_mean
-from sbnet.engine.foreign import open_network
-from sbnet.config.checks import check_values
-from sbnet.config.convert import convert
-from sbnet.config.recipe import DataSettings, Recipe, load_recipe
-from sbnet.segmenter import Segmenter
-from sbnet.steps.predict import Settings
+from sbnet.settings import Settings
+from sbnet.steps.settings import PredictSettings
+from sbnet.steps.spec import Measure
+
+if TYPE_CHECKING:
+    from sbnet.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
 MODEL = "model.safetensors"
@@ -27,11 +30,14 @@ IN_RUN = f"train_segmenter/{MODEL}"
 
 @dataclass(frozen=True)
 class RunResult:
-    """folder: the run. metrics: stage name -> {"miou": fraction, ...}. report: the HTML page."""
+    """folder: the run. metrics: name -> {"miou": fraction, ...}. report: the HTML page. measures: what was measured, in
+    the order of the chain.
+    """
 
     folder: Path
     metrics: dict[str, Any]
     report: Path
+    measures: tuple[Measure, ...] = ()
 
     def segmenter(self, *, device: str = "auto") -> Segmenter:
         """The segmenter that the run trained."""
@@ -48,31 +54,38 @@ def run(
     only: str | None = None,
     console: Console | None = None,
 ) -> RunResult:
-    """Run a recipe: a packaged name, a YAML file, or a run folder to go on with.
+    """Run a recipe: a packaged name, a YAML file, or a run folder to resume.
 
-    out: the run folder, by default `runs/NAME`, or the run folder given. overrides: `["train_cam.epochs=3"]`
-    or `{"train_cam.epochs": 3}`. start, stop, only: steps, as in `sbnet run --from --to`. console: where
-    progress goes; by default nowhere. Raises SBNetError for bad input; finished work is kept, and the same
-    call goes on with it.
+    out: the run folder, by default `runs/NAME`, or the run folder given. overrides: `["seeds.train.epochs=3"]` or
+    `{"seeds.train.epochs": 3}`. start, stop, only: steps, as in `sbnet run --from --to`. console: where progress goes; by
+    default nowhere. Raises SBNetError for bad input; finished work is kept, and the same call resumes.
     """
     loaded = load_recipe(recipe, overrides)
+    from sbnet import pipeline  # PyTorch loads once the recipe is accepted
+
     given = Path(recipe)
     is_run = given.is_dir() and (given / "recipe.yaml").is_file()
     folder = Path(out) if out is not None else given if is_run else Path("runs") / loaded.name
     metrics = pipeline.run(loaded, folder, start=start, stop=stop, only=only, console=console)
-    return RunResult(folder, metrics, folder / "report.html")
+    measured = tuple(one for step in pipeline.recipe_steps(loaded) for one in step.spec.measures)
+    return RunResult(folder, metrics, folder / "report.html", measured)
 
 
 def load(
-    path: str | Path, *, device: str = "auto", precision: str = "auto", white: float | None = None
+    path: str | Path, *, device: str = "auto", precision: str = "auto", white_level: float | None = None
 ) -> Segmenter:
     """The segmenter of a run folder, of a `model.safetensors` file, or of the folder that holds one.
 
-    Both bring the recipe's prediction settings (views, CRF): the folder as they are now, the file as they were
-    when it was trained. Weights of the reference's segmenters serve, too, with one view and DeepLab v2's CRF. white:
-    the value that is white in photos of more than 8 bits or of floats, 0 for the largest that the format has; by
-    default as the photos were read that it learnt from. Raises SBNetError where there is no segmenter.
+    Both bring the recipe's prediction settings (views, CRF): the folder as they are now, the file as they were when it
+    was trained. Weights of published segmenters work too, with one view and DeepLab v2's CRF. white_level: the value that
+    is white in images of more than 8 bits or of floats, 0 for the largest that the format has; by default as in the
+    images that it learned from. Raises SBNetError where there is no segmenter.
     """
+    from sbnet.engine.foreign import open_network
+    from sbnet.engine.runtime import Runtime
+    from sbnet.segmenter import Segmenter
+    from sbnet.segmenters.segmenter import Segmenter as SegmenterNetwork
+
     path, settings = Path(path), None
     if path.is_dir():
         file = _segmenter_file(path)
@@ -82,26 +95,27 @@ def load(
     elif not path.exists():
         near = did_you_mean(path.name, (beside.name for beside in path.parent.glob("*")))
         raise SBNetError(
-            f"{path}: there is no such file or folder{near}; give a run folder (in which {IN_RUN} is looked "
-            f"for), a folder with {MODEL}, or such a file; a relative path begins at {Path.cwd()}"
+            f"{path}: no such file or folder{near}; give a run folder (with {IN_RUN} in it), a folder with {MODEL}, or "
+            f"such a file; relative paths start at {Path.cwd()}"
         )
     model, meta, notes = open_network(path)
     for note in notes:
         logger.warning("%s: %s", path, note)
-    if not isinstance(model, models.Segmenter) or "classes" not in meta:
+    if not isinstance(model, SegmenterNetwork) or "classes" not in meta:
         raise SBNetError(
-            f"{path} holds '{model.name}', which is no segmenter; give the run's train_segmenter one"
+            f"{path} holds '{model.name}', which is not a segmenter; give the run's train_segmenter model"
         )
-    told = _told_recipe(path, meta)
+    predict = meta.get("predict", {})
+    white = meta.get("recipe", {}).get("data", {}).get("white_level", 0)
+    told = _typed(DataSettings, {"white_level": white}, path, "data")
     if settings is None:
-        settings = told.predict
-    runtime = Runtime(device=device, precision=precision)
+        settings = _typed(PredictSettings, predict, path, "predict")
     return Segmenter(
         model,
         meta["classes"],
         settings=settings,
-        runtime=runtime,
-        white=told.data.white if white is None else white,
+        runtime=Runtime(device=device, precision=precision),
+        white=told.white_level if white_level is None else white_level,
     )
 
 
@@ -112,31 +126,18 @@ def _segmenter_file(folder: Path) -> Path:
     if file is not None:
         return file
     if (folder / "recipe.yaml").is_file():
-        remedy = f"finish the run: sbnet run {folder}"
+        remedy = f"finish the run: sbnet run {shlex.quote(str(folder))}"
     else:
         inner = sorted(one.parents[1] for one in folder.glob(f"*/{IN_RUN}"))
         remedy = (
             f"give a run folder, or a folder with {MODEL}{f' (did you mean {inner[0]}?)' if inner else ''}"
         )
-    raise SBNetError(
-        f"{folder} holds no trained segmenter: there is neither {IN_RUN} nor {MODEL} in it; {remedy}"
-    )
+    raise SBNetError(f"{folder} holds no trained segmenter (neither {IN_RUN} nor {MODEL}); {remedy}")
 
 
-def _told_recipe(path: Path, meta: Mapping[str, Any]) -> Recipe:
-    """What a model file says of its recipe that a prediction needs: its settings, and what is white in photos.
-
-    Raises SBNetError for values out of a recipe's ranges.
-    """
-
-    def where(_key: str) -> str:
-        return f"{path}: "
-
-    data = meta.get("recipe", {}).get("data", {})
-    told = Recipe(
-        path.stem,
-        data=DataSettings(white=convert(data.get("white", 0), float, where, "data.white")),
-        predict=convert(meta.get("predict", {}), Settings, where, "predict"),
-    )
-    check_values(told, where)
-    return told
+def _typed(kind: type[Settings], values: Any, path: Path, key: str) -> Any:
+    """Settings in a model file. Raises SBNetError for values out of a recipe's ranges."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise refusal(error, kind, lambda _: f"{path}: ", key) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,33 +10,34 @@ from pathlib import Path
 
 from sbnet.errors import SBNetError, did_you_mean
 
-NAMES = (
-    "crf",
-    "random_walk",
-    "evaluation",
-    "boundaries",
-    "loader",
-    "affinity",
-    "cam_inference",
-    "training_step",
-    "full_steps",
-    "refine",
-    "device",
-)
+
+def benchmarks() -> dict[str, str]:
+    """Name -> what it compares, of every script that says on its first line how it runs, without required arguments."""
+    found = {}
+    for path in sorted(_folder().glob("*.py")):
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
+        told = re.match(
+            rf'"""(.+): python benchmarks/{re.escape(path.name)}(?: \[.*\])?(?:""")?$', first.rstrip()
+        )
+        if told:
+            found[path.stem] = told[1]
+    return found
 
 
 def run_benchmarks(names: Sequence[str] = ()) -> Iterator[str]:
     """The Markdown table of each benchmark named, of all by default, as each ends. `crf` fetches its peer with pip.
 
-    Raises SBNetError for a name that is none, and, after the others have run, for benchmarks that failed.
+    Raises SBNetError for an unknown name, and, after the others have run, for benchmarks that failed.
     """
+    known = benchmarks()
     for name in names:
-        if name not in NAMES:
+        if name not in known:
             raise SBNetError(
-                f"there is no benchmark '{name}'{did_you_mean(name, NAMES)}; there are {', '.join(NAMES)}"
+                f"there is no benchmark '{name}'{did_you_mean(name, known)}; available: {', '.join(known)}"
             )
     failed = []
-    for name in names or NAMES:
+    for name in names or known:
         command = [sys.executable, str(_folder() / f"{name}.py")]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if ended.returncode:
@@ -43,7 +45,7 @@ def run_benchmarks(names: Sequence[str] = ()) -> Iterator[str]:
         else:
             yield ended.stdout
     if failed:
-        raise SBNetError(f"benchmarks that failed: {', '.join(failed)}; what they said stands above")
+        raise SBNetError(f"benchmarks that failed: {', '.join(failed)}; their messages stand above")
 
 
 def _folder() -> Path:

@@ -78,7 +78,9 @@ class Registry(Generic[Entry]):
         if first is None and name not in self.broken:
             self._entries[name], self._origins[name] = entry, origin
         elif first is not None and first.partition(".")[0] == PACKAGE:
-            self.broken[f"{origin}:{name}"] = f"{origin} also registers '{name}', which {first} already provides"
+            self.broken[f"{origin}:{name}"] = (
+                f"{origin} also registers '{name}', which {first} already provides"
+            )
         else:
             self._entries.pop(name, None)
             others = ", ".join(filter(None, (self._origins.get(name), origin)))

@@ -77,9 +77,9 @@ class Result:
             axis.imshow(overlay(_pixels(image, self.white), mask))
             found = [self.classes[index] for index in self._found([mask])]
             axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
-        found = self._found(self.masks)
-        if found:
-            colors = [Patch(color=PALETTE[index] / 255, label=self.classes[index]) for index in found]
+        ids = self._found(self.masks)
+        if ids:
+            colors = [Patch(color=tuple(PALETTE[index] / 255), label=self.classes[index]) for index in ids]
             figure.legend(handles=colors, loc="outside lower center", ncols=2 * columns, fontsize=9)
         return figure
 

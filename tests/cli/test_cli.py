@@ -382,7 +382,7 @@ def test_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert names == set(models.model_names())
     assert execute(["checks"]) == 0
     printed = capsys.readouterr().out
-    for word in ("torch", "device", "compiled kernels", "lite0 weights", "cores", "memory"):
+    for word in ("torch", "device", "compiled kernels", "packaged weights", "cores", "memory"):
         assert word in printed
 
 

@@ -46,18 +46,18 @@ def test_refused_before_anything_is_written(
         "data",
         "from-coco",
         root / "annotations/instances_train2014.json",
-        "--photos",
+        "--images",
         root / "train2014",
     ]
     assert "leave out '/'" in refused(*words, "--out", out, "--list", "a/b")
     assert "cannot be read" in refused(*words[:2], root / "x.json", *words[3:], "--out", out)
-    assert "photos of instances_train2014.json are not there" in refused(
+    assert "images of instances_train2014.json are not there" in refused(
         *words[:4], root / "val2014", "--out", out
     )
     assert not out.exists()
     (out / "JPEGImages").mkdir(parents=True)
     shutil.copy(next((root / "val2014").iterdir()), out / "JPEGImages/COCO_train2014_000000000003.jpg")
-    assert "is another photo" in refused(*words, "--out", out)
+    assert "is another image" in refused(*words, "--out", out)
     assert [path.name for path in out.iterdir()] == ["JPEGImages"]
     Image.new("RGB", (9, 7)).save(root / "train2014/COCO_train2014_000000000004.jpg")
     error = refused(*words, "--out", tmp_path / "other")
@@ -77,15 +77,15 @@ def test_as_a_user_types_it(
     for split in ("train", "val"):
         words = [
             str(root / f"annotations/instances_{split}2014.json"),
-            "--photos",
+            "--images",
             str(root / f"{split}2014"),
         ]
         assert execute(["data", "from-coco", *words, "--out", str(out), "--list", split]) == 0
     told = capsys.readouterr().out
-    assert "list train, 20 photos of 80 classes; 1 photos without any instance left out" in told
-    assert f"{out / 'SegmentationClass'}: 20 masks drawn, 0 there before" in told
+    assert "list train, 20 images of 80 classes; 1 images without instances skipped" in told
+    assert f"{out / 'SegmentationClass'}: 20 masks drawn, 0 already there" in told
     assert execute(["data", "check", str(out)]) == 0
-    assert "list train             20 photos, each with a mask" in capsys.readouterr().out
+    assert "list train             20 images, each with a mask" in capsys.readouterr().out
     line = next(line for line in told.splitlines() if line.startswith("next: sbnet run coco14-lite"))
     assert execute([*line.removeprefix("next: sbnet ").split(), "--out", str(tmp_path / "run")]) == 0
     assert stages.take() == STEPS
@@ -150,9 +150,9 @@ def test_check(folder: tuple[Path, dict[str, np.ndarray]], capsys: pytest.Captur
 
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     fine = told(0)
-    assert "list train2014         20 photos with an instance (COCO 2014 has 82081), 1 without; " in fine
+    assert "list train2014         20 images with an instance (COCO 2014 has 82081), 1 without; " in fine
     assert "instances of 80 classes, 0 without a pixel" in fine
-    assert "list val2014           4 photos with an instance (COCO 2014 has 40137), 1 without; " in fine
+    assert "list val2014           4 images with an instance (COCO 2014 has 40137), 1 without; " in fine
     assert fine.endswith("problems               none\n")
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*")}
     photos = sorted((root / "train2014").glob("*.jpg"))
@@ -165,12 +165,12 @@ def test_check(folder: tuple[Path, dict[str, np.ndarray]], capsys: pytest.Captur
     path.write_text(json.dumps(tables))
     (root / "annotations/instances_val2014.json").write_text("[]")
     bad = told(2)
-    assert "list val2014           not there (COCO 2014 has 40137)" in bad
+    assert "list val2014           missing (COCO 2014 has 40137)" in bad
     assert "1 without a pixel" in bad
     assert "problems               4\n" in bad
-    assert f"  {photos[2]}: there is no such photo (image 2 of instances_train2014.json): unpack it" in bad
+    assert f"  {photos[2]}: there is no such image (image 2 of instances_train2014.json): unpack it" in bad
     assert "annotation 1 (image 0, " in bad
     assert "its run lengths are of 2 x 1 pixels" in bad
     assert f"  {photos[5]}: 9 x 7 pixels (upright), but {path} has 64 x 48 for image 5" in bad
-    assert "instances_val2014.json: no instances file of COCO" in bad
+    assert "instances_val2014.json: not a COCO instances file" in bad
     assert bad.endswith("COCO: https://cocodataset.org/#download\n")

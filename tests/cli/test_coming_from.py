@@ -29,17 +29,17 @@ from safetensors import safe_open
 import foreign_files
 from sbnet import models, ops
 from sbnet.cli import execute
+from sbnet.compat.names import our_name, rename
+from sbnet.compat.state_file import read_state
 from sbnet.data.datasets.collection import Photo
+from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.datasets.voc.sources import ARCHIVES
 from sbnet.data.io.files import Scores, read_json, read_label, read_scores, write_label
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.data.datasets.voc import read_voc
-from sbnet.data.datasets.voc_sources import ARCHIVES
-from sbnet.engine.model_file import load_model
-from sbnet.compat.reference_names import our_name, rename
-from sbnet.compat.state_file import read_state
 from sbnet.engine import networks as registry
+from sbnet.engine.model_file import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
 PHOTOS = 5
@@ -224,7 +224,7 @@ def _take_vocs_classes(voc: Path) -> None:
 def shop(tmp_path_factory: pytest.TempPathFactory, golden: Any) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry.REFERENCE, "resnet38", foreign_files.ThinResNet38)
+        patch.setitem(registry.RESNETS, "resnet38", foreign_files.ThinResNet38)
         patch.chdir(folder)
         yield Shop(folder, golden)
 
@@ -253,22 +253,16 @@ def opened(path: Path | str) -> tuple[models.Network, dict[str, Any]]:
 # Weights in
 
 
-def converts(
-    beginning: str,
-    *states: Callable[[Shop], dict[str, torch.Tensor]],
-    methods: tuple[str | None, ...] = (None,),
-) -> None:
-    """states: of each network that the row names; methods: what its file then says that it was trained by."""
+def converts(beginning: str, network: str, state: Callable[[Shop], dict[str, torch.Tensor]]) -> None:
+    """A row of a file with this `state`, whose names tell the `network`."""
 
     @row(beginning)
     def case(shop: Shop, told: Row) -> None:
         (command,) = told.commands
-        for state, method in zip(states, methods, strict=True):
-            theirs = state(shop)
-            model, meta = opened(shop.type(command, FILE=shop.file("theirs.pth", theirs)))
-            assert (meta.get("method"), meta["converted_from"]) == (method, "theirs.pth")
-            assert command.split()[4] == model.name
-            assert_taken(model, theirs)
+        theirs = state(shop)
+        model, meta = opened(shop.type(command, FILE=shop.file("theirs.pth", theirs)))
+        assert (model.name, meta["converted_from"]) == (network, "theirs.pth")
+        assert_taken(model, theirs)
 
 
 def assert_taken(model: models.Network, theirs: dict[str, torch.Tensor]) -> None:
@@ -280,17 +274,13 @@ def assert_taken(model: models.Network, theirs: dict[str, torch.Tensor]) -> None
     assert len(tensors) > 100
 
 
-converts(
-    "SBNet's or SEAM's CAM network",
-    lambda shop: shop.cam["sbnet"],
-    lambda shop: shop.cam["seam"],
-    methods=("sbnet", "seam"),
-)
-converts("PSA's `resnet38_cls`", lambda shop: shop.cam["psa"], methods=("cam",))
-converts("PSA's or SEAM's AffinityNet", lambda shop: shop.affinity)
-converts("IRN's ResNet-50 CAM network", lambda shop: shop.irn["cam"], methods=("cam",))
-converts("IRN's second network", lambda shop: shop.irn["second"])
-converts("SEAM's segmenter", lambda shop: foreign_files.seam_segmenter())
+converts("SBNet's CAM network", "sbnet-resnet38", lambda shop: shop.cam["sbnet"])
+converts("SEAM's CAM network", "seam-resnet38", lambda shop: shop.cam["seam"])
+converts("PSA's `resnet38_cls`", "cam-resnet38", lambda shop: shop.cam["psa"])
+converts("PSA's or SEAM's AffinityNet", "affinitynet-resnet38", lambda shop: shop.affinity)
+converts("IRN's ResNet-50 CAM network", "cam-timm:resnet50", lambda shop: shop.irn["cam"])
+converts("IRN's second network", "irn-timm:resnet50", lambda shop: shop.irn["second"])
+converts("SEAM's segmenter", "deeplabv2-resnet38", lambda shop: foreign_files.seam_segmenter())
 
 
 @pytest.mark.parametrize("origin", ["SEAM's", "DeepLab v2's"])
@@ -313,14 +303,12 @@ def test_a_segmenter_predicts_unconverted(
     assert masks["first"] == masks["second"]
 
 
-def test_a_network_that_its_names_do_not_tell(shop: Shop, refused: Any) -> None:
+def test_what_predict_does_not_take_unconverted(shop: Shop, refused: Any) -> None:
     words = ("predict", "VOC2012/JPEGImages", "--out", "masks_of_none", "--model")
-    told = "say of which network it is: sbnet convert-weights {0}.pth --model NAME --out {0}.safetensors"
-    for name, state in (("affinity", shop.affinity), ("cam", shop.cam["seam"])):
-        path = shop.file(f"{name}.pth", state)
-        assert told.format(path.with_suffix("")).replace(f"--out {path.parent}/", "--out ") in refused(
-            *words, path
-        )
+    path = shop.file("cam.pth", shop.cam["seam"])
+    assert f"{path} holds 'seam-resnet38'" in refused(*words, path)
+    path = shop.file("none.pth", {"a": torch.zeros(1)})
+    assert f"sbnet convert-weights {path} --model NAME --out none.safetensors" in refused(*words, path)
     other = foreign_files.seam_segmenter() | {
         "cls_conv.weight": torch.zeros(3, 512, 1, 1),
         "cls_conv.bias": torch.zeros(3),
@@ -329,7 +317,11 @@ def test_a_network_that_its_names_do_not_tell(shop: Shop, refused: Any) -> None:
     assert not Path("masks_of_none").exists()
 
 
-converts("`deeplabv2_resnet101_msc-vocaug-20000.pth`", lambda shop: foreign_files.deeplab(shop.golden))
+converts(
+    "`deeplabv2_resnet101_msc-vocaug-20000.pth`",
+    "deeplabv2-resnet101",
+    lambda shop: foreign_files.deeplab(shop.golden),
+)
 
 
 def coco(shop: Shop) -> dict[str, torch.Tensor]:
@@ -442,27 +434,28 @@ takes_place("random_walk.masks", (), "random-walk", "random_walk", ())
 # Weights out
 
 
-def goes_out(beginning: str, model: str, states: Callable[[Shop], list[dict[str, torch.Tensor]]]) -> None:
+def goes_out(beginning: str, state: Callable[[Shop], dict[str, torch.Tensor]]) -> None:
     @row(beginning)
     def case(shop: Shop, told: Row) -> None:
         (command,) = (
             line for line in PAGE.read_text().splitlines() if line.endswith("--to reference --out cam.pth")
         )
-        for state in states(shop):
-            theirs = shop.file("theirs.pth", state)
-            shop.type(f"sbnet convert-weights {theirs} --model {model} --out ours.safetensors")
-            back = shop.type(command.replace("runs/a/train_cam/model.safetensors", "ours.safetensors"))
-            again = torch.load(back, weights_only=True)
-            assert again.keys() >= state.keys()
-            assert all(name.endswith("num_batches_tracked") for name in again.keys() - state.keys())
-            assert all(torch.equal(again[name], value) for name, value in state.items())
+        theirs = shop.file("theirs.pth", state(shop))
+        shop.type(f"sbnet convert-weights {theirs} --out ours.safetensors")
+        back = shop.type(command.replace("runs/a/train_cam/model.safetensors", "ours.safetensors"))
+        again = torch.load(back, weights_only=True)
+        assert again.keys() >= state(shop).keys()
+        assert all(name.endswith("num_batches_tracked") for name in again.keys() - state(shop).keys())
+        assert all(torch.equal(again[name], value) for name, value in torch.load(theirs).items())
 
 
-goes_out("`sbnet-resnet38`, method", "sbnet-resnet38", lambda shop: list(shop.cam.values()))
-goes_out("`affinitynet-resnet38`", "affinitynet-resnet38", lambda shop: [shop.affinity])
-goes_out("`deeplabv2-resnet101`", "deeplabv2-resnet101", lambda shop: [foreign_files.deeplab(shop.golden)])
-goes_out("`deeplabv2-resnet38`", "deeplabv2-resnet38", lambda shop: [foreign_files.seam_segmenter()])
-goes_out("`sbnet-timm:resnet50`", "sbnet-timm:resnet50", lambda shop: [shop.irn["cam"]])
+goes_out("`sbnet-resnet38`", lambda shop: shop.cam["sbnet"])
+goes_out("`seam-resnet38`", lambda shop: shop.cam["seam"])
+goes_out("`cam-resnet38`", lambda shop: shop.cam["psa"])
+goes_out("`affinitynet-resnet38`", lambda shop: shop.affinity)
+goes_out("`deeplabv2-resnet101`", lambda shop: foreign_files.deeplab(shop.golden))
+goes_out("`deeplabv2-resnet38`", lambda shop: foreign_files.seam_segmenter())
+goes_out("`cam-timm:resnet50`", lambda shop: shop.irn["cam"])
 
 
 # CAM files

@@ -16,7 +16,7 @@ from sbnet.data.io.files import write_label
 
 @pytest.fixture
 def root(shared_data: Path, tmp_path: Path) -> Path:
-    """Links to the photos that no test changes, lists and masks of its own."""
+    """Links to the images that no test changes, lists and masks of its own."""
     root = tmp_path / "VOC2012"
     (root / "ImageSets/Segmentation").mkdir(parents=True)
     for entry in ("JPEGImages", "SegmentationClass", "classes.txt"):
@@ -50,22 +50,22 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     write_label(root / f"SegmentationClassAug/{names[0]}.png", np.zeros((3, 3), np.uint8))
     status, told = _told(capsys, "make-lists", root)
     assert status == 0
-    assert f"train_aug.txt: {len(names)} photos, written" in told
+    assert f"train_aug.txt: {len(names)} images, written" in told
     assert lists.joinpath("train_aug.txt").read_text().split() == sorted(names)
     (root / "Annotations").mkdir()
     (root / f"Annotations/{names[1]}.xml").write_text("<annotation></annotation>")
     lists.joinpath("val.txt").write_text(f"{names[1]}\n")
     status, told = _told(capsys, "check", root)
     assert status == 2
-    line = f"1 photos have both annotation and mask in SegmentationClass; 1 differ\n  {names[1]}: in its mask alone "
+    line = f"1 images have both annotation and mask in SegmentationClass; 1 differ\n  {names[1]}: only in its mask: "
     assert line in told
-    assert "0 photos have both annotation and mask in SegmentationClassAug; 0 differ" in told
+    assert "0 images have both annotation and mask in SegmentationClassAug; 0 differ" in told
     assert (
-        f"{len(names)} photos, each with a mask; in SegmentationClassAug {len(names) - 1} without\n" in told
+        f"{len(names)} images, each with a mask; in SegmentationClassAug {len(names) - 1} without\n" in told
     )
     assert f"SegmentationClassAug/{names[0]}.png: the mask has 3 x 3 pixels" in told
     assert "problems               3\n" in told
-    assert "1 photos stand in val.txt, too" in told
+    assert "1 images stand in val.txt, too" in told
 
 
 def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,28 +82,24 @@ def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.Captur
     words = ["check", root, "--labels", labels, "--classes", own]
     status, told = _told(capsys, *words)
     assert status == 2
+    assert f"{labels}, line 2: class 'catt' is not in the class list (did you mean 'cat'?): fix it" in told
+    assert f"{labels}, line 4: image '{first}' is on line 1 already: remove one" in told
     assert (
-        f"{labels}, line 2: class 'catt' is not in the list of classes (did you mean 'cat'?): mend it" in told
-    )
-    assert f"{labels}, line 4: photo '{first}' is on line 1 already: remove one" in told
-    assert (
-        f"names with blanks in them need the CSV form: save the file as labels.csv, with 'name,classes' as the first "
+        f"names with spaces need the CSV form: save the file as labels.csv, with 'name,classes' as the first "
         f"line and here '{rest[0]},fire engine'" in told
     )
-    assert f"  line 3: there is no photo '{third}.jpg' (write '{third}')\n" in told
-    assert "  line 5: there is no photo 'nowhere'\n" in told
-    assert f"2 of {3 + len(rest)} photos of the list train are not in it ('{third}' is the first)" in told
+    assert f"  line 3: there is no image '{third}.jpg' (write '{third}')\n" in told
+    assert "  line 5: there is no image 'nowhere'\n" in told
+    assert f"2 of {3 + len(rest)} images of list train are not in it ('{third}' is the first)" in told
     count = len(list((root / "JPEGImages").iterdir()))
-    assert f"2 names without a photo, {count - len(rest[2:]) - 3} photos not in it" in told
+    assert f"2 names without an image, {count - len(rest[2:]) - 3} images not in it" in told
     # A file that is right but for classes too seldom.
     labels.write_text("".join(f"{name} cat fish\n" for name in (first, second, third, *rest)))
     status, told = _told(capsys, *words)
     assert status == 2
     assert "problems               1\n" in told
-    assert f"{labels}: no photo of the list train shows 'fire engine', 'moon': a class is learnt" in told
-    assert (
-        "2 of 4 classes are in fewer than 20 photos of the list train\n  fire engine: 0\n  moon: 0\n" in told
-    )
+    assert f"{labels}: no image of list train shows 'fire engine', 'moon': every class" in told
+    assert "2 of 4 classes are in fewer than 20 images of list train\n  fire engine: 0\n  moon: 0\n" in told
     assert f"\n  cat: {3 + len(rest)}\n" in _told(capsys, *words, "--all")[1]
     own.write_text("cat\nfish\n")
     status, told = _told(capsys, *words)
@@ -112,21 +108,21 @@ def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.Captur
     labels.write_text(f"{first}\n" + "".join(f"{name} cat fish\n" for name in (second, third, *rest)))
     status, told = _told(capsys, *words)
     assert status == 2
-    assert f"{labels}, line 1: photo '{first}' of the list train has no class: training needs" in told
+    assert f"{labels}, line 1: image '{first}' of list train has no class: every training image" in told
 
 
 def test_check_of_photos_without_any_label(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "SegmentationClass").unlink()
     status, told = _told(capsys, "check", root)
     assert status == 2
-    assert "photos of the list train have neither a mask nor an annotation" in told
-    assert "give a label file (--labels FILE, and to a run data.labels=FILE)" in told
+    assert "images of list train have neither a mask nor an annotation" in told
+    assert "give a label file (--labels FILE; for a run: data.labels=FILE)" in told
 
 
 def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any) -> None:
     masks, out = tmp_path / "masks", tmp_path / "results.tar.gz"
     names = root / "ImageSets/Segmentation/val.txt"
-    words = ["package", masks, "--out", out, "--list", names, "--photos", root / "JPEGImages"]
+    words = ["package", masks, "--out", out, "--list", names, "--images", root / "JPEGImages"]
     for path in (root / "SegmentationClass").glob("*.png"):
         masks.mkdir(exist_ok=True)
         (masks / path.name).write_bytes(path.read_bytes())
@@ -134,7 +130,7 @@ def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     status, told = _told(capsys, *words)
     assert status == 0
     assert f"{out}: {count} masks; " in told
-    assert "VOC 2012's test list has 1456 photos" in told
+    assert "VOC 2012's test list has 1456 images" in told
     with tarfile.open(out) as archive:
         assert len(archive.getnames()) == count
     (masks / f"{names.read_text().split()[0]}.png").unlink()

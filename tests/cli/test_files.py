@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from sbnet import models
 from sbnet.cli import execute
+from sbnet.compat import cam_files
+from sbnet.compat.names import our_name
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc import read_voc
-from sbnet.compat import cam_files
 from sbnet.engine.model_file import load_model
-from sbnet.compat.reference_names import our_name
+from sbnet.engine.networks import build
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 
 
 def test_convert_weights_there_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    network = models.build("deeplabv2-resnet101", weights="none")
+    network = build("deeplabv2-resnet101", weights="none")
     state = {f"base.{our_name(name)}": value for name, value in network.state_dict().items()}
     theirs, ours, back = (str(tmp_path / name) for name in ("msc.pth", "msc.safetensors", "back.pth"))
     torch.save(state, theirs)
@@ -30,7 +30,7 @@ def test_convert_weights_there_and_back(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{ours}: deeplabv2-resnet101, 21 classes, 632 tensors" in capsys.readouterr().out
     assert load_model(ours)[0].scales == (1.0, 0.5, 0.75)
     assert execute(["convert-weights", ours, "--to", "reference", "--out", back]) == 0
-    assert f"{back}: deeplabv2-resnet101 as deeplab's, 632 tensors" in capsys.readouterr().out
+    assert f"{back}: deeplabv2-resnet101 as DeepLab v2, 632 tensors" in capsys.readouterr().out
     again = torch.load(back, weights_only=True)
     assert again.keys() == state.keys()
     assert all(torch.equal(value, state[name]) for name, value in again.items())
@@ -40,12 +40,13 @@ def test_convert_weights_tells_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
     path, out = tmp_path / "a.pth", str(tmp_path / "a.safetensors")
     torch.save({"a": torch.zeros(1)}, path)
     for words, message in (
-        ([str(path), "--out", out], "give either --model NAME"),
+        ([str(path), "--out", out], "its names do not tell the network"),
+        ([str(path), "--out", out, "--model", "lite0", "--to", "reference"], "exclude each other"),
         ([str(path), "--out", out, "--model", "resnet39"], "no network 'resnet39' (did you mean"),
         ([str(path), "--out", out, "--model", "sbnet-resnet39"], "no network 'sbnet-resnet39' (did you mean"),
         ([str(path), "--out", out, "--model", "lite0"], "not the weights of this backbone"),
-        ([str(path), "--out", out, "--to", "reference"], "what is written is a .pth file"),
-        ([str(path), "--out", str(tmp_path / "b.pth"), "--to", "reference"], "not a model written by sbnet"),
+        ([str(path), "--out", out, "--to", "reference"], "writes a .pth file"),
+        ([str(path), "--out", str(tmp_path / "b.pth"), "--to", "reference"], "not a model file of sbnet"),
         ([str(path), "--out", str(path), "--to", "reference"], "is read, and would be replaced"),
         ([str(path), "--out", str(tmp_path / "b.pth"), "--model", "lite0"], "name it b.safetensors"),
         ([str(tmp_path / "b.pth"), "--out", out, "--model", "lite0"], "no such weights file"),
@@ -59,7 +60,7 @@ def test_convert_weights_tells_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.fixture
 def scored(shared_data: Path, tmp_path: Path) -> Path:
-    """CAMs of every training photo, made from the true masks, as a run has them."""
+    """CAMs of every training image, made from the ground truth, as a run has them."""
     folder = tmp_path / "scores"
     for photo in read_voc(shared_data, "train"):
         truth = read_label(photo.mask)
@@ -90,10 +91,10 @@ def test_convert_cams_there_and_back(
 def test_someones_affinitynet_gets_crf_marginals(scored: Path, shared_data: Path, tmp_path: Path) -> None:
     for path in sorted(scored.iterdir())[2:]:
         path.unlink()
-    photos = ["--photos", shared_data / "JPEGImages", "--crf-alphas", "4,24"]
-    assert run("convert-cams", scored, "--to", "reference", "--out", tmp_path / "crf", *photos) == 0
+    images = ["--images", shared_data / "JPEGImages", "--alphas", "4,24"]
+    assert run("convert-cams", scored, "--to", "marginals", "--out", tmp_path / "crf", *images) == 0
     low, high = tmp_path / "crf_4.0", tmp_path / "crf_24.0"
-    assert run("convert-cams", low, "--high", high, "--to", "labels", "--out", tmp_path / "labels") == 0
+    assert run("convert-cams", low, "--high", high, "--to", "seeds", "--out", tmp_path / "seeds") == 0
     for path in scored.iterdir():
         scores, classes = read_scores(path)
         crf = DenseCRF(read_photo(shared_data / "JPEGImages" / f"{path.stem}.jpg"))
@@ -104,7 +105,7 @@ def test_someones_affinitynet_gets_crf_marginals(scored: Path, shared_data: Path
             probabilities = with_background_score(torch.from_numpy(scores), alpha=alpha).numpy()
             expected[alpha] = crf.marginals(probabilities, iterations=10)
             assert np.array_equal(np.stack(list(theirs.values())), expected[alpha])
-        label = read_label(tmp_path / "labels" / f"{path.stem}.png")
+        label = read_label(tmp_path / "seeds" / f"{path.stem}.png")
         assert np.array_equal(label, confident_labels(expected[4], expected[24], classes))
 
 
@@ -113,9 +114,9 @@ def test_someones_marginals_share_a_lattice_and_no_folder(
 ) -> None:
     for path in sorted(scored.iterdir())[2:]:
         path.unlink()
-    words = ("convert-cams", scored, "--to", "reference", "--out", tmp_path / "crf")
-    photos = ("--photos", shared_data / "JPEGImages", "--crf-alphas")
-    error = refused(*words, *photos, "4,4.21,24,4.24")
+    words = ("convert-cams", scored, "--to", "marginals", "--out", tmp_path / "crf")
+    images = ("--images", shared_data / "JPEGImages", "--alphas")
+    error = refused(*words, *images, "4,4.21,24,4.24")
     assert "crf_4.2: the folder of both 4.21 and 4.24" in error
     assert not list(tmp_path.glob("crf*"))
     built: list[object] = []
@@ -126,11 +127,11 @@ def test_someones_marginals_share_a_lattice_and_no_folder(
         build(self, *arguments, **keywords)
 
     monkeypatch.setattr(DenseCRF, "__init__", counted)
-    assert run(*words, *photos, "4,16,24") == 0
+    assert run(*words, *images, "4,16,24") == 0
     assert len(built) == 2
     assert sorted(path.name for path in tmp_path.glob("crf_*")) == ["crf_16.0", "crf_24.0", "crf_4.0"]
     monkeypatch.setattr("sbnet.engine.photo_crf.available_memory", lambda: 1000)
-    assert "save the photo smaller" in refused(*words, *photos, "4,24")
+    assert "smaller" in refused(*words, *images, "4,24")
 
 
 def test_convert_cams_tells_what_is_wrong(
@@ -141,13 +142,13 @@ def test_convert_cams_tells_what_is_wrong(
     hostile.mkdir()
     (hostile / "a.npy").write_bytes(b"\x93NUMPY\x01\x00cos\nsystem\n.")
     for words, message in (
-        ([scored, *out], "there is no NAME.npy in it"),
-        ([tmp_path / "none", *out], "there is no such folder"),
+        ([scored, *out], "contains no NAME.npy"),
+        ([tmp_path / "none", *out], "no such folder"),
         ([hostile, *out], "a.npy: refused"),
-        ([scored, "--to", "labels", *out], "needs two folders"),
-        ([scored, "--to", "reference", "--crf-alphas", "4", *out], "give their folder (--photos)"),
-        ([scored, "--to", "reference", "--crf-alphas", "4,x", *out], "no list of numbers"),
-        ([scored, "--crf-alphas", "4", *out], "goes with --to reference"),
+        ([scored, "--to", "seeds", *out], "requires two folders"),
+        ([scored, "--to", "marginals", "--alphas", "4", *out], "requires --images FOLDER"),
+        ([scored, "--to", "marginals", "--images", scored, "--alphas", "4,x", *out], "not a list of numbers"),
+        ([scored, "--alphas", "4", *out], "go with --to marginals"),
     ):
         assert run("convert-cams", *words) == 2
         error = capsys.readouterr().err
@@ -195,7 +196,7 @@ def test_a_run_takes_networks_made_elsewhere(
     classes, names = 8, read_voc(shared_data, "train").classes
     weights = {}
     for family in ("sbnet", "affinitynet", "deeplabv2"):
-        state = models.build(f"{family}-lite0", classes, weights="none").state_dict()
+        state = build(f"{family}-lite0", classes, weights="none").state_dict()
         state = {our_name(name): value for name, value in state.items()}
         weights[family] = tmp_path / f"{family}.pth"
         parts = ("edge_layer", "fuse_canny_edge")  # as SEAM's

@@ -1,4 +1,4 @@
-"""Photos that are not 8-bit grey or colour, from `sbnet data check` over a run to `sbnet predict`."""
+"""Images that are not 8-bit grey or colour, from `sbnet data check` over a run to `sbnet predict`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiff_file import write_tiff
 
 @pytest.fixture
 def root(shared_data: Path, tmp_path: Path) -> Path:
-    """Photos of the tests' own, lists and masks of the others."""
+    """Images of the tests' own, lists and masks of the others."""
     root = tmp_path / "field"
     (root / "JPEGImages").mkdir(parents=True)
     for entry in ("SegmentationClass", "ImageSets", "classes.txt"):
@@ -32,7 +32,7 @@ def root(shared_data: Path, tmp_path: Path) -> Path:
 
 
 def rewrite(root: Path, names: list[str], *, extra: list[int] | None = None, scale: float = 1) -> None:
-    """These photos as TIFFs: with a fourth band, or as 16 bits, values times `scale`."""
+    """These images as TIFFs: with a fourth band, or as 16 bits, values times `scale`."""
     for name in names:
         (old,) = (root / "JPEGImages").glob(f"{name}.*")
         pixels = read_photo(old)
@@ -60,20 +60,20 @@ def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
     words = ["run", "voc12-lite", "--data", str(root), "--out", str(tmp_path / "run")]
     message = refused(*words)
     assert (
-        f"field/train: {len(names)} of {len(names)} photos ({names[0]}.tif is the first) have 16 bits"
+        f"field/train: {len(names)} of {len(names)} images ({names[0]}.tif is the first) have 16 bits"
         in message
     )
-    assert "data.white=4095 where they were taken with 12 bits, or data.white=65535" in message
+    assert "data.white_level=4095 where they were taken with 12 bits, or data.white_level=65535" in message
     assert stages.take() == []
     seen = {}
     stages.before["train_cam"] = lambda workspace: seen.update(
         {photo.name: photo.pixels() for photo in workspace.train}
     )
-    assert execute([*words, "data.white=4095"]) == 0
+    assert execute([*words, "data.white_level=4095"]) == 0
     for name in names:
         np.testing.assert_array_equal(seen[name], before[name])
     stages.take()
-    assert execute([*words, "data.white=65535"]) == 0  # other pixels: everything anew
+    assert execute([*words, "data.white_level=65535"]) == 0  # other pixels: everything again
     assert "train_cam" in stages.take()
     assert max(pixels.max() for pixels in seen.values()) <= 16
 
@@ -89,18 +89,16 @@ def test_a_run_tells_once_of_bands_that_are_not_read(
     words = ["run", "voc12-lite", "--data", str(root), "--out", str(tmp_path / "run")]
     assert execute(words) == 0
     left_out, alpha = told(caplog)
-    assert f"field/train: 2 of {count} photos ({first}.tif is the first) have a band beside" in left_out
-    assert "left out" in left_out
-    assert (
-        f"2 of {count} photos ({third}.tif is the first) have a band that the file says to be alpha" in alpha
-    )
+    assert f"field/train: 2 of {count} images ({first}.tif is the first) have a band beside" in left_out
+    assert "ignored" in left_out
+    assert f"2 of {count} images ({third}.tif is the first) have a band that the file calls alpha" in alpha
     assert "near infrared" in alpha
     np.testing.assert_array_equal(read_photo(root / f"JPEGImages/{first}.tif"), before)
 
 
 def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["data", "check", str(root)]) == 0
-    assert "photos    " not in capsys.readouterr().out  # plain ones are not worth a line
+    assert "images    " not in capsys.readouterr().out  # plain ones are not worth a line
     first, second, third, fourth, *_ = names_of(root)
     rewrite(root, [first], extra=[0])
     rewrite(root, [second], extra=[1])
@@ -108,15 +106,15 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     count = len(list((root / "JPEGImages").iterdir()))
     assert execute(["data", "check", str(root)]) == 2
     out = capsys.readouterr().out
-    assert f"more than 8 bits: 2 of {count} photos, such as {min(third, fourth)}.tif" in out
-    assert f"alpha or transparent colours: 1 of {count} photos, such as {second}.tif" in out
-    assert f"bands left out: 1 of {count} photos, such as {first}.tif" in out
+    assert f"more than 8 bits: 2 of {count} images, such as {min(third, fourth)}.tif" in out
+    assert f"alpha or transparent colours: 1 of {count} images, such as {second}.tif" in out
+    assert f"bands ignored: 1 of {count} images, such as {first}.tif" in out
     assert "problems               1\n" in out
-    assert "--white 4095 (to a run data.white=4095) where they were taken with 12 bits" in out
+    assert "--white 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out
     assert execute(["data", "check", str(root), "--white", "4095"]) == 0
     write_tiff(root / f"JPEGImages/{first}.tif", np.zeros((5, 6, 4), np.uint8), photometric=1, extra=[0] * 3)
     assert execute(["data", "check", str(root), "--white", "4095"]) == 2
-    assert f"{first}.tif: the photo cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
+    assert f"{first}.tif: the image cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
 
 
 def test_check_takes_the_value_of_white_for_photos_with_masks(root: Path) -> None:
@@ -135,7 +133,7 @@ def overlay(folder: Path) -> bytes:
 def test_predict_reads_photos_as_the_training_did(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A 12-bit photo looks as its 8-bit original where model or user say that 4095 is white."""
+    """A 12-bit image looks as its 8-bit original where model or user say that 4095 is white."""
     pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     for folder, scale in (("plain", 1.0), ("deep", 4095 / 255)):
         (tmp_path / folder).mkdir()
@@ -176,8 +174,8 @@ def test_predict_tells_once_of_a_fourth_band(tmp_path: Path, caplog: pytest.LogC
     segmenter.predict(tmp_path)
     (note,) = told(caplog)
     assert note.startswith(
-        "3 of 4 photos (a.tif is the first) have a band beside grey or red, green and blue, of which"
+        "3 of 4 images (a.tif is the first) have a band beside grey or red, green and blue, which"
     )
-    assert "the file does not say what it is: left out" in note
+    assert "the file does not describe: ignored" in note
     with pytest.raises(sbnet.SBNetError, match=r"white is -1; expected a number above 0"):
         sbnet.Segmenter(model, ["background", "cat"], white=-1)

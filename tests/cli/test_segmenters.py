@@ -137,13 +137,6 @@ def test_without_the_library(
     assert execute([*begin, "--to", "random-walk"]) == 0  # which does not need it
 
 
-def test_models_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
-    assert execute(["models"]) == 0
-    text = capsys.readouterr().out
-    for name in ("deeplabv3plus", "upernet", "segformer"):
-        assert f"pip install 'sbnet[smp]'  train_segmenter.family={name}\n" in text
-
-
 def test_a_run_takes_pseudo_masks_made_elsewhere(
     shared_data: Path, masks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any
 ) -> None:

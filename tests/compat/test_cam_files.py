@@ -15,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.data.io.files import write_scores
-from sbnet.errors import SBNetError
 from sbnet.compat import cam_files
 from sbnet.compat.cam_dictionary import read_dictionary, write_dictionary
+from sbnet.data.io.files import write_scores
+from sbnet.errors import SBNetError
 
 OLD = Path(__file__).parent / "cams" / "numpy_1.23.npy"  # written by np.save of NumPy 1.23.5
 
@@ -107,7 +107,7 @@ def test_no_class_has_the_id_of_pixels_of_no_class(tmp_path: Path) -> None:
     for key in (254, 255):
         write_dictionary(path, {0: scores[0], key: scores[1]})
         found = cam_files.read_marginals if key == 255 else cam_files.read_cam
-        with pytest.raises(SBNetError, match=f"must be classes, as whole numbers from 0 to {key - 1}"):
+        with pytest.raises(SBNetError, match=f"expected classes as whole numbers from 0 to {key - 1}"):
             found(path)
     write_dictionary(path, {0: scores[0], 254: scores[1]})
     assert cam_files.read_marginals(path).classes.tolist() == [254]
@@ -136,31 +136,31 @@ def test_flat_cams_of_the_reference_are_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({}, "its keys are"),
-        ({-1: cams(1)[1]}, "must be classes"),
+        ({}, "the keys"),
+        ({-1: cams(1)[1]}, "expected classes"),
         (
             {254: cams(1)[1]},
-            "must be classes, as whole numbers from 0 to 253",
+            "expected classes as whole numbers from 0 to 253",
         ),  # class id 255: pixels of no class
-        ({255: cams(1)[1]}, "must be classes"),
-        ({"cat": cams(1)[1]}, "must be classes"),
-        ({1.5: cams(1)[1]}, "no array under a whole number"),
+        ({255: cams(1)[1]}, "expected classes"),
+        ({"cat": cams(1)[1]}, "expected classes"),
+        ({1.5: cams(1)[1]}, "not an array under a whole number"),
         ({0: cams(1)[1], 1: cams(1, width=6)[1]}, "of one size"),
         ({0: np.ones((2, 2, 2), np.float32)}, "of one size"),
-        ({0: np.ones((2, 2), int)}, "of one size, float"),
+        ({0: np.ones((2, 2), int)}, "expected floats .height, width. of one size"),
         ({0: np.full((2, 2), np.nan, np.float32)}, "not finite"),
-        ({0: np.full((2, 2), 30, np.float32)}, r"from 30 to 30; each class must be normalised"),
-        ({0: np.full((2, 2), -9, np.float32)}, "normalised"),
-        ({0: [[1.0]]}, "no array under a whole number"),
-        ({0: {1: cams(1)[1]}}, "no array under a whole number"),
+        ({0: np.full((2, 2), 30, np.float32)}, r"from 30 to 30; normalize each class"),
+        ({0: np.full((2, 2), -9, np.float32)}, "normalize"),
+        ({0: [[1.0]]}, "not an array under a whole number"),
+        ({0: {1: cams(1)[1]}}, "not an array under a whole number"),
         ({0: np.array([[None]])}, "an array of objects"),
-        ({index: cams(1)[1] for index in range(300)}, "no dictionary of classes"),
-        ([cams(1)], "no dictionary of classes"),
+        ({index: cams(1)[1] for index in range(300)}, "not a dictionary of classes"),
+        ([cams(1)], "not a dictionary of classes"),
         (irns(keys=np.array([1]), high_res=cams(1)[1]), r"keys \(1,\) with CAMs \(4, 5\)"),
         (irns(keys=np.array([1]), high_res=np.array(1.0)), r"keys \(1,\) with CAMs \(\)"),
         (irns(keys=np.array(1), high_res=cams(1)[1][None]), r"keys \(\) with CAMs \(1, 4, 5\)"),
-        (irns(keys=np.array([1.0]), high_res=cams(1)[1][None]), "must be classes"),
-        (irns(keys=np.array([254]), high_res=cams(1)[1][None]), "must be classes"),
+        (irns(keys=np.array([1.0]), high_res=cams(1)[1][None]), "expected classes"),
+        (irns(keys=np.array([254]), high_res=cams(1)[1][None]), "expected classes"),
     ],
 )
 def test_what_is_no_cam(content: Any, message: str, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def _array_of(shape: tuple[Any, ...], content: bytes, kind: str = "f4") -> bytes
 def test_hostile_files_run_nothing(name: str, tmp_path: Path) -> None:
     path, witness = tmp_path / "a.npy", tmp_path / "witness"
     path.write_bytes(hostile(witness)[name])
-    with pytest.raises(SBNetError, match=r"a\.npy: refused: no whole dictionary of arrays"):
+    with pytest.raises(SBNetError, match=r"a\.npy: refused: not a dictionary of CAMs"):
         read_dictionary(path)
     assert not witness.exists()
 
@@ -295,7 +295,7 @@ def test_flipped_bytes_give_arrays_or_a_refusal(flips: list, tmp_path_factory: A
     assert all(isinstance(array, np.ndarray) and array.dtype.kind in "fiub" for array in found.values())
 
 
-def test_a_photos_cams_are_checked_against_it(tmp_path: Path) -> None:
+def test_an_images_cams_are_checked_against_it(tmp_path: Path) -> None:
     theirs, ours = tmp_path / "a.npy", tmp_path / "b.npz"
     scores = np.stack(list(cams(0, 1, 2).values())).round(2)
     cam_files.write_cam(theirs, scores, np.array([5, 2, 9]))
@@ -304,10 +304,10 @@ def test_a_photos_cams_are_checked_against_it(tmp_path: Path) -> None:
         found = cam_files.read_any_cam(path, size=(4, 5), classes=(2, 5))
         assert found.classes.tolist() == [2, 5]
         assert np.allclose(found.scores, scores[[1, 0]], atol=1e-3)
-        with pytest.raises(SBNetError, match="CAMs of 5 x 4 pixels, their photo has 4 x 5"):
+        with pytest.raises(SBNetError, match="CAMs of 5 x 4 pixels, but the image has 4 x 5"):
             cam_files.read_any_cam(path, size=(5, 4), classes=(2,))
         with pytest.raises(SBNetError, match="no CAM of class 3"):
             cam_files.read_any_cam(path, size=(4, 5), classes=(2, 3))
     assert cam_files.find_cam(tmp_path, "a") == theirs
-    with pytest.raises(SBNetError, match="no CAMs of photo 'c'"):
+    with pytest.raises(SBNetError, match="no CAMs of image 'c'"):
         cam_files.find_cam(tmp_path, "c")

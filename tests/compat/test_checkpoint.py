@@ -11,12 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sbnet.errors import SBNetError
 from sbnet.backbones import weights as backbone_weights
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.model_file import is_model, network_name
 from sbnet.backbones.normalization import Normalization
+from sbnet.engine.model_file import is_model, load_model, network_name, save_model
 from sbnet.engine.networks import build, same_backbone
+from sbnet.errors import SBNetError
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -57,10 +56,10 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match="no such model file"):
         load_model(path)
     path.write_bytes(b"x" * 100)
-    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+    with pytest.raises(SBNetError, match="not a model file of sbnet"):
         load_model(path)
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+    with pytest.raises(SBNetError, match="not a model file of sbnet"):
         load_model(path)
 
 
@@ -117,7 +116,7 @@ def rewrite(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"project": 4}, "describes no network .ZeroDivisionError"),  # a group norm of no groups
+        ({"project": 4}, "does not describe a network .ZeroDivisionError"),  # a group norm of no groups
         ({"project": 2**16}, "its tensors are not those"),  # 335 MB, if it were made
         (
             {"project": 10**9},
@@ -138,7 +137,7 @@ def test_hostile_options_take_no_memory(tmp_path: Path, options: dict[str, objec
 def test_headers_nested_too_deep(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": "[" * 200_000})
-    with pytest.raises(SBNetError, match="not a model written by sbnet"):
+    with pytest.raises(SBNetError, match="not a model file of sbnet"):
         load_model(path)
     assert not is_model(path)
 
@@ -154,6 +153,35 @@ def test_loading_draws_as_building_does(tmp_path: Path, name: str) -> None:
     model, _ = load_model(tmp_path / "model.safetensors")
     assert torch.equal(torch.rand(4), expected)
     assert {value.device.type for value in model.state_dict().values()} == {"cpu"}
+
+
+def test_saving_draws_nothing(tmp_path: Path) -> None:
+    model = build("sbnet-lite0", 3, weights="none")
+    before = torch.get_rng_state()
+    save_model(model, tmp_path / "model.safetensors", meta={})
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "no network ''"),
+        ({"options": {"no such": 1}}, "no option 'no such'"),
+        ({"options": {"project": 10**9}}, "project=1000000000; expected"),
+        ({"options": {"project": torch.zeros(1)}}, "not JSON serializable"),
+        ({"options": {}, "extra": torch.nn.Linear(1, 1)}, "tensors are not those of the network"),
+        ({"classes": 4}, "tensors are not those of the network"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    model = build("deeplabv2-lite0", 3, weights="none")
+    for key, value in change.items():
+        setattr(model, key, value)
+    with pytest.raises(SBNetError, match=f"model.safetensors: not written.*{message}"):
+        save_model(model, tmp_path / "model.safetensors", meta={})
+    assert not list(tmp_path.iterdir())
 
 
 def test_names_of_networks(tmp_path: Path) -> None:

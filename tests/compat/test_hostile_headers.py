@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +18,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sbnet
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
+from sbnet.backbones.options import OPTIONS, Allowed
 from sbnet.engine import networks as registry
-from sbnet.backbones.options import Allowed
-from sbnet.steps.predict import Settings
+from sbnet.engine.model_file import save_model
+from sbnet.engine.networks import build, families, network_class
+from sbnet.errors import SBNetError
+from sbnet.settings import plain
+from sbnet.steps.settings import PredictSettings
 
 NAME = "deeplabv2-timm:test_efficientnet"
 Place = tuple[str | int, ...]
@@ -39,8 +41,8 @@ class Model:
         )
         told = {
             "classes": ["background", "cat", "dog"],
-            "predict": vars(Settings(scales=(1.0, 0.5))),
-            "recipe": {"data": {"white": 0.0}},
+            "predict": plain(PredictSettings(scales=(1.0, 0.5))),
+            "recipe": {"data": {"white_level": 0.0}},
         }
         save_model(network, self.path, meta=told)
         with safe_open(self.path, framework="pt") as file:
@@ -113,7 +115,6 @@ def test_the_header_as_it_is(model: Model) -> None:
         (("normalization",), {}, "normalization: no mean, std, scale, bgr"),
         (("meta", "classes"), ["background"], "1 class names for 3 classes"),
         (("meta", "classes"), "abc", "meta: classes='abc'; expected a list"),
-        (("meta", "method"), "x", "method='x'; expected cam, seam, sbnet"),
         (("meta", "predict"), "x", "predict='x'; expected a table"),
         (("meta", "predict", "scales"), [], r"predict.scales is \[\]"),
         (("meta", "predict", "scales"), [1.0] * 17, "predict.scales are 17; expected 16 at most"),
@@ -128,7 +129,7 @@ def test_the_header_as_it_is(model: Model) -> None:
         (("classes",), 256, "classes=256; expected a whole number from 1 to 255"),
         (("classes",), "3", "classes='3'"),
         (("name",), ["x"], "name="),
-        (("format",), 1, "format 1 is not 1"),
+        (("format",), 1, "format 1, expected 1"),
     ],
 )
 def test_what_is_refused(model: Model, place: Place, value: Any, message: str) -> None:
@@ -190,6 +191,13 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"could not be loaded again \(2 class names for 3"):
         save_model(build(NAME, 3, weights="none"), path, meta={"classes": ["background", "cat"]})
     assert not path.exists()
+
+
+@pytest.mark.parametrize("family", families())
+def test_every_option_has_its_values(family: str) -> None:
+    cls = network_class(family)
+    parameters = inspect.signature(cls).parameters.values()
+    assert {one.name for one in parameters if one.kind is one.KEYWORD_ONLY} <= {*cls.allowed, *OPTIONS}
 
 
 @given(value=values)

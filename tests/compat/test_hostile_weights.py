@@ -14,15 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sbnet.errors import SBNetError
-from sbnet.engine.convert import convert_weights
-from sbnet.engine.model_file import load_model
-from sbnet.compat.reference import load_reference
 from sbnet.compat.irn_names import IRN_MARK
-from sbnet.compat.reference_names import our_name
-from sbnet.compat.state_file import read_weights
-from sbnet.compat.tensors import FLOATS, TYPES, WHOLE
+from sbnet.compat.names import our_name
+from sbnet.compat.reference import load_reference
+from sbnet.compat.state_file import FLOATS, TYPES, WHOLE, read_weights
+from sbnet.engine.foreign import convert_weights
+from sbnet.engine.model_file import load_model
 from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
 
 SMALL = "timm:test_efficientnet"
 NAMES = ["background", "cat", "dog", "owl"]
@@ -77,7 +76,7 @@ def test_tensors_that_are_no_arrays(kind: str, states: dict[str, dict[str, Tenso
 def test_many_are_not_all_listed(tmp_path: Path) -> None:
     path = tmp_path / "theirs.pth"
     torch.save({f"w{index}": torch.empty(2, device="meta") for index in range(900)}, path)
-    with pytest.raises(SBNetError, match="and 895 more; weights are whole arrays") as refused:
+    with pytest.raises(SBNetError, match="and 895 more; weights must be dense arrays") as refused:
         read_weights(path)
     assert len(str(refused.value)) < 700
 
@@ -120,7 +119,7 @@ def test_irns_second_names_of_another_kind(tmp_path: Path) -> None:
     for other in (torch.zeros(2, 2), torch.zeros(3, dtype=torch.int64), torch.tensor(0.0)):
         torch.save({IRN_MARK: torch.zeros(3), "stage1.0.weight": other}, tmp_path / "irn.pth")
         with pytest.raises(SBNetError, match=r"irn.pth: .*stage1.0.weight: differs|irn.pth: .*does not fit"):
-            convert_weights(tmp_path / "irn.pth", "sbnet-timm:resnet50", tmp_path / "irn.safetensors")
+            convert_weights(tmp_path / "irn.pth", "cam-timm:resnet50", tmp_path / "irn.safetensors")
 
 
 def test_efficientnets_blocks_of_no_number(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.errors import SBNetError
 from sbnet.compat.mxnet_file import LIST, read_mxnet
 from sbnet.compat.state_file import read_state
+from sbnet.errors import SBNetError
 
 FOLDER = Path(__file__).parent / "mxnet"
 WHOLE = ("mxnet_0.9.5", "mxnet_0.11.0", "mxnet_1.9.1", "mxnet_1.9.1_numpy")
@@ -80,7 +80,7 @@ def test_a_file_cut_short_or_gone_on_is_refused(name: str, scratch: Path) -> Non
     content = (FOLDER / f"{name}.params").read_bytes()
     for length in range(len(content)):
         scratch.write_bytes(content[:length])
-        with pytest.raises(SBNetError, match="not a whole MXNet parameter file"):
+        with pytest.raises(SBNetError, match="damaged MXNet parameter file"):
             read_mxnet(scratch)
     scratch.write_bytes(content + b"\0")
     with pytest.raises(SBNetError, match="1 bytes after its end"):
@@ -116,10 +116,10 @@ def _dense(*shape: int, kind: int = 0, values: bytes = b"", magic: int = 0xF993F
 
 FOUR = b"\0" * 4
 HOSTILE = {
-    "more arrays than bytes": (_file(_dense(1, values=FOUR), arrays=2**60), "arrays in the"),
+    "more arrays than bytes": (_file(_dense(1, values=FOUR), arrays=2**60), "arrays, but .* bytes are left"),
     "a petabyte": (_file(_dense(2**48)), r"shape \(281474976710656,\)"),
-    "a product that wraps": (_file(_dense(2**32, 2**32, values=FOUR)), "values that are left"),
-    "a huge empty one": (_file(_dense(2**62, 0)), "values that are left"),
+    "a product that wraps": (_file(_dense(2**32, 2**32, values=FOUR)), "values are left"),
+    "a huge empty one": (_file(_dense(2**62, 0)), "values are left"),
     "a negative side": (_file(_dense(-1, values=FOUR)), r"shape \(-1,\)"),
     "two negative sides": (_file(_dense(-1, -1, values=FOUR)), r"shape \(-1, -1\)"),
     "too many sides": (_file(_dense(*[1] * 40, values=FOUR)), "40 dimensions"),
@@ -127,10 +127,10 @@ HOSTILE = {
     "never filled": (_file(_dense(values=FOUR)), "never filled"),
     "an unknown type": (_file(_dense(1, kind=99, values=FOUR)), "unknown type 99"),
     "a long name": (_file(_dense(1, values=FOUR))[:-9] + struct.pack("<Q", 2**63) + b"a", "cut short"),
-    "a name that is no text": (_file(_dense(1, values=FOUR), names=(b"\xff",)), "no text"),
+    "a name that is no text": (_file(_dense(1, values=FOUR), names=(b"\xff",)), "not text"),
     "names twice": (
         _file(2 * _dense(1, values=FOUR), arrays=2, names=(b"a", b"a")),
-        "a name stands there twice",
+        "a name occurs twice",
     ),
     "fewer names": (_file(2 * _dense(1, values=FOUR), arrays=2), "2 arrays, but 1 names"),
 }

@@ -11,11 +11,10 @@ from torch import Tensor
 from torchvision.models import resnet50
 
 import foreign_files
-from sbnet.errors import SBNetError
-from sbnet.engine.convert import convert_weights
+from sbnet.compat.names import our_name, rename
+from sbnet.engine.foreign import convert_weights, write_reference
 from sbnet.engine.model_file import load_model
-from sbnet.compat.reference_out import write_reference
-from sbnet.compat.reference_names import our_name, rename
+from sbnet.errors import SBNetError
 
 State = dict[str, Tensor]
 
@@ -59,8 +58,8 @@ def test_irns_second_network_is_ours(irn_state: State, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "res50_irn.pth")
     done = convert_weights(tmp_path / "res50_irn.pth", "irn-timm:resnet50", tmp_path / "irn.safetensors")
     notes = "\n".join(done.notes)
-    assert "the displacements' mean, which only instances need: " in notes
-    assert "places of the pairs of its training: path_indices0, disp_target" in notes
+    assert "mean displacement, used for instances only: " in notes
+    assert "indices of the pairs it was trained on: path_indices0, disp_target" in notes
     model, _ = load_model(tmp_path / "irn.safetensors")
     tensors, left_out = rename(state)
     assert len(tensors) + len(left_out) == len(state)
@@ -101,8 +100,10 @@ def test_irns_second_network_is_read_strictly(
 
 def test_a_network_of_another_kind_is_told(irn_state: State, tmp_path: Path) -> None:
     torch.save(irn_state, tmp_path / "a.pth")
-    with pytest.raises(SBNetError, match="no sbnet-timm:resnet50; give --model irn-timm:resnet50"):
-        convert_weights(tmp_path / "a.pth", "sbnet-timm:resnet50", tmp_path / "a.safetensors")
+    with pytest.raises(
+        SBNetError, match="IRN's second network, not cam-timm:resnet50; give --model irn-timm"
+    ):
+        convert_weights(tmp_path / "a.pth", "cam-timm:resnet50", tmp_path / "a.safetensors")
 
 
 def test_seams_segmenter_there_and_back(tmp_path: Path) -> None:
@@ -111,12 +112,12 @@ def test_seams_segmenter_there_and_back(tmp_path: Path) -> None:
     theirs, ours, back = (tmp_path / name for name in ("a.pth", "a.safetensors", "b.pth"))
     torch.save({f"module.{name}": value for name, value in state.items()}, theirs)
     with pytest.raises(
-        SBNetError, match="SEAM's segmenter, no deeplabv2-resnet101; give --model deeplabv2-resnet38"
+        SBNetError, match="SEAM's segmenter, not deeplabv2-resnet101; give --model deeplabv2-resnet38"
     ):
         convert_weights(theirs, "deeplabv2-resnet101", ours)
     done = convert_weights(theirs, "deeplabv2-resnet38", ours)
     assert done.notes == []
-    assert write_reference(ours, back).what == "deeplabv2-resnet38 as deeplabv1's"
+    assert write_reference(ours, back).what == "deeplabv2-resnet38 as SEAM's segmenter"
     again = torch.load(back, weights_only=True, mmap=True)
     assert again.keys() == state.keys()
     assert all(torch.equal(value, state[name]) for name, value in again.items())

@@ -10,13 +10,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from sbnet.errors import SBNetError
 from sbnet.backbones import weights as backbone_weights
-from sbnet.compat.reference import load_reference
-from sbnet.backbones.weights import LITES, Lite, lite_path, lite_state
-from sbnet.compat.state_file import read_state, read_weights
 from sbnet.backbones.network import Network
+from sbnet.backbones.weights import LITES, Lite, lite_path, lite_state
+from sbnet.compat.reference import load_reference
+from sbnet.compat.state_file import read_state, read_weights
 from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
 
 CROSSWORD_PUZZLE = 918  # ImageNet
 
@@ -117,11 +117,11 @@ def test_what_stands_beside_the_state_is_named(tmp_path: Path, caplog: pytest.Lo
     torch.save({"model": state, "ema": {"a": torch.zeros(2)}, "fc.weight": torch.ones(1), "epoch": 3}, path)
     tensors, left_out = read_weights(path)
     assert list(tensors) == ["a"]
-    beside, none = "beside 'model' in the file", "no named tensor"
+    beside, none = "next to 'model' in the file", "not a named tensor"
     assert left_out == {"ema": beside, "fc.weight": beside, "epoch": beside, "step": none, "1": none}
     assert caplog.text == ""  # whoever asks for them tells them
     assert list(read_state(path)) == ["a"]
-    assert f"{path}: not used, as it is none of the state's tensors: ema, fc.weight, epoch" in caplog.text
+    assert f"{path}: ignored, not part of the state dict: ema, fc.weight, epoch" in caplog.text
 
 
 def test_no_tensor_hides_another(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_no_tensor_hides_another(tmp_path: Path) -> None:
         {"module.a": torch.ones(1), "a": torch.ones(1)},
     ):
         torch.save(state, path)
-        with pytest.raises(SBNetError, match=f"{path.name}: .*another tensor of the file is a already"):
+        with pytest.raises(SBNetError, match=f"{path.name}: .*the file has another tensor a"):
             read_state(path)
 
 

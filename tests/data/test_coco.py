@@ -1,4 +1,4 @@
-"""COCO's instances file, image labels and masks; in VOC's layout; and what of a file is refused."""
+"""COCO's instances file, image-level labels and masks; in VOC's layout; and what of a file is refused."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as run_lengths
 
 import coco_folder
-from sbnet.data.datasets.coco import find_list, is_coco, label_file, labelled_photos, write_voc_layout
-from sbnet.data.datasets.coco_file import Instance, Picture, read_instances
-from sbnet.data.datasets.coco_masks import draw
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.coco.folder import find_list, is_coco, label_file, labelled_photos, write_voc_layout
+from sbnet.data.datasets.coco.instances import Instance, Picture, read_instances
+from sbnet.data.datasets.coco.masks import draw
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.errors import SBNetError
 
 SQUARE = [1.0, 1.0, 3.0, 1.0, 3.0, 3.0, 1.0, 3.0]
@@ -150,7 +150,7 @@ def test_instances_without_pixels_are_told_and_kept_as_labels() -> None:
     ],
 )
 def test_shapes_that_cannot_be_drawn(shape: Any, message: str) -> None:
-    with pytest.raises(SBNetError, match=rf"f: annotation 2 \(image 7, 'a\.jpg'\): .*{message}.*mend it"):
+    with pytest.raises(SBNetError, match=rf"f: annotation 2 \(image 7, 'a\.jpg'\): .*{message}.*fix it"):
         draw(picture((1, 1.0, [SQUARE]), (1, 1.0, shape)), where="f")
 
 
@@ -190,12 +190,12 @@ def test_through_voc_s_layout(made: tuple[Path, dict[str, np.ndarray]], tmp_path
     assert [one.path.resolve() for one in again] == [one.path.resolve() for one in found]
     link = tmp_path / "voc/JPEGImages" / found.photos[3].path.name
     link.unlink()
-    link.symlink_to(tmp_path / "moved.jpg")  # dangling: photos that were moved
+    link.symlink_to(tmp_path / "moved.jpg")  # dangling: images that were moved
     write_voc_layout(found, tmp_path / "voc", "train")
     assert link.resolve() == found.photos[3].path.resolve()
     link.unlink()
     link.symlink_to(found.photos[4].path)
-    with pytest.raises(SBNetError, match="is another photo"):
+    with pytest.raises(SBNetError, match="is another image"):
         write_voc_layout(found, tmp_path / "voc", "train")
     (tmp_path / "voc/classes.txt").write_text("cat\n")
     with pytest.raises(SBNetError, match="names other classes"):
@@ -228,7 +228,7 @@ def test_lists_are_found(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Pat
     ):
         find_list(root, "trian")
     coco_folder.write(tmp_path, "train2014", [], [])
-    with pytest.raises(SBNetError, match=r"train2014: there is no such folder: unpack the photos"):
+    with pytest.raises(SBNetError, match=r"train2014: there is no such folder: unpack the images"):
         find_list(tmp_path, "train")
     (tmp_path / "images/train2014").mkdir(parents=True)
     assert find_list(tmp_path, "train")[1] == tmp_path / "images/train2014"
@@ -255,7 +255,7 @@ ANNOTATION = {"id": 4, "image_id": 1, "category_id": 90, "area": 4.0, "segmentat
             [ANNOTATION | {"category_id": 12}],
             r"annotation 4 \(image 1\) has category 12, which is not",
         ),
-        ([IMAGE], [], "no photo has an instance"),
+        ([IMAGE], [], "no image has an instance"),
         ([IMAGE, IMAGE], [ANNOTATION], "two images have one id"),
         (
             [IMAGE, IMAGE | {"id": 2, "file_name": "a.png"}],
@@ -266,9 +266,9 @@ ANNOTATION = {"id": 4, "image_id": 1, "category_id": 90, "area": 4.0, "segmentat
         ([IMAGE | {"file_name": ""}], [ANNOTATION], "image 1 is named"),
         ([{"id": 1, "file_name": "a.jpg"}], [ANNOTATION], r"image 1 \('a.jpg'\) has no 'height'"),
         ([IMAGE | {"height": 0}], [ANNOTATION], r"image 1 \('a.jpg'\) has no 'height'"),
-        ([IMAGE], [{"id": 4}], "no instances file of COCO .*image_id"),
-        ([IMAGE], ["x"], "no instances file of COCO"),
-        ([3], [ANNOTATION], "no instances file of COCO"),
+        ([IMAGE], [{"id": 4}], "not a COCO instances file .*image_id"),
+        ([IMAGE], ["x"], "not a COCO instances file"),
+        ([3], [ANNOTATION], "not a COCO instances file"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, images: Any, annotations: Any, message: str) -> None:
@@ -281,9 +281,9 @@ def test_files_that_do_not_fit(tmp_path: Path, images: Any, annotations: Any, me
 def test_files_that_are_not_coco_s(tmp_path: Path, text: str) -> None:
     path = tmp_path / "captions.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(SBNetError, match=r"captions\.json: no instances file of COCO"):
+    with pytest.raises(SBNetError, match=r"captions\.json: not a COCO instances file"):
         read_instances(path)
-    with pytest.raises(SBNetError, match="no instances file of COCO"):
+    with pytest.raises(SBNetError, match="not a COCO instances file"):
         read_instances(tmp_path / "nowhere.json")
 
 
@@ -305,7 +305,7 @@ def test_categories_that_do_not_fit(tmp_path: Path, categories: Any, message: st
 def test_photos_that_are_not_there(made: tuple[Path, dict[str, np.ndarray]], tmp_path: Path) -> None:
     found = read_instances(made[0] / "annotations/instances_val2014.json")
     message = (
-        r"4 of 4 photos of instances_val2014\.json are not there \('COCO_.*1000\.jpg', image 1000, is the"
+        r"4 of 4 images of instances_val2014\.json are not there \('COCO_.*1000\.jpg', image 1000, is the"
     )
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(SBNetError, match=message):

@@ -31,24 +31,24 @@ def test_label_vectors_and_counts() -> None:
 def test_subset_keeps_order_and_knows_strangers() -> None:
     pets = _pets((1,), (2,), (3,))
     assert [photo.name for photo in pets.subset(["p2", "p0"])] == ["p0", "p2"]
-    with pytest.raises(SBNetError, match=r"there is no photo 'p22'"):
+    with pytest.raises(SBNetError, match=r"there is no image 'p22'"):
         pets.subset(["p0", "p22"])
 
 
 def test_trainable_needs_every_class_and_no_empty_photo() -> None:
     _pets((1, 2), (3,)).check_trainable()
-    with pytest.raises(SBNetError, match=r"pets: photo 'p1' has no class \(nor have 5 others\)"):
+    with pytest.raises(SBNetError, match=r"pets: image 'p1' has no class \(nor have 5 others\)"):
         _pets((1, 2, 3), *[()] * 6).check_trainable()
-    with pytest.raises(SBNetError, match="'dog' without any photo"):
+    with pytest.raises(SBNetError, match="'dog' without any image"):
         _pets((1,), (3,)).check_trainable()
-    with pytest.raises(SBNetError, match=r"without any photo.*no classes\.txt.*PASCAL VOC's: write your own"):
+    with pytest.raises(SBNetError, match=r"without any image.*no classes\.txt.*PASCAL VOC's: write your own"):
         _pets((1,), (3,), classes=VOC_CLASSES).check_trainable()
 
 
 def test_ids_and_classes_that_do_not_fit() -> None:
-    with pytest.raises(SBNetError, match="photo 'p0' has class ids"):
+    with pytest.raises(SBNetError, match="image 'p0' has class ids"):
         _pets((4,))
-    with pytest.raises(SBNetError, match="photo 'p0' has class ids"):
+    with pytest.raises(SBNetError, match="image 'p0' has class ids"):
         _pets((0,))
     with pytest.raises(SBNetError, match="1 classes in all"):
         _pets(classes=("background",))

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sbnet.data.synthetic.scenes import scene
 from sbnet.data.training.colours import (
     GREY,
     STEPS,
@@ -17,7 +18,6 @@ from sbnet.data.training.colours import (
     jitter_by_matrix,
     jitter_in_steps,
 )
-from sbnet.data.synthetic.scenes import scene
 
 SAME = Jitter(1.0, 1.0, 1.0, 0.0, (0, 1, 2, 3))
 factors = st.floats(0.7, 1.3)

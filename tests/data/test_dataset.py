@@ -1,4 +1,4 @@
-"""Samples depend on (seed, epoch, photo) alone; the order can start anywhere; workers report plainly."""
+"""Samples depend on (seed, epoch, image) alone; the order can start anywhere; workers report plainly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
-from sbnet.data.io.files import write_label
-from sbnet.data.training.transforms import TrainTransform
-from sbnet.data.datasets.voc import read_voc
-from sbnet.errors import SBNetError
 from sbnet.backbones.normalization import IMAGENET
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.io.files import write_label
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
+from sbnet.data.training.transforms import TrainTransform
+from sbnet.errors import SBNetError
 from sbnet.ops.canny import canny_reference
 
 
@@ -121,7 +121,7 @@ def test_a_large_jpeg_is_decoded_smaller_where_that_is_enough(folder: Path) -> N
         items.append(TrainingSet(pets, transform, normalization=normalization)[0, 0])
     assert seen == [(60, 80), (240, 320)]
     difference = items[0]["photo"].int() - items[1]["photo"].int()
-    assert difference.abs().float().mean() < 1.5  # of a photo that is noise
+    assert difference.abs().float().mean() < 1.5  # of an image that is noise
     assert torch.equal(items[0]["box"], items[1]["box"])
 
 
@@ -146,7 +146,7 @@ def test_truth_needs_masks(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
     pets = read_voc(folder, "train", labels=folder / "labels.txt")
     transform = TrainTransform(crop=8, long_side=(8, 8))
-    with pytest.raises(SBNetError, match=r"photo 'b' has no true mask: add b\.png to the folder"):
+    with pytest.raises(SBNetError, match=r"image 'b' has no ground-truth mask: add b\.png to the folder"):
         TrainingSet(pets, transform, normalization=normalization, truth=True)
 
 
@@ -157,9 +157,9 @@ def test_a_broken_photo_is_one_plain_message(folder: Path, workers: int) -> None
     with pytest.raises(SBNetError) as caught:
         list(_loader(photos, workers=workers))
     message = str(caught.value)
-    assert message.startswith(str(folder / "JPEGImages/a.jpg: the photo cannot be read"))
+    assert message.startswith(str(folder / "JPEGImages/a.jpg: the image cannot be read"))
     assert "Traceback" not in message
-    assert message.endswith("take it off the list")
+    assert message.endswith("remove it from the list")
 
 
 def test_edges_are_those_of_the_photo_not_of_its_frame(folder: Path) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from sbnet.cli import execute
-from sbnet.data.datasets.fetch import fetch
-from sbnet.data.datasets.voc_sources import ARCHIVES, Archive
+from sbnet.data.datasets.voc.fetch import fetch
+from sbnet.data.datasets.voc.sources import ARCHIVES, Archive
 from sbnet.errors import SBNetError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -100,7 +100,7 @@ def test_fetched_checked_and_unpacked(server: Server, tmp_path: Path) -> None:
     assert found == tmp_path / "new/VOCdevkit"
     _whole(tmp_path / "new")
     assert seen[-1] == (len(TAR), len(TAR))
-    with pytest.raises(SBNetError, match="VOCdevkit is there already"):
+    with pytest.raises(SBNetError, match="VOCdevkit already exists"):
         fetch(_archive(server), tmp_path / "new")
     assert server.asked == (None,)
 

@@ -1,4 +1,4 @@
-"""Photos and masks of every mode that Pillow saves, and what is refused."""
+"""Images and masks of every mode that Pillow saves, and what is refused."""
 
 from __future__ import annotations
 
@@ -102,18 +102,18 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 
 def test_missing_truncated_and_foreign_files(tmp_path: Path) -> None:
-    with pytest.raises(SBNetError, match=r"none\.jpg: there is no such photo"):
+    with pytest.raises(SBNetError, match=r"none\.jpg: there is no such image"):
         read_photo(tmp_path / "none.jpg")
-    with pytest.raises(SBNetError, match="there is no such photo"):
+    with pytest.raises(SBNetError, match="there is no such image"):
         read_photo(tmp_path)
     for suffix in ("jpg", "png"):
         whole = _save(Image.fromarray(np.tile(RGB, (20, 20, 1))), tmp_path / f"whole.{suffix}").read_bytes()
         (tmp_path / f"cut.{suffix}").write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(SBNetError, match=rf"cut\.{suffix}: the photo cannot be read \(broken"):
+        with pytest.raises(SBNetError, match=rf"cut\.{suffix}: the image cannot be read \(broken"):
             read_photo(tmp_path / f"cut.{suffix}")
     for content in (b"", b"Dear reader"):
         (tmp_path / "text.jpg").write_bytes(content)
-        with pytest.raises(SBNetError, match=r"text\.jpg: the photo cannot be read \(not an image\)"):
+        with pytest.raises(SBNetError, match=r"text\.jpg: the image cannot be read \(not an image\)"):
             read_photo(tmp_path / "text.jpg")
 
 
@@ -129,10 +129,10 @@ def _png_header(path: Path, width: int, height: int) -> Path:
 def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path) -> None:
     path = _save(Image.fromarray(RGB), tmp_path / "a.png")
     assert read_photo(path, max_pixels=35).shape == (5, 7, 3)
-    with pytest.raises(SBNetError, match=r"a\.png: 7 x 5 pixels exceed the bound of 34: save it smaller"):
+    with pytest.raises(SBNetError, match=r"a\.png: 7 x 5 pixels exceed the limit of 34: save it smaller"):
         read_photo(path, max_pixels=34)
     for side in (10_001, 60_000):  # beyond this bound; beyond Pillow's own
-        with pytest.raises(SBNetError, match=r"bomb\.png.* the bound (of|is) 30000000: save it smaller"):
+        with pytest.raises(SBNetError, match=r"bomb\.png.* the limit (of|is) 30000000: save it smaller"):
             read_photo(_png_header(tmp_path / "bomb.png", side, side))
 
 
@@ -152,7 +152,7 @@ def test_masks_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"m\.png: the mask has the class ids 2, 9, but there are 2 classes"):
         read_mask(path, classes=2)
     with pytest.raises(
-        SBNetError, match=r"m\.png: the mask has 3 x 2 pixels, its photo \(upright\) has 2 x 3"
+        SBNetError, match=r"m\.png: the mask has 3 x 2 pixels, its image \(upright\) has 2 x 3"
     ):
         read_mask(path, classes=10, size=(3, 2))
     with pytest.raises(SBNetError, match=r"c\.png: a mask holds class ids .* this one is RGB"):
@@ -171,10 +171,10 @@ def test_sizes_are_checked_from_the_headers(tmp_path: Path) -> None:
     check_photo(photo, None)
     Image.new("P", (8, 5)).save(mask)
     with pytest.raises(
-        SBNetError, match=r"a\.png: the mask has 8 x 5 pixels, its photo \(upright\) has 5 x 8"
+        SBNetError, match=r"a\.png: the mask has 8 x 5 pixels, its image \(upright\) has 5 x 8"
     ):
         check_photo(photo, mask)
-    with pytest.raises(SBNetError, match="exceed the bound"):
+    with pytest.raises(SBNetError, match="exceed the limit"):
         check_photo(photo, None, max_pixels=39)
     tiff = tmp_path / "a.tif"
     Image.new("RGB", (8, 5)).save(tiff, exif=exif)
@@ -185,7 +185,7 @@ def test_sizes_are_checked_from_the_headers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_jpeg_is_decoded_smaller_where_that_is_enough(tmp_path: Path, orientation: int) -> None:
-    """Upright 600 x 800. Resized to what is needed, it is nearly the photo decoded whole."""
+    """Upright 600 x 800. Resized to what is needed, it is nearly the image decoded whole."""
     pixels = scene(0, 1, size=(600, 800))[0]
     turned = np.rot90(pixels) if orientation == 6 else pixels  # counter-clockwise; the tag turns it back
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""Photos and masks by name: whatever the suffix's case, and never one of two."""
+"""Images and masks by name: whatever the suffix's case, and never one of two."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ PHOTOS = [scene(number, 3, size=size)[0] for number in range(6) for size in ((60
 
 def pipeline(photo: np.ndarray) -> np.ndarray:
     """Pillow's bicubic to a random long side, mirror, torchvision's ColorJitter, and a random crop at a random place of
-    an empty canvas: (CROP, CROP, 4), colours and 1 where the photo is.
+    an empty canvas: (CROP, CROP, 4), colours and 1 where the image is.
     """
     image = Image.fromarray(photo)
     factor = random.randint(*LONG_SIDE) / max(image.size)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.synthetic.scene_objects import OBJECTS
 from sbnet.data.synthetic.scene_pen import Pen
 from sbnet.data.synthetic.scenes import CLASSES, make_scenes, scene
-from sbnet.data.datasets.voc import read_voc
 from sbnet.errors import SBNetError
 
 SMALL = (72, 96)
@@ -73,7 +73,7 @@ def test_the_plain_part_is_the_larger_one_in_a_colour_of_no_class(name: str) -> 
 
 
 def test_a_mask_ends_where_the_object_does() -> None:
-    """Photos differ along a mask's edge more than elsewhere: across it, and not beside it."""
+    """Images differ along a mask's edge more than elsewhere: across it, and not beside it."""
     across, beside = [], []
     for index in range(10):
         photo, mask, _ = scene(1, index)

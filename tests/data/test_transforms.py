@@ -1,4 +1,4 @@
-"""Augmentation: photo and label stay together, sizes and places as asked, equal generators equal samples."""
+"""Augmentation: image and label stay together, sizes and places as asked, equal generators equal samples."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _statistics(pixels: np.ndarray) -> np.ndarray:
 
 
 def test_a_label_or_photo_of_another_size_is_the_same_view() -> None:
-    """A photo decoded smaller goes the way of the whole one."""
+    """An image decoded smaller goes the way of the whole one."""
     transform = TrainTransform(crop=32, long_side=(32, 32), mirror=1.0, jitter=None)
     plan = transform.plan((120, 160), np.random.default_rng(0))
     smooth = np.linspace(0, 255, 160)[None, :, None] * np.ones((120, 1, 3))

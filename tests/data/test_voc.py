@@ -1,4 +1,4 @@
-"""Folders in VOC's layout: image labels from masks, XML and label files; every mistake named with its remedy."""
+"""Folders in VOC's layout: image-level labels from masks, XML and label files; every mistake named with its remedy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sbnet.data.training.dataset import label_files
 from sbnet.data.datasets.labels import VOC_CLASSES, class_ids, read_class_names, read_label_file
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.training.dataset import label_files
 from sbnet.errors import SBNetError
 
 NAMES = ("background", "cat", "dog", "traffic light")
@@ -124,14 +124,14 @@ def test_class_list_mistakes(tmp_path: Path, text: str, message: str) -> None:
         ("a\nb\na\n", r"train\.txt, line 3: 'a' is on line 1 already: remove one"),
         (
             "a\nbb\n",
-            r"train\.txt, line 2: there is no photo 'bb' in .*JPEGImages: add it",
+            r"train\.txt, line 2: there is no image 'bb' in .*JPEGImages: add it",
         ),
         (
             "a\nb.jpg\n",
-            r"line 2: there is no photo 'b\.jpg' in .*JPEGImages: write 'b', without folder and suffix",
+            r"line 2: there is no image 'b\.jpg' in .*JPEGImages: write 'b', without folder and suffix",
         ),
         ("\n", r"train\.txt: the list is empty"),
-        ("../a\n", r"there is no photo '\.\./a'"),
+        ("../a\n", r"there is no image '\.\./a'"),
     ],
 )
 def test_list_mistakes(folder: Path, text: str, message: str) -> None:
@@ -165,19 +165,19 @@ def test_a_list_of_another_encoding(folder: Path) -> None:
 
 def test_photo_without_labels(folder: Path) -> None:
     (folder / "SegmentationClass/b.png").unlink()
-    with pytest.raises(SBNetError, match=r"line 2: photo 'b' has neither .*Annotations/b\.xml.*label file"):
+    with pytest.raises(SBNetError, match=r"line 2: image 'b' has neither .*Annotations/b\.xml.*label file"):
         read_voc(folder, "train")
-    with pytest.raises(SBNetError, match=r"line 2: photo 'b' has no mask in .*add b\.png"):
+    with pytest.raises(SBNetError, match=r"line 2: image 'b' has no mask in .*add b\.png"):
         read_voc(folder, "train", labels="masks")
-    with pytest.raises(SBNetError, match="line 1: photo 'a' has no annotation"):
+    with pytest.raises(SBNetError, match="line 1: image 'a' has no annotation"):
         read_voc(folder, "train", labels="xml")
     (folder / "labels.txt").write_text("a cat\nc dog\n")
-    with pytest.raises(SBNetError, match=r"line 2: photo 'b' is not in .*labels\.txt"):
+    with pytest.raises(SBNetError, match=r"line 2: image 'b' is not in .*labels\.txt"):
         read_voc(folder, "train", labels=folder / "labels.txt")
     for line, remedy in (
         ("b.jpg dog", r"write 'b\.jpg' on its line 2 without suffix"),
-        ("b,dog", "part name and classes by blanks on its line 2, or save it as .csv"),
-        ("b: dog", "part name and classes by blanks on its line 2"),
+        ("b,dog", "separate name and classes with spaces on its line 2, or save it as .csv"),
+        ("b: dog", "separate name and classes with spaces on its line 2"),
     ):
         (folder / "labels.txt").write_text(f"a cat\n{line}\nc cat\n")
         with pytest.raises(SBNetError, match=rf"'b' is not in .*labels\.txt: {remedy}"):
@@ -200,8 +200,12 @@ def test_a_forgotten_class_list(folder: Path) -> None:
     [
         ("x.txt", "a cat\nb catt\n", r"x\.txt, line 2: class 'catt' is not .*did you mean 'cat'"),
         ("x.csv", "name,class\na,cat;dgo\n", r"x\.csv, line 2: class 'dgo' is not .*did you mean 'dog'"),
-        ("x.txt", "a cat\nb cat,dog\n", "line 2: class 'cat,dog' is not .*part classes by blanks: cat dog"),
-        ("x.txt", "a cat\na dog\n", "line 2: photo 'a' is on line 1 already"),
+        (
+            "x.txt",
+            "a cat\nb cat,dog\n",
+            "line 2: class 'cat,dog' is not .*separate class names with spaces: cat dog",
+        ),
+        ("x.txt", "a cat\na dog\n", "line 2: image 'a' is on line 1 already"),
         ("x.csv", "a,cat,dog\n", "line 1: 'a,cat,dog' is not of the form name,class;class"),
     ],
 )
@@ -216,7 +220,7 @@ def test_annotation_mistakes(folder: Path) -> None:
     with pytest.raises(SBNetError, match=r"a\.xml, line 5: class 'hound' is not"):
         read_voc(folder, "train", labels="xml")
     (folder / "Annotations/a.xml").write_text("<annotation><object>")
-    with pytest.raises(SBNetError, match=r"a\.xml: not a whole XML file"):
+    with pytest.raises(SBNetError, match=r"a\.xml: not a complete XML file"):
         read_voc(folder, "train", labels="xml")
 
 
@@ -235,17 +239,19 @@ BLANKS = ("background", "dining table", "dog", "trafficlight", "potted plant in 
         ("p dining table", r"need the CSV form: .* labels\.csv, .* 'p,dining table'"),
         ("p dog dining table plant", "'p,dog;dining table;plant'"),
         ("p potted plant in a pot dog", "'p,potted plant in a pot;dog'"),
-        ("p traffic light dog", "write it without blanks: p trafficlight dog"),
-        ("my photo dog", "mend it, or where 'my photo' is the photo's name save .* 'my photo,dog'"),
+        ("p traffic light dog", "write it without spaces: p trafficlight dog"),
+        ("my image dog", "fix it, or if 'my image' is the image name, save .* 'my image,dog'"),
         ("p,dining table", "looks like CSV, .* save it as labels.csv"),
-        ("p dgo plant", r"did you mean 'dog'\?\): mend it or add the class to the list$"),
+        ("p dgo plant", r"did you mean 'dog'\?\): fix it or add the class to the list$"),
         ("p dining tabel", r"need the CSV form \(did you mean 'dining table'\?\): save .* 'p,class;class'"),
     ],
 )
 def test_names_with_blanks_in_a_text_file(tmp_path: Path, line: str, remedy: str) -> None:
     path = tmp_path / "labels.txt"
     path.write_text(f"a dog\n{line}\n")
-    with pytest.raises(SBNetError, match=rf"labels\.txt, line 2: class '\S+' is not in the list.*{remedy}"):
+    with pytest.raises(
+        SBNetError, match=rf"labels\.txt, line 2: class '\S+' is not in the class list.*{remedy}"
+    ):
         read_label_file(path, BLANKS)
 
 
@@ -302,17 +308,17 @@ def test_photos_without_class_are_told_with_their_lines(folder: Path) -> None:
     for labels, place in (
         (
             folder / "labels.txt",
-            r"train\.txt, line 2: photo 'b' has no class in .*labels\.txt, line 2 \(nor have 1 ",
+            r"train\.txt, line 2: image 'b' has no class in .*labels\.txt, line 2 \(nor have 1 ",
         ),
         (
             "xml",
-            r"train\.txt, line 1: photo 'a' has no class in .*Annotations/a\.xml \(nor have 2 others\): training",
+            r"train\.txt, line 1: image 'a' has no class in .*Annotations/a\.xml \(nor have 2 others\): training",
         ),
     ):
         with pytest.raises(SBNetError, match=place):
             read_voc(folder, "train", labels=labels).check_trainable()
     with pytest.raises(
-        SBNetError, match=r"all\.txt, line 4: photo 'd' has no class in .*SegmentationClass/d\.png: tr"
+        SBNetError, match=r"all\.txt, line 4: image 'd' has no class in .*SegmentationClass/d\.png: tr"
     ):
         read_voc(folder, "all").check_trainable()
 
@@ -327,7 +333,7 @@ def test_masks_of_another_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         found = read_voc(folder, "train", labels=folder / "labels.txt", masks=masks)
         assert [photo.mask and photo.mask.resolve() for photo in found] == [other / "a.png", None, None]
     with pytest.raises(
-        SBNetError, match=r"line 2: photo 'b' has no mask in .*SegmentationClassAug: add b\.png"
+        SBNetError, match=r"line 2: image 'b' has no mask in .*SegmentationClassAug: add b\.png"
     ):
         read_voc(folder, "train", labels="masks", masks="SegmentationClassAug")
     with pytest.raises(
@@ -335,7 +341,7 @@ def test_masks_of_another_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     ):
         read_voc(folder, "train", masks="SegmentationClasAug")
     (other / "a.png").rename(other / "z.png")
-    with pytest.raises(SBNetError, match=r"none of the 3 photos of .*train\.txt has a mask in .*ClassAug"):
+    with pytest.raises(SBNetError, match=r"none of the 3 images of .*train\.txt has a mask in .*ClassAug"):
         read_voc(folder, "train", labels=folder / "labels.txt", masks="SegmentationClassAug")
 
 
@@ -344,5 +350,5 @@ def test_classes_have_ids_below_255(tmp_path: Path) -> None:
     path.write_text("".join(f"class {index}\n" for index in range(254)))
     assert len(read_class_names(path)) == 255
     path.write_text(path.read_text() + "one more\n")
-    with pytest.raises(SBNetError, match=r"classes.txt: 256 classes with background, and 255 are the most"):
+    with pytest.raises(SBNetError, match=r"classes.txt: 256 classes with background, but at most 255 fit"):
         read_class_names(path)

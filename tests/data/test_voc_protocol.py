@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
+from sbnet.data.datasets.voc.check import Difference, VocFacts, check_voc
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.datasets.voc.lists import make_lists, read_sbd_mask, take_list, write_sbd_masks
+from sbnet.data.datasets.voc.package import package_masks
+from sbnet.data.datasets.voc.sources import find_sbd
 from sbnet.data.io.files import read_label, write_label
 from sbnet.data.io.image import read_mask
 from sbnet.data.io.palette import PALETTE
-from sbnet.data.datasets.voc import read_voc
-from sbnet.data.datasets.voc_check import Difference, VocFacts, check_voc
-from sbnet.data.datasets.voc_lists import make_lists, read_sbd_mask, take_list, write_sbd_masks
-from sbnet.data.datasets.voc_package import package_masks
-from sbnet.data.datasets.voc_sources import find_sbd
 from sbnet.errors import SBNetError
 
 LISTS = "ImageSets/Segmentation"
@@ -116,8 +116,8 @@ def test_voc_s_own_numbers_go_with_voc_s_classes(voc: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda root: (root / f"{LISTS}/val.txt").write_text("c\nb\n"), "1 photos stand in val.txt, too"),
-        (lambda root: (root / f"{LISTS}/x.txt").write_text("a\nq\n"), "1 of 2 photos are not in JPEGImages"),
+        (lambda root: (root / f"{LISTS}/val.txt").write_text("c\nb\n"), "1 images stand in val.txt, too"),
+        (lambda root: (root / f"{LISTS}/x.txt").write_text("a\nq\n"), "1 of 2 images are not in JPEGImages"),
         (lambda root: (root / f"{LISTS}/x.txt").write_text("a\na\n"), "'a' is on line 1 already"),
         (lambda root: (root / "SegmentationClass/a.png").write_bytes(b"x"), "a.png: the mask cannot be read"),
         (lambda root: write_label(root / "SegmentationClass/a.png", np.zeros((2, 2), np.uint8)), "make them"),
@@ -146,7 +146,7 @@ def test_sbd_is_found_in_and_beside(voc: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["sbd", "png"])
 def test_lists_are_made(voc: Path, kind: str) -> None:
-    for name in "acdq":  # c is of val, q has no photo
+    for name in "acdq":  # c is of val, q has no image
         if kind == "sbd":
             _sbd_mask(voc / f"SBD/dataset/cls/{name}.mat", np.ones((9, 40), np.uint8))
         else:
@@ -229,10 +229,10 @@ def test_a_list_of_the_reference_is_taken_over(voc: Path, tmp_path: Path) -> Non
     assert [photo.name for photo in read_voc(voc, "train_aug")] == ["d", "a"]
     assert not take_list(voc, source).written
     source.write_text("a\n")
-    with pytest.raises(SBNetError, match="is there already and names other photos"):
+    with pytest.raises(SBNetError, match="already exists and names other images"):
         take_list(voc, source)
     for text, message in (
-        ("/JPEGImages/q.jpg x\n", "line 1: there is no photo 'q'"),
+        ("/JPEGImages/q.jpg x\n", "line 1: there is no image 'q'"),
         ("a\n/J/a.jpg\n", "line 2"),
     ):
         source.write_text(text)
@@ -243,7 +243,7 @@ def test_a_list_of_the_reference_is_taken_over(voc: Path, tmp_path: Path) -> Non
 def test_package(voc: Path, tmp_path: Path) -> None:
     masks, out = tmp_path / "masks", tmp_path / "results.tar.gz"
     rng = np.random.default_rng(0)
-    sizes = {"a": (24, 32), "b": (32, 24), "x": (5, 5)}  # as the photos; x has none
+    sizes = {"a": (24, 32), "b": (32, 24), "x": (5, 5)}  # as the images; x has none
     labels = {name: rng.integers(0, 21, size, dtype=np.uint8) for name, size in sizes.items()}
     for name, label in labels.items():
         write_label(masks / f"{name}.png", label)
@@ -283,13 +283,13 @@ def test_package_refuses(voc: Path, tmp_path: Path) -> None:
     refused(
         r"1 of 2 masks of .*train\.txt are missing \('b' is the first\)", names=voc / f"{LISTS}/train.txt"
     )
-    refused("no such folder of photos", photos=voc / "nowhere")
+    refused("no such folder of images", photos=voc / "nowhere")
     write_label(masks / "a.png", label + 255)
     refused(r"768 pixels are 255: the server wants a class")
     write_label(masks / "a.png", label + 21)
     refused("the mask has the class id 21")
     write_label(masks / "a.png", label[:5])
-    refused("the mask has 32 x 5 pixels, its photo", photos=voc / "JPEGImages")
+    refused("the mask has 32 x 5 pixels, its image", photos=voc / "JPEGImages")
     image = Image.fromarray(label + 3)
     image.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
     image.save(masks / "a.png")
@@ -297,6 +297,6 @@ def test_package_refuses(voc: Path, tmp_path: Path) -> None:
     image.convert("RGB").save(masks / "a.png")
     refused("this one is RGB")
     (masks / "a.png").rename(masks / "z.png")
-    refused("there is no photo 'z'", photos=voc / "JPEGImages")
+    refused("there is no image 'z'", photos=voc / "JPEGImages")
     with pytest.raises(SBNetError, match=r"name it \.tar\.gz"):
         package_masks(masks, tmp_path / "results.zip")

@@ -15,15 +15,15 @@ from PIL import Image
 from torch import nn
 
 from refusals import GPU_IS_FULL
-from sbnet.data.io import image
 from sbnet.data.datasets.collection import Photo
-from sbnet.engine.inference import Batch, infer_photos, inference_network, to_device, to_host
+from sbnet.data.io import image
+from sbnet.engine.inference import Batch, Job, LoadedImage, infer
+from sbnet.engine.networks import build
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
-from sbnet.engine.views import stacks
+from sbnet.engine.views import inference_network, stacks, to_device, to_host
 from sbnet.errors import SBNetError
 from sbnet.segmenters.segmenter import SegmenterOutput
-from sbnet.engine.networks import build
 from ways import NO_CUDA
 
 
@@ -78,6 +78,31 @@ def test_a_network_made_ready_gives_what_it_gave(precision, kept):
     assert worst < (1e-4 if precision == "32" else 0.05)
 
 
+class Names(Job[str, str]):
+    """Notes the batches, and what is written: each image's name, through all three methods."""
+
+    def __init__(self, scales: tuple[float, ...] = (1,), *, mirror: bool = False) -> None:
+        self.scales, self.mirror = scales, mirror
+        self.batches: list[Batch] = []
+        self.written: list[str] = []
+        self.on: set[int] = set()
+
+    def load(self, photo: Photo) -> LoadedImage:
+        return replace(super().load(photo), extra=photo.classes)
+
+    def forward(self, batch: Batch) -> list[str]:
+        assert torch.is_inference_mode_enabled()
+        self.batches.append(batch)
+        return [loaded.photo.name for loaded in batch.images]
+
+    def write(self, image: LoadedImage, result: str) -> str:
+        assert result == image.photo.name
+        assert not image.views
+        self.on.add(threading.get_ident())
+        self.written.append(result)
+        return result
+
+
 SIZES = ((6, 9), (9, 6), (12, 4), (20, 30))
 
 
@@ -107,45 +132,26 @@ def test_every_photo_once_with_others_of_its_size(
     of_each_size: list[Photo], kinds: list[int], most: int, workers: int, mirror: bool
 ) -> None:
     photos = [Photo(f"{n}", of_each_size[kind].path, (kind,)) for n, kind in enumerate(kinds)]
-    batches: list[Batch] = []
-    written: list[str] = []
-    on = set()
-
-    def compute(batch: Batch) -> list:
-        batches.append(batch)
-
-        def write(name: str) -> str:
-            on.add(threading.get_ident())
-            written.append(name)
-            return name
-
-        return [lambda photo=photo: write(photo.name) for photo in batch.photos]
-
+    job = Names((0.5, 2), mirror=mirror)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "MAX_PIXELS", 600 * 4 * 2 * (1 + mirror))  # two of the largest at scale 2
-        results = infer_photos(
-            photos,
-            compute,
-            runtime=Runtime(device="cpu", workers=workers, inference_batch=most),
-            scales=(0.5, 2),
-            mirror=mirror,
-            beside=lambda photo: photo.classes[0],
-        )
-        assert list(results) == [photo.name for batch in batches for photo in batch.photos]
-    assert sorted(written) == sorted(photo.name for photo in photos)
-    assert threading.get_ident() not in on
+        results = infer(photos, job, runtime=Runtime(device="cpu", workers=workers, inference_batch=most))
+        assert list(results) == [loaded.photo.name for batch in job.batches for loaded in batch.images]
+    assert sorted(job.written) == sorted(photo.name for photo in photos)
+    assert threading.get_ident() not in job.on
+    batches = job.batches
     for batch in batches:
-        (kind,) = set(batch.beside)
+        ((kind,),) = {loaded.extra for loaded in batch.images}
         height, width = SIZES[kind]
         assert batch.size == (height, width)
-        assert all((pixels == kind).all() for pixels in batch.pixels)
-        count = len(batch.photos)
+        assert all((loaded.pixels == kind).all() for loaded in batch.images)
+        count = len(batch.images)
         assert 1 <= count <= min(most, 2 if kind == 3 else most)
         assert [view.shape for view in batch.views] == [
             (count, 3, round(height * scale), round(width * scale)) for scale in (0.5, 2)
         ]
     if most == 1:
-        assert [batch.photos[0].name for batch in batches] == [photo.name for photo in photos]
+        assert [batch.images[0].photo.name for batch in batches] == [photo.name for photo in photos]
     full = [min(most, 2) if kind == 3 else most for kind in range(len(SIZES))]
     assert len(batches) == sum(-(-kinds.count(kind) // full[kind]) for kind in set(kinds))
 
@@ -156,25 +162,19 @@ def test_what_cannot_be_read_or_written_ends_the_loop(
 ) -> None:
     """After what came before it."""
     runtime, first = Runtime(device="cpu", workers=1, inference_batch=most), of_each_size[0]
-    written: list[str] = []
-
-    def compute(batch: Batch) -> list:
-        return [lambda photo=photo: written.append(photo.name) for photo in batch.photos]
-
+    job = Names()
     (tmp_path / "broken.png").write_bytes(first.path.read_bytes()[:-25])  # its header is whole
     photos = [*of_each_size[1:], Photo("broken", tmp_path / "broken.png", (1,))]
-    with pytest.raises(SBNetError, match=r"broken.png: the photo cannot be read"):
-        list(infer_photos(photos, compute, runtime=runtime, scales=(1,)))
-    assert written == [photo.name for photo in of_each_size[1:]]
+    with pytest.raises(SBNetError, match=r"broken.png: the image cannot be read"):
+        list(infer(photos, job, runtime=runtime))
+    assert job.written == [photo.name for photo in of_each_size[1:]]
 
-    def refuse(_batch: Batch) -> list:
-        def write() -> None:
+    class Full(Names):
+        def write(self, image: LoadedImage, result: str) -> str:
             raise SBNetError("disk full")
 
-        return [write]
-
     with pytest.raises(SBNetError, match="disk full"):
-        list(infer_photos([first], refuse, runtime=runtime, scales=(1,), failed=lambda photo, error: None))
+        list(infer([first], Full(), runtime=runtime, failed=lambda photo, error: None))
 
 
 @pytest.fixture(scope="module")
@@ -213,14 +213,8 @@ def test_what_cannot_be_read_is_told_and_the_others_go_on(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(image, "MAX_PIXELS", 2500)
-        results = infer_photos(
-            photos,
-            lambda batch: [lambda photo=photo: photo.name for photo in batch.photos],
-            runtime=Runtime(device="cpu", workers=workers, inference_batch=most),
-            scales=(1,),
-            failed=failed,
-        )
-        given = list(results)
+        runtime = Runtime(device="cpu", workers=workers, inference_batch=most)
+        given = list(infer(photos, Names(), runtime=runtime, failed=failed))
     good = [photo.name for photo in photos if photo.classes == (2,)]
     bad = [photo.name for photo in photos if photo.classes == (1,)]
     assert sorted(given) == sorted(good)
@@ -233,28 +227,24 @@ def test_what_cannot_be_read_is_told_and_the_others_go_on(
 def test_a_gpu_without_enough_memory_is_told_with_the_remedy(of_each_size: list[Photo], most: int) -> None:
     """After what came before it, and to whoever called, not as a photo that cannot be read."""
 
-    def hungry(batch: Batch) -> list:
-        if "3" in [photo.name for photo in batch.photos]:
-            raise torch.OutOfMemoryError(GPU_IS_FULL)
-        return [lambda photo=photo: given.append(photo.name) for photo in batch.photos]
+    class Hungry(Names):
+        def forward(self, batch: Batch) -> list[str]:
+            names = super().forward(batch)
+            if "3" in names:
+                raise torch.OutOfMemoryError(GPU_IS_FULL)
+            return names
 
-    given: list[str] = []
+    job = Hungry()
     told: list[Photo] = []
     photos = [*of_each_size[:3], *[of_each_size[3]] * most]
     runtime = Runtime(device="cpu", inference_batch=most)
     with pytest.raises(SBNetError) as caught:
-        list(
-            infer_photos(
-                photos, hungry, runtime=runtime, scales=(1,), failed=lambda photo, _: told.append(photo)
-            )
-        )
+        list(infer(photos, job, runtime=runtime, failed=lambda photo, _: told.append(photo)))
     message = str(caught.value)
-    assert message.startswith(
-        f"{of_each_size[3].path}: the GPU's memory does not suffice (CUDA out of memory. "
-    )
-    first = "lower runtime.inference_batch below 3" if most > 1 else "save the photo smaller"
+    assert message.startswith(f"{of_each_size[3].path}: not enough GPU memory (CUDA out of memory. ")
+    first = "lower runtime.inference_batch below 3" if most > 1 else "make the image smaller"
     assert f": {first}, lower the scales at which the network sees it, use the CPU (device=cpu)" in message
-    assert given == [photo.name for photo in of_each_size[:3]]
+    assert job.written == [photo.name for photo in of_each_size[:3]]
     assert not told
 
 
@@ -264,18 +254,18 @@ def test_a_network_that_the_gpu_s_memory_does_not_hold(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Echo, "to", full)
     with pytest.raises(
-        SBNetError, match=r"the network: the GPU's .*: take a smaller one, or runtime.device=cpu"
+        SBNetError, match=r"the network: not enough GPU memory .*: use a smaller one, or runtime.device=cpu"
     ):
         SegmenterPredictor(Echo(), runtime=Runtime(device="cpu", precision="32"))
 
 
 def test_batches_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """One photo keeps a CPU busy, and not a GPU."""
-    assert Runtime(device="cpu").photos_at_once == 1
-    assert Runtime(device="cpu", inference_batch=7).photos_at_once == 7
+    assert Runtime(device="cpu").images_at_once == 1
+    assert Runtime(device="cpu", inference_batch=7).images_at_once == 7
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert Runtime(device="cuda").photos_at_once > 1
-    assert Runtime(device="cuda", inference_batch=1).photos_at_once == 1
+    assert Runtime(device="cuda").images_at_once > 1
+    assert Runtime(device="cuda", inference_batch=1).images_at_once == 1
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_CUDA])])
@@ -287,3 +277,18 @@ def test_results_on_their_way_to_the_host(device: str) -> None:
     for factor, result in enumerate(results):
         np.testing.assert_array_equal(result(), factor * np.arange(6.0).reshape(2, 3))
         np.testing.assert_array_equal(result(), factor * np.arange(6.0).reshape(2, 3))
+
+
+def test_gradients_where_a_job_needs_them(of_each_size: list[Photo]) -> None:
+    class Grad(Names):
+        gradients = True
+
+        def forward(self, batch: Batch) -> list[str]:
+            pixels = batch.views[0].float().requires_grad_()
+            pixels.square().sum().backward()
+            assert torch.equal(pixels.grad, 2 * pixels)
+            return [loaded.photo.name for loaded in batch.images]
+
+    assert list(infer(of_each_size, Grad(), runtime=Runtime(device="cpu"))) == [
+        one.name for one in of_each_size
+    ]

@@ -7,10 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sbnet.losses import TERMS, structure_aware
-from sbnet.losses.boundary import boundary, smoothness
+from sbnet import losses
+from sbnet.losses import TwoViews, structure_aware
+from sbnet.losses.boundary import boundary_entropy, roughness
+from sbnet.losses.consistency import classification, common_frame, enlarged_mean, min_pool
 from sbnet.losses.present import Present
-from sbnet.losses.consistency import classification, common_frame, enlarged_mean, min_pool, resized
+from sbnet.losses.two_views import resized
 from sbnet.ops.cam import max_only, with_background
 
 RAW = ("cam1", "cam_rv1", "edge1", "cam2", "cam_rv2", "edge2")
@@ -31,13 +33,13 @@ def test_reference_values_and_gradients(golden, seed):
     numbers = golden.load("sb_losses", seed)
     raw = [torch.from_numpy(numbers[name]).requires_grad_() for name in RAW]
     boundaries = torch.from_numpy(numbers["boundary"]).float()
-    losses = structure_aware(raw[:3], raw[3:], torch.from_numpy(numbers["label"]), boundaries)
-    assert tuple(losses) == TERMS
-    total = sum(losses.values())
+    found = structure_aware(raw[:3], raw[3:], torch.from_numpy(numbers["label"]), boundaries)
+    total = sum(found.values())
     assert total.item() == pytest.approx(float(numbers["value_loss"]), rel=1e-5)
     expected = reference_terms(numbers)
-    for term in TERMS:
-        assert losses[term].item() == pytest.approx(expected[term], rel=1e-5), term
+    assert set(found) == set(expected)
+    for term, value in found.items():
+        assert value.item() == pytest.approx(expected[term], rel=1e-5), term
     total.backward()
     for name, tensor in zip(RAW, raw, strict=True):
         gradient = numbers[f"grad_{name}"]
@@ -58,8 +60,8 @@ def test_reference_values_of_each_view(golden, seed):
         found = {
             "loss_cls": classification(cam, labels, size),
             "loss_rvmin": min_pool(refined_maps, present),
-            "loss_ct_": boundary(edge, targets, present),
-            "smoothness_loss_": smoothness(maps, targets, present),
+            "loss_ct_": boundary_entropy(edge, targets, present),
+            "smoothness_loss_": roughness(maps, targets, present),
         }
         for name, value in found.items():
             assert value.item() == pytest.approx(float(numbers[f"value_{name}{view}"]), rel=1e-5), name + view
@@ -104,8 +106,8 @@ def test_cams_that_are_still_to_be_enlarged():
         expected.append((*enlarged, fused))
     there, here = (structure_aware(*given, labels, boundaries) for given in (expected, found))
     leaves = [maps for view in found for maps in (view.cam, view.refined_cam)]
-    for term in TERMS:
-        torch.testing.assert_close(here[term], there[term])
+    for term, value in here.items():
+        torch.testing.assert_close(value, there[term])
     gradients = [torch.autograd.grad(sum(terms.values()), leaves) for terms in (here, there)]
     for ours, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -122,23 +124,24 @@ def test_gradients():
     """Of all terms but "cross", whose target carries none; the golden gradients cover it."""
     views, labels, boundaries = example()
     raw = [tensor.requires_grad_() for view in views for tensor in view]
-    terms = set(TERMS) - {"cross"}
 
     def total(*values):
-        return sum(structure_aware(values[:3], values[3:], labels, boundaries, terms=terms).values())
+        terms = structure_aware(values[:3], values[3:], labels, boundaries)
+        return sum(value for term, value in terms.items() if term != "cross")
 
     assert torch.autograd.gradcheck(total, raw, fast_mode=True)
 
 
-def test_terms_are_switched_alone():
+def test_each_loss_alone():
+    """Bit-equal to the term in the whole, whatever is asked for first."""
     views, labels, boundaries = example()
-    every = structure_aware(*views, labels, boundaries)
-    for term in TERMS:
-        given = boundaries if term in ("boundary", "smoothness") else None
-        alone = structure_aware(*views, labels, given, terms={term})
-        assert list(alone) == [term]
-        assert torch.equal(alone[term], every[term])
-    plain = structure_aware(views[0], None, labels, terms={"class"})["class"]
+    every = structure_aware(*views, labels, boundaries, boundary_weight=1)
+    assert torch.equal(losses.smoothness(TwoViews(*views, labels, boundaries)), every["smoothness"])
+    assert torch.equal(losses.boundary(TwoViews(*views, labels, boundaries)), every["boundary"])
+    without = [(cam, refined, None) for cam, refined, _ in views]
+    for term, value in losses.consistency(TwoViews(*without, labels)).items():
+        assert torch.equal(value, every[term])
+    plain = losses.classification(views[0][0], labels, (10, 12))
     expected = F.multilabel_soft_margin_loss(views[0][0].mean((2, 3))[:, 1:], labels.double())
     torch.testing.assert_close(plain, expected)
 
@@ -180,7 +183,7 @@ def test_smoothness_by_convolution():
     label = F.pad(labels, (1, 0), value=1.0)[:, :, None, None]
     expected = 10 * ((first_x + first_y) * label).mean() + (second * label).mean()
     present = Present.of(labels)
-    found = smoothness(present.select(cam), present.select(boundaries), present)
+    found = roughness(present.select(cam), present.select(boundaries), present)
     torch.testing.assert_close(found, expected)
 
 
@@ -191,7 +194,7 @@ def test_smoothness_gradient(size):
     cam, boundaries = torch.randn(3, *size, dtype=torch.float64), torch.rand(3, *size, dtype=torch.float64)
     present = Present(torch.tensor([0, 1, 3]), torch.tensor([1.0, 1.0, 0.5]), (2, 1), 2)
     assert torch.autograd.gradcheck(
-        lambda maps: smoothness(maps, boundaries, present), cam.requires_grad_(), atol=1e-7
+        lambda maps: roughness(maps, boundaries, present), cam.requires_grad_(), atol=1e-7
     )
 
 
@@ -203,19 +206,14 @@ def test_min_pool_by_sorting():
     torch.testing.assert_close(min_pool(present.select(view[1]), present), smallest.relu().mean())
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"terms": {"clas"}}, "unknown"),
-        ({"small": None, "terms": {"class", "cross"}}, "two views"),
-        ({"boundaries": None}, "boundary maps"),
-        ({"boundary_fused": None}, "boundary head"),
-    ],
-)
-def test_missing_inputs_are_named(change, message):
+@pytest.mark.parametrize("loss", [losses.boundary, losses.smoothness])
+def test_missing_boundary_maps_are_named(loss):
+    views, labels, _ = example()
+    with pytest.raises(ValueError, match="boundary maps"):
+        loss(TwoViews(*views, labels))
+
+
+def test_missing_boundary_head_is_named():
     (full, small), labels, boundaries = example()
-    given = {"full": full, "small": small, "labels": labels, "boundaries": boundaries} | change
-    if "boundary_fused" in change:
-        given["full"] = [*full[:2], given.pop("boundary_fused")]
-    with pytest.raises(ValueError, match=message):
-        structure_aware(**given)
+    with pytest.raises(ValueError, match="boundary head"):
+        losses.boundary(TwoViews((*full[:2], None), small, labels, boundaries))

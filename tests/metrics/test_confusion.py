@@ -11,7 +11,6 @@ from hypothesis.extra.numpy import arrays
 
 from sbnet import metrics
 from sbnet.errors import SBNetError
-from sbnet.metrics.confusion import count_torch
 from ways import NO_CUDA
 
 labels = arrays(np.uint8, (4, 5), elements=st.sampled_from([0, 1, 2, 255]))
@@ -24,11 +23,11 @@ def test_confusion_is_a_double_loop(prediction, target):
     for wanted, found in zip(target.flat, prediction.flat, strict=True):
         if wanted != 255:
             expected[wanted, found] += 1
-    np.testing.assert_array_equal(metrics.confusion(prediction, target, classes=3), expected)
-    tensors = torch.from_numpy(prediction), torch.from_numpy(target)
-    np.testing.assert_array_equal(metrics.confusion(*tensors, classes=3), expected)
-    counted = count_torch(*tensors, classes=3, ignore=255)  # what a GPU does
-    np.testing.assert_array_equal(counted, expected)
+    for dtype in (np.uint8, np.int64):
+        found, wanted = prediction.astype(dtype), target.astype(dtype)
+        np.testing.assert_array_equal(metrics.confusion(found, wanted, classes=3), expected)
+        counted = metrics.confusion(torch.from_numpy(found), torch.from_numpy(wanted), classes=3)
+        np.testing.assert_array_equal(counted, expected)
     np.testing.assert_array_equal(metrics.iou(counted), metrics.iou(expected))
     for c, value in enumerate(metrics.iou(expected)):
         known = target != 255
@@ -54,16 +53,23 @@ def test_absent_classes():
     assert metrics.mean_iou(matrix, absent="zero") == pytest.approx((6 / 8 + 4 / 6) / 3)
 
 
+def test_foreground_miou_of_a_mask_that_misses_every_object():
+    found = metrics.summary(np.array([[90, 0], [10, 0]]), ["background", "cat"])
+    assert found["foreground_miou"] == 0
+    assert found["miou"] == pytest.approx(0.45)
+
+
 def test_summary_is_json():
     matrix = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
     found = json.loads(json.dumps(metrics.summary(matrix, ["background", "cat", "dog"])))
     assert found["per_class"] == {"background": pytest.approx(6 / 9), "cat": 0.5, "dog": None}
     assert found["miou"] == pytest.approx((6 / 9 + 0.5) / 2)
+    assert found["foreground_miou"] == 0.5
     assert found["pixel_accuracy"] == pytest.approx(9 / 12)
     assert found["foreground_precision"] == pytest.approx(3 / 5)
     assert found["foreground_recall"] == pytest.approx(3 / 4)
     empty = metrics.summary(np.zeros((2, 2), int), ["background", "cat"])
-    assert empty["miou"] is None
+    assert empty["miou"] is empty["foreground_miou"] is None
     assert empty["pixel_accuracy"] is None
 
 
@@ -75,6 +81,9 @@ def test_summary_is_json():
         (np.zeros((2, 2), int), np.zeros((2, 2)), "ground truth: float64 holds no class ids"),
         (np.full((2, 2), 9), np.zeros((2, 2), int), "prediction has class 9"),
         (np.zeros((2, 2), int), np.full((2, 2), 5), "ground truth has class 5"),
+        (np.zeros((2, 2), int), np.full((2, 2), -1), "ground truth has class -1"),
+        (np.full((2, 2), 9, np.uint8), np.zeros((2, 2), np.uint8), "prediction has class 9"),
+        (np.zeros((2, 2), np.uint8), np.full((2, 2), 5, np.uint8), "ground truth has class 5"),
     ],
 )
 def test_wrong_input_is_named(prediction, target, message):
@@ -83,9 +92,6 @@ def test_wrong_input_is_named(prediction, target, message):
     tensors = torch.from_numpy(prediction), torch.from_numpy(target)
     with pytest.raises(SBNetError, match=message.replace("float64", r"torch\.float64")):
         metrics.confusion(*tensors, classes=3)
-    if "has class" in message:
-        with pytest.raises(SBNetError, match=message):
-            count_torch(*tensors, classes=3, ignore=255)
 
 
 @pytest.mark.gpu

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from sbnet import metrics
-from sbnet.data.io.files import write_label
 from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.data.io.files import write_label
 from sbnet.errors import SBNetError
 from sbnet.steps.evaluate import evaluate_folders
 

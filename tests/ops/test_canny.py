@@ -1,13 +1,17 @@
 """Canny against the golden edge map and on shapes whose edges are known."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbnet.ops import canny
-from sbnet.ops.canny import canny_reference, wrapped_bytes
+from sbnet.ops.canny import wrapped_bytes
 
+canny_reference = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "canny_scipy.py"))["canny"]
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 

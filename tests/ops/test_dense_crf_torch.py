@@ -28,12 +28,16 @@ def smooth_probabilities(labels: int, size: tuple[int, int], seed: int = 0) -> n
 
 def hold_together(
     way: str, images: np.ndarray, probabilities: np.ndarray, *, iterations: int = 10, **options: object
-) -> None:
+) -> float:
+    """The share of pixels with the same label."""
     expected = crf("compiled", images, **options).marginals(probabilities, iterations=iterations)
     found = crf(way, images, **options).marginals(probabilities, iterations=iterations)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert ((found == 0) == (expected == 0)).all()
-    assert (found.argmax(-3) == expected.argmax(-3)).mean() >= 0.999
+    # Beyond the distance allowed above no label changes.
+    highest = np.take_along_axis(expected, found.argmax(-3)[..., None, :, :], -3)[..., 0, :, :]
+    assert (expected.max(-3) - highest).max() <= 2e-4
+    return (found.argmax(-3) == expected.argmax(-3)).mean()
 
 
 @pytest.mark.parametrize("way", OTHER)
@@ -43,7 +47,7 @@ def test_scenes(way: str, options: dict, labels: int) -> None:
     size = (150, 200)
     for number in range(2):
         image, _ = scene(number, 3, size=size)[:2]
-        hold_together(way, image, smooth_probabilities(labels, size, number), **options)
+        assert hold_together(way, image, smooth_probabilities(labels, size, number), **options) >= 0.999
 
 
 @pytest.mark.parametrize("way", OTHER)

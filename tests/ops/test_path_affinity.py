@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from references.path_affinity import path_affinity as path_affinity_reference
 from sbnet.ops import boundary_walk, grid_radius, pair_offsets, path_affinity
-from sbnet.ops.path_affinity import path_affinity_reference, path_pixels
+from sbnet.ops.path_affinity import path_pixels
 
 
 def distance_to_line(pixel, start, end):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.ops.dense_crf_reference import exact_filter
+from references.dense_crf import exact_filter
 from sbnet.ops.permutohedral import PermutohedralLattice, _bags, _elevate, _simplices
 
 BOUNDS = (4.0, 4.0, 4.0, 4.0, 4.0)

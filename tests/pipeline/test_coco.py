@@ -1,4 +1,4 @@
-"""COCO's lists brought into VOC's layout: cut off, gone on with, made anew; masks of one's own."""
+"""COCO's lists brought into VOC's layout: cut off, gone on with, made again; masks of one's own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import coco_folder
+from sbnet.data.datasets.coco.folder import layout as layout
 from sbnet.data.io.files import read_label, write_label
 from sbnet.errors import SBNetError
-from sbnet.data.datasets import coco_voc as layout
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sbnet import metrics
 from sbnet.cli import execute
 from sbnet.cli.runs import _advice
 from sbnet.data.io.files import read_label
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine import photo_crf
 from sbnet.work.parallel import MemoryBudget
 from sbnet.errors import SBNetError

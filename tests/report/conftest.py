@@ -1,8 +1,9 @@
-"""A small run folder of made-up outputs, and the photos it belongs to."""
+"""A small run folder of made-up outputs, the steps that made it, and the images it belongs to."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,13 +11,63 @@ from PIL import Image
 
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import write_json, write_label, write_scores
+from sbnet.report import write_report
+from sbnet.settings import Settings
+from sbnet.steps.spec import (
+    BOUNDARIES,
+    MASKS,
+    MODEL,
+    PSEUDO_MASKS,
+    SCORES,
+    SEEDS,
+    Measure,
+    Picture,
+    StepSpec,
+)
 
 CLASSES = ("background", "cat", "<dog>")
+INPUTS = {"learn": {"lines": "cut/seeds"}}
+
+
+def step(name: str, title: str = "", **more: Any) -> StepSpec:
+    return StepSpec(name, title or name, "", "module:run", Settings(), **more)
+
+
+def steps(lines: str = "{}.png", **options: Any) -> list[StepSpec]:
+    """A chain of names that the package does not have."""
+    return [
+        step("learn", "Learn maps", writes=(MODEL,), reads={"lines": SEEDS}, pictures=(
+            Picture("Lines", "trained on", lines, "boundaries", read="lines", options=options),
+        )),
+        step("maps", writes=(SCORES, BOUNDARIES), measures=(Measure("maps", "Maps", SCORES),), pictures=(
+            Picture("Edges", "", "boundaries/{}.png", "grey"),
+            Picture("Maps", "colors by score", "scores/{}.npz", "heat", threshold="maps"),
+        )),
+        step("cut", writes=(SEEDS, PSEUDO_MASKS), measures=(Measure("cut", "Cut", PSEUDO_MASKS),), pictures=(
+            Picture("Seeds", "certain", "seeds/{}.png", "seeds"),
+            Picture("Cut", "", "masks/{}.png", "mask"),
+        )),
+        step("spread", writes=(PSEUDO_MASKS,), measures=(Measure("spread", "Spread", PSEUDO_MASKS),), pictures=(
+            Picture("Spread", "", "masks/{}.png", "mask"),
+        )),
+        step("out", writes=(MASKS,), images="val", measures=(
+            Measure("out", "Out", MASKS), Measure("out_crf", "Out + CRF", MASKS, folder="masks_crf"),
+        ), pictures=(
+            Picture("Out", "", "masks/{}.png", "mask", images="val"),
+            Picture("Out + CRF", "", "masks_crf/{}.png", "mask", images="val"),
+        )),
+    ]  # fmt: skip
+
+
+def written(run: Path, train: Collection, val: Collection | None = None, **more: Any) -> str:
+    """The page of the run."""
+    options = {"steps": steps(), "inputs": INPUTS} | more
+    return write_report(run, train=train, val=val, **options).read_text(encoding="utf-8")
 
 
 def _collection(folder: Path, name: str, count: int) -> Collection:
     rng = np.random.default_rng(0)
-    photos = []
+    images = []
     for index in range(count):
         size = (20 + index, 30)
         path, mask = folder / f"{name}{index}.png", folder / f"{name}{index}_mask.png"
@@ -25,8 +76,8 @@ def _collection(folder: Path, name: str, count: int) -> Collection:
         label[5:15, 5:15] = 1 + index % 2
         label[4] = 255
         write_label(mask, label)
-        photos.append(Photo(f"{name}{index}", path, (1 + index % 2,), mask))
-    return Collection(CLASSES, tuple(photos), name)
+        images.append(Photo(f"{name}{index}", path, (1 + index % 2,), mask))
+    return Collection(CLASSES, tuple(images), name)
 
 
 @pytest.fixture
@@ -39,16 +90,17 @@ def val(tmp_path: Path) -> Collection:
     return _collection(tmp_path, "val", 2)
 
 
-def measured(miou: float | None, photos: str, **more: object) -> dict[str, object]:
+def measured(miou: float | None, split: str, **more: object) -> dict[str, object]:
     return {
         "miou": miou,
+        "foreground_miou": 0.321,
         "per_class": {"background": 0.9, "cat": 0.5, "<dog>": None},
         "pixel_accuracy": 0.8,
         "foreground_precision": 0.7,
         "foreground_recall": 0.6,
         "absent": "left out",
-        "list": photos,
-        "photos": 3,
+        "list": split,
+        "images": 3,
         **more,
     }
 
@@ -56,11 +108,11 @@ def measured(miou: float | None, photos: str, **more: object) -> dict[str, objec
 def metrics() -> dict[str, object]:
     curve = {"thresholds": [0.1, 0.2, 0.3], "curve": [0.40, 0.46, None]}
     return {
-        "cam": measured(0.46, "train", threshold=0.2, setting=0.1, miou_at_setting=0.40, **curve),
-        "refine": measured(0.52, "train"),
-        "random_walk": measured(0.51, "train"),
-        "segmenter": measured(0.55, "val"),
-        "segmenter_crf": measured(0.56, "val"),
+        "maps": measured(0.46, "train", threshold=0.2, setting=0.1, miou_at_setting=0.40, **curve),
+        "cut": measured(0.52, "train"),
+        "spread": measured(0.51, "train"),
+        "out": measured(0.55, "val"),
+        "out_crf": measured(0.56, "val"),
     }
 
 
@@ -68,29 +120,23 @@ def metrics() -> dict[str, object]:
 def run(tmp_path: Path, train: Collection, val: Collection) -> Path:
     """Every step done, with all of its files."""
     folder = tmp_path / "run"
-    for photo in train:
-        label = np.asarray(Image.open(photo.mask or ""))
-        ids = np.array(photo.classes)
+    for image in train:
+        label = np.asarray(Image.open(image.mask or ""))
         scores = np.linspace(0, 1, label.size, dtype=np.float32).reshape(1, *label.shape)
-        for prefix in ("bootstrap_", ""):
-            write_scores(folder / f"{prefix}infer_cam/scores/{photo.name}.npz", scores, ids)
-            for kind in ("labels", "masks"):
-                write_label(folder / f"{prefix}refine/{kind}/{photo.name}.png", label)
-        write_label(folder / f"random_walk/masks/{photo.name}.png", label)
-        for part in ("train_cam", "infer_cam/boundaries"):
+        write_scores(folder / f"maps/scores/{image.name}.npz", scores, np.array(image.classes))
+        for place in ("cut/seeds", "cut/masks", "spread/masks"):
+            write_label(folder / place / f"{image.name}.png", label)
+        for part in ("learn", "maps/boundaries"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        grey = Image.fromarray((scores[0] * 255).astype(np.uint8))
-        grey.save(folder / f"infer_cam/boundaries/{photo.name}.png")
-    for photo in val:
-        label = np.asarray(Image.open(photo.mask or ""))
-        write_label(folder / f"predict/masks/{photo.name}.png", label)
-        write_label(folder / f"predict/masks_crf/{photo.name}.png", label)
-    for step in folder.iterdir():
-        write_json(step / "done.json", {"fingerprint": "f", "seconds": 65.0, "device": "cpu", "facts": {}})
-    log = [f"{step},1,0.1,9.5,{9 - step},{9 - step}" for step in range(9)]
-    (folder / "train_cam/log.csv").write_text(
-        "\n".join(["step,epoch,lr,photos_per_second,loss,class", *log, ""])
-    )
+        Image.fromarray((scores[0] * 255).astype(np.uint8)).save(folder / f"maps/boundaries/{image.name}.png")
+    for image in val:
+        label = np.asarray(Image.open(image.mask or ""))
+        write_label(folder / f"out/masks/{image.name}.png", label)
+        write_label(folder / f"out/masks_crf/{image.name}.png", label)
+    for one in folder.iterdir():
+        write_json(one / "done.json", {"fingerprint": "f", "seconds": 65.0, "device": "cpu", "facts": {}})
+    log = [f"{at},1,0.1,9.5,{9 - at},{9 - at}" for at in range(9)]
+    (folder / "learn/log.csv").write_text("\n".join(["step,epoch,lr,images_per_second,loss,class", *log, ""]))
     write_json(folder / "metrics.json", metrics())
-    (folder / "recipe.yaml").write_text("name: tiny & <b>bold</b>\nabout: three photos\n")
+    (folder / "recipe.yaml").write_text("name: tiny & <b>bold</b>\nabout: three images gave 77.7\n")
     return folder

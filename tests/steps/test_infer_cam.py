@@ -16,7 +16,7 @@ from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.training.edges import normalized_edges
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.model_file import load_model, save_model
 from sbnet.methods.cam.network import CamNetwork

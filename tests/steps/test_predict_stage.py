@@ -13,7 +13,7 @@ from PIL import Image
 from sbnet import models
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.model_file import save_model
 from sbnet.ops import DenseCRF

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from sbnet.data.io.files import read_label, write_scores
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import stacks
 from sbnet.engine.walks import irn_boundary, photo_affinity, walk_on_grid

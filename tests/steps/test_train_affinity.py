@@ -11,7 +11,7 @@ import torch
 
 from sbnet import losses
 from sbnet.data.datasets.collection import Collection
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.engine.model_file import load_model, save_model

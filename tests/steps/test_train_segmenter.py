@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine.optimizer import Plan
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.model_file import load_model

@@ -13,7 +13,7 @@ from torch import nn
 
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import JITTER, TrainTransform
-from sbnet.data.datasets.voc import read_voc
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.engine.model_file import load_model

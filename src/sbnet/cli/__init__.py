@@ -14,7 +14,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from sbnet import __version__
-from sbnet.cli import about, data, files, photos, runs
+from sbnet.cli import about, data, export, files, photos, runs
 from sbnet.errors import SBNetError, system_message
 
 HELP = """From image-level labels to segmentation masks.
@@ -39,7 +39,7 @@ def build_app() -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,  # `execute` says what it means for the work
     )
-    for module in (runs, photos, data, files, about):
+    for module in (runs, photos, export, data, files, about):
         module.add_commands(app)
     app.register_install_completion_command()
     return app

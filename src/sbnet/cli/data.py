@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: PASCAL VOC fetched, checked, its lists, its test server's archive; COCO."""
+"""The verbs `sbnet data ...`: fetch and check data sets, make VOC's lists, pack masks for its server, convert COCO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sbnet.errors import SBNetError
 def add_commands(app: App) -> None:
     verbs = App(
         name="data",
-        help="PASCAL VOC: fetch it, check it, make its lists, pack masks for its test server. COCO in VOC's layout.",
+        help="Fetch and check data sets, make VOC's lists, pack masks for its test server, convert COCO.",
         help_format="plaintext",
         group=Group("Data sets", sort_key=3),
     )
@@ -36,16 +36,15 @@ def check(
     sbd: Path | None = None,
     show_all: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
-    """Tell what photos, lists and labels are in a folder, what is missing; changes nothing.
+    """Check a data set: images, lists, labels, and what is missing. Changes nothing.
 
-    Every photo's header and every mask are read, photos of 16 bits whole, and image labels from annotations and from
-    masks are compared. Ends with status 2 where there are problems: photos of a list that are not there or cannot be
-    read, masks that cannot be used, lines of a label file that a run would refuse, classes without any photo, a train
-    list that overlaps val.
-    Of COCO's own layout every instances file is read, photos and their sizes are looked at, and every mask is drawn.
+    Reads every image's header (16-bit images whole) and every mask, and compares the classes in annotations and masks.
+    Exits with status 2 if there are problems: missing or broken images, unusable masks, lines of a label file that a
+    run would refuse, classes without images, a train list that overlaps val.
+    In COCO's layout it reads every instances file, checks image sizes, and draws every mask.
 
       sbnet data check VOC2012
-      sbnet data check photos --labels labels.txt --classes classes.txt
+      sbnet data check FOLDER --labels labels.txt --classes classes.txt
       sbnet data check COCO
 
     Parameters
@@ -53,26 +52,26 @@ def check(
     root
         The folder that holds JPEGImages, or COCO's annotations.
     labels
-        A label file, as data.labels of a run; by default what a photo shows is read from its mask, else its annotation.
+        A label file, as data.labels of a run; by default classes come from masks, else from annotations.
     classes
-        A file with a class name a line, as data.classes; by default classes.txt in ROOT, else VOC's.
+        A file with one class name per line, as data.classes; by default classes.txt in ROOT, else VOC's.
     white
-        The value that is white in photos of more than 8 bits or of floats, as data.white.
+        The white level of images of more than 8 bits or of floats, as data.white_level.
     sbd
-        The folder of SBD; by default it is looked for in and beside ROOT.
+        The folder of SBD; by default in or beside ROOT.
     show_all
         Show every difference and problem, not the first five.
     """
-    from sbnet.data.datasets.coco import is_coco
-    from sbnet.data.datasets.voc_check import check_voc
+    from sbnet.data.datasets.coco.folder import is_coco
+    from sbnet.data.datasets.voc.check import check_voc
 
     shown = None if show_all else 5
     if is_coco(root):
         if labels or classes or white:
             raise SBNetError(
-                "--labels, --classes and --white go with a folder in VOC's layout, this one is COCO's"
+                "--labels, --classes and --white need a folder in VOC's layout; this one is COCO's"
             )
-        from sbnet.data.datasets.coco_check import check_coco
+        from sbnet.data.datasets.coco.check import check_coco
 
         coco = check_coco(root)
         print("\n".join(coco_lines(coco, shown)))
@@ -90,9 +89,9 @@ def make_lists(
     masks: bool = False,
     source: Annotated[Path | None, Parameter(name="--from")] = None,
 ) -> None:
-    """Write the lists trainval and train_aug from VOC's train and val and SBD's (or SegmentationClassAug's) photos.
+    """Write the lists trainval and train_aug from VOC's train and val and SBD's (or SegmentationClassAug's) images.
 
-    train_aug is VOC's train and all of SBD without VOC's val: 10,582 photos. A list that is there is left as it is.
+    train_aug is VOC's train and all of SBD without VOC's val: 10,582 images. Existing lists are kept.
 
       sbnet data make-lists VOC2012 --sbd benchmark_RELEASE
       sbnet data make-lists VOC2012 --from voc12/train_aug.txt
@@ -102,21 +101,21 @@ def make_lists(
     root
         The folder that holds JPEGImages.
     sbd
-        The folder of SBD, with its NAME.mat; by default it is looked for in and beside ROOT.
+        The folder of SBD, with its NAME.mat; by default in or beside ROOT.
     masks
-        Write the masks of train_aug and val into SegmentationClassAug, too: data.masks=SegmentationClassAug.
+        Also write the masks of train_aug and val to SegmentationClassAug, for data.masks=SegmentationClassAug.
     source
-        Instead, take over this list of another implementation, under its own file name.
+        Instead, import this list of another implementation, under its own file name.
     """
-    from sbnet.data.datasets import voc_lists
+    from sbnet.data.datasets.voc.folder import lists as voc_lists
 
     if source and (sbd or masks):
-        raise SBNetError("--from takes over one list; --sbd and --masks go with the lists that are made")
+        raise SBNetError("--from imports one list; --sbd and --masks are for the lists that are made")
     made = [voc_lists.take_list(root, source)] if source else voc_lists.make_lists(root, sbd=sbd)
     for one in made:
-        done = "written" if one.written else "there already, left as it is"
-        lost = f"; {one.without_photo} names without a photo left out" if one.without_photo else ""
-        print(f"{one.path}: {one.photos} photos, {done}{lost}")
+        done = "written" if one.written else "already exists, kept"
+        lost = f"; {one.without_photo} names without an image skipped" if one.without_photo else ""
+        print(f"{one.path}: {one.photos} images, {done}{lost}")
     if masks:
         count = voc_lists.write_sbd_masks(root, sbd=sbd)
         print(f"{root / 'SegmentationClassAug'}: {count} masks written")
@@ -128,15 +127,15 @@ def package(
     *,
     out: Path,
     names: Annotated[Path | None, Parameter(name="--list")] = None,
-    photos: Path | None = None,
+    images: Path | None = None,
     competition: Literal["comp5", "comp6"] = "comp6",
 ) -> None:
     """Pack masks for VOC 2012's test server: results/VOC2012/Segmentation/comp6_test_cls/NAME.png in a tar.
 
-    Mode, class ids, colours, and with --photos sizes are checked first.
+    Checks mode, class ids and colours first, and sizes with --images.
 
       sbnet data package masks --out results.tar.gz --list VOC2012/ImageSets/Segmentation/test.txt \\
-          --photos VOC2012/JPEGImages
+          --images VOC2012/JPEGImages
 
     Parameters
     ----------
@@ -145,26 +144,26 @@ def package(
     out
         The archive: .tar.gz, .tgz or .tar.
     names
-        A file with a NAME a line, each of which must have its mask; by default all masks are packed.
-    photos
-        The folder of the photos, whose sizes the masks must have.
+        A list, one image name per line, each with a mask; by default all masks are packed.
+    images
+        The folder of the images, to check the masks' sizes.
     competition
-        comp6: anything may have been learnt from, ImageNet's weights too; comp5: VOC's own data alone.
+        comp6: trained on any data, ImageNet weights included; comp5: on VOC's own data alone.
     """
-    from sbnet.data.datasets.voc_package import package_masks
-    from sbnet.data.datasets.voc_sources import TEST_SERVER, WHOLE_LISTS
+    from sbnet.data.datasets.voc.package import package_masks
+    from sbnet.data.datasets.voc.sources import TEST_SERVER, WHOLE_LISTS
 
-    done = package_masks(masks, out, names=names, photos=photos, competition=competition)
-    print(f"{done.path}: {done.masks} masks; {done.left_out} others in {masks} left out")
+    done = package_masks(masks, out, names=names, photos=images, competition=competition)
+    print(f"{done.path}: {done.masks} masks; {done.left_out} others in {masks} skipped")
     if done.masks != WHOLE_LISTS["test"]:
-        print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} photos")
-    print(f"  to be handed in at {TEST_SERVER}")
+        print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} images")
+    print(f"  submit it at {TEST_SERVER}")
 
 
 def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None) -> None:
     """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), check it and unpack it. No other verb downloads data.
 
-    Stopped or broken off, the same command goes on. Their terms of use are on their pages.
+    If interrupted, run the same command to resume. Terms of use: see their pages.
 
       sbnet data fetch voc12 --out data
 
@@ -175,12 +174,12 @@ def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None
     out
         The folder to unpack into: VOCdevkit/VOC2012, or benchmark_RELEASE.
     url
-        A mirror; what it gives must have the same checksum.
+        A mirror; its file must have the same checksum.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from sbnet.data.datasets.fetch import fetch as download
-    from sbnet.data.datasets.voc_sources import ARCHIVES
+    from sbnet.data.datasets.voc.fetch import fetch as download
+    from sbnet.data.datasets.voc.sources import ARCHIVES
 
     archive = ARCHIVES[name]
     print(f"{archive.title}: {url or archive.url}")
@@ -199,43 +198,43 @@ def from_coco(
     instances: Path,
     /,
     *,
-    photos: Path,
+    images: Path,
     out: Path,
     names: Annotated[str, Parameter(name="--list")] = "train",
     masks: bool = True,
 ) -> None:
-    """Make a folder that runs take from COCO's instances: links to the photos, a list, classes, image labels, masks.
+    """Convert COCO's instances to VOC's layout: links to the images, a list, classes, image-level labels, masks.
 
-    Photos without any instance are left out. Stopped, the same command goes on. A run makes it by itself, too, in its
-    own folder: sbnet run coco14-lite --data COCO
+    Skips images without instances. If interrupted, run the same command to resume. A run on COCO's own folder does
+    this by itself: sbnet run coco14-lite --data COCO
 
-      sbnet data from-coco annotations/instances_train2014.json --photos train2014 --out coco
-      sbnet data from-coco annotations/instances_val2014.json --photos val2014 --out coco --list val
+      sbnet data from-coco annotations/instances_train2014.json --images train2014 --out coco
+      sbnet data from-coco annotations/instances_val2014.json --images val2014 --out coco --list val
 
     Parameters
     ----------
     instances
-        COCO's file, such as instances_train2014.json.
-    photos
-        The folder of its photos.
+        COCO's annotations, such as instances_train2014.json.
+    images
+        The folder of its images.
     out
-        The folder to make, or to add a list to.
+        The folder to make, or to add the list to.
     names
         The name of the list.
     masks
-        Draw the masks: the smaller of two instances on top, crowds as their class.
+        Draw the masks: smaller instances on top, crowds as their class.
     """
-    from sbnet.data.datasets.coco import label_file
-    from sbnet.data.datasets.coco_voc import empty_note, make_voc_layout
+    from sbnet.data.datasets.coco.folder import label_file
+    from sbnet.data.datasets.coco.layout import empty_note, make_voc_layout
 
-    made = make_voc_layout(instances, photos, out, names, masks=masks)
+    made = make_voc_layout(instances, images, out, names, masks=masks)
     print(
-        f"{out}: list {names}, {made.photos} photos of {made.classes} classes; {made.without} photos without any "
-        "instance left out"
+        f"{out}: list {names}, {made.photos} images of {made.classes} classes; {made.without} images without "
+        "instances skipped"
     )
     if masks:
         print(
-            f"{out / 'SegmentationClass'}: {made.drawn} masks drawn, {made.photos - made.drawn} there before"
+            f"{out / 'SegmentationClass'}: {made.drawn} masks drawn, {made.photos - made.drawn} already there"
         )
     if made.empty:
         print(f"  {empty_note(made.empty)}")

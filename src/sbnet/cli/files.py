@@ -49,7 +49,9 @@ def convert_weights(
         A file with one class name per line, background first. By default PASCAL VOC's classes.
     """
     if model and to:
-        raise SBNetError("--model and --to exclude each other: --model reads the reference's weights, --to writes them")
+        raise SBNetError(
+            "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
+        )
     from sbnet.data.datasets.labels import read_class_names
     from sbnet.engine import foreign
 
@@ -110,8 +112,10 @@ def convert_cams(
 
     if (to == "seeds") != (high is not None):
         raise SBNetError("--to seeds requires two folders of CRF marginals: FOLDER --high FOLDER")
-    if (to == "marginals") != (images is not None and bool(alphas)):
-        raise SBNetError("--to marginals requires --images FOLDER and --alphas, such as 4,24; nothing else takes them")
+    if to == "marginals" and not (images and alphas):
+        raise SBNetError("--to marginals requires --images FOLDER and --alphas, such as --alphas 4,24")
+    if to != "marginals" and (images or alphas):
+        raise SBNetError("--images and --alphas go with --to marginals")
     if to == "scores":
         count = convert.cams_to_scores(folder, out)
     elif to == "reference":
@@ -119,7 +123,7 @@ def convert_cams(
     elif high is not None:
         count = convert.marginals_to_seeds(folder, high, out)
     else:
-        assert images is not None
+        assert images
         powers, found = _numbers(alphas), find_photos([images])
         count = convert.scores_to_marginals(folder, out, images=found, alphas=powers, white_level=white_level)
     print(f"{count} files written to {out}")
@@ -127,6 +131,6 @@ def convert_cams(
 
 def _numbers(words: str) -> list[float]:
     try:
-        return [float(word) for word in words.split(",") if word.strip()]
+        return [float(word) for word in words.split(",")]
     except ValueError:
         raise SBNetError(f"--alphas: '{words}' is not a list of numbers such as 4,24") from None

@@ -1,4 +1,4 @@
-"""Verbs for photos and masks outside of a run: `predict`, `eval`."""
+"""Verbs for images and masks outside of a run: `predict`, `eval`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Annotated, Literal
 from cyclopts import App, Group, Parameter
 
 from sbnet.errors import SBNetError
-from sbnet.photo_files import find_photos
 
 
 def add_commands(app: App) -> None:
-    group = Group("Photos and masks", sort_key=2)
+    group = Group("Images and masks", sort_key=2)
     app.command(predict, group=group)
     app.command(evaluate, name="eval", group=group)
 
 
 def predict(
-    *photos: Path,
+    *images: Path,
     model: Path,
     out: Path,
     crf: bool = False,
     overlay: bool = True,
     device: str = "auto",
-    white: float | None = None,
+    white_level: float | None = None,
 ) -> int:
-    """Masks of photos from a trained segmenter, as palette PNG, and the photos with their masks laid over.
+    """Predict masks with a trained segmenter: palette PNGs, and overlays on the images.
 
     Examples:
 
@@ -36,24 +35,26 @@ def predict(
 
     Parameters
     ----------
-    photos
-        Files, or folders of photos.
+    images
+        Image files, or folders of images. Subfolders are not searched.
     model
-        A run folder, the model.safetensors of its train_segmenter, the folder that holds one, or weights of SEAM's or
-        DeepLab v2's segmenter (.pth).
+        A run folder, a segmenter's model.safetensors, the folder that holds one, or weights of SEAM's or DeepLab v2's
+        segmenter (.pth).
     out
-        Where NAME.png and overlays/NAME.jpg are written.
+        The folder for NAME.png and overlays/NAME.jpg.
     crf
-        Sharpen the outlines with the dense CRF.
+        Refine the outlines with the dense CRF.
     overlay
         Write the overlays.
     device
         auto, cpu or cuda.
-    white
-        The value that is white in photos of more than 8 bits, such as 4095 of 12 bits stored in 16, or of floats;
-        0: the largest that the format has. By default as in the photos that the model learnt from (data.white).
+    white_level
+        The value that is white in images of more than 8 bits, such as 4095 for 12 bits stored in 16, or of floats; 0 for
+        the largest that the format has. By default as in the images that the model was trained on (data.white_level).
     """
-    found = find_photos(photos)  # before PyTorch loads, so that a typing mistake is told at once
+    from sbnet.photo_files import find_photos
+
+    found = find_photos(images)  # before PyTorch loads, so that a typing mistake is reported at once
     from sbnet.api import load
     from sbnet.work.progress import photo_progress
 
@@ -64,15 +65,15 @@ def predict(
         failures.append(path)
         print(f"sbnet: {error}", file=sys.stderr)
 
-    written = load(model, device=device, white=white).predict_folder(
+    written = load(model, device=device, white_level=white_level).predict_folder(
         found, out, crf=crf, overlays=overlay, failed=failed, empty=empty.append
     )
     count = sum(1 for _ in photo_progress("predict", written, len(found)))
     print(f"{count} of {len(found)} masks written to {out}")
     if 2 * len(empty) > count:
         print(
-            f"  {len(empty)} of them are background alone, or nearly, such as {empty[0].name}: either there is none of "
-            "the model's classes in these photos, or they are unlike those that it learnt from, or it learnt too little"
+            f"  {len(empty)} of them are all background, or nearly, such as {empty[0].name}: the images show none of the "
+            "model's classes, or differ from those that it was trained on, or it was trained too little"
         )
     return 2 if failures else 0
 
@@ -87,9 +88,9 @@ def evaluate(
     absent: Literal["nan", "zero"] = "nan",
     json: Path | None = None,
 ) -> None:
-    """Measure masks against true ones: IoU of each class, mIoU, pixel accuracy, precision and recall.
+    """Compare masks with ground truth: IoU of each class, mIoU, pixel accuracy, precision and recall.
 
-    One confusion matrix over all photos; 255 in the true mask is left out. Example:
+    One confusion matrix over all images; pixels that are 255 in the ground truth are ignored. Example:
 
       sbnet eval masks --ground-truth VOC2012/SegmentationClass --list VOC2012/ImageSets/Segmentation/val.txt
 
@@ -98,14 +99,14 @@ def evaluate(
     predictions
         A folder of NAME.png masks.
     ground_truth
-        A folder of true masks of the same names.
+        A folder of ground truth with the same names.
     classes
-        A file with a class name a line (background may be left out); by default classes.txt beside the true masks,
-        else VOC's.
+        A file with one class name per line (background may be left out); by default classes.txt beside the ground truth,
+        else VOC's classes.
     names
-        A file with a NAME a line; each must be in both folders. By default all names that are.
+        A file with one image name per line; each must be in both folders. By default all names that are in both.
     absent
-        A class in no mask at all: nan leaves it out of the mean, zero counts it as 0.
+        How a class that is in no mask at all counts: nan leaves it out of the mean, zero counts it as 0.
     json
         Also write the figures to this file.
     """
@@ -120,9 +121,10 @@ def evaluate(
     console = Console()
     console.print(_table(facts))
     console.print(
-        f"{facts['photos']} photos; classes of {facts['class_list']}; absent classes are {facts['absent']}; "
-        f"without a true mask {facts['without_truth']}, without a prediction {facts['without_prediction']}",
+        f"{facts['images']} images; classes of {facts['class_list']}; absent classes are {facts['absent']}; "
+        f"{facts['without_ground_truth']} without ground truth, {facts['without_prediction']} without a prediction",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     if json:
@@ -130,20 +132,22 @@ def evaluate(
 
 
 def _table(facts: dict[str, object]) -> object:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("", "%")
     table.columns[1].justify = "right"
     titles = {
         "miou": "mIoU",
-        "pixel_accuracy": "pixel accuracy",
+        "foreground_miou": "mIoU without background",
         "foreground_precision": "foreground precision",
         "foreground_recall": "foreground recall",
+        "pixel_accuracy": "pixel accuracy",
     }
     rows = [(title, facts[key]) for key, title in titles.items()]
     per_class = facts["per_class"]
     assert isinstance(per_class, dict)
     for number, (title, value) in enumerate([*rows, *per_class.items()], start=1):
         shown = f"{100 * value:.1f}" if isinstance(value, float) else "-"
-        table.add_row(title, shown, end_section=number == len(rows))
+        table.add_row(escape(title), shown, end_section=number == len(rows))
     return table

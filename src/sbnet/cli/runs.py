@@ -1,26 +1,20 @@
-"""Verbs that work in a run folder: `run`, one for each stage, `evaluate`, `report`."""
+"""Verbs that work in a run folder: `run`, one for each step, `evaluate`, `report`, `sweep`."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
 if TYPE_CHECKING:
+    from sbnet.methods.base import Method
     from sbnet.pipeline.sweep import SweepResult
-
-STAGES = {
-    "train-cam": ("train_cam", "Train the CAM network, and whatever it needs."),
-    "infer-cam": ("infer_cam", "Class activation maps of the training photos."),
-    "refine": ("refine", "Dense CRF over the CAMs: confident labels, and masks to measure."),
-    "train-affinity": ("train_affinity", "Train AffinityNet, or IRN, on the confident labels."),
-    "random-walk": ("random_walk", "Spread the CAMs along the affinities: the pseudo masks."),
-    "train-segmenter": ("train_segmenter", "Train the segmenter on the pseudo masks."),
-    "predict-val": ("predict", "Masks of the run's val photos from its segmenter."),
-}
+    from sbnet.steps.spec import StepSpec
 
 Start = Annotated[str | None, Parameter(name="--from")]
 Stop = Annotated[str | None, Parameter(name="--to")]
@@ -29,13 +23,13 @@ Settings = Annotated[str, Parameter(show=True)]
 
 def add_commands(app: App) -> None:
     group = Group("Runs", sort_key=0)
-    stages = Group("Stages of a run", sort_key=1)
+    steps = Group("Steps of a run", sort_key=1)
     app.command(run, group=group)
     app.command(evaluate, group=group)
     app.command(report, group=group)
     app.command(sweep, group=group)
-    for verb, (step, what) in STAGES.items():
-        app.command(_stage_verb(step, what), name=verb, group=stages)
+    for spec in _all_steps():
+        app.command(_step_verb(spec), name=_verb(spec.name), group=steps)
 
 
 def run(
@@ -47,25 +41,26 @@ def run(
     start: Start = None,
     stop: Stop = None,
 ) -> None:
-    """Run a recipe, from photos and image labels to masks, figures and a report page.
+    """Run a recipe, from images and image-level labels to masks, figures and a report page.
 
-    What is done is kept, what changed is redone, what was interrupted goes on. Examples:
+    Finished steps are skipped, changed ones run again, interrupted ones resume. Examples:
 
       sbnet run quickstart
-      sbnet run voc12-lite --data photos data.labels=labels.txt data.val=
-      sbnet run voc12-lite --data VOC2012 data.train=train_aug train_cam.epochs=3
-      sbnet run runs/voc12-lite --from train_affinity --to random_walk
+      sbnet run voc12-lite --data images data.labels=labels.txt data.val=
+      sbnet run voc12-lite --data VOC2012 data.train=train_aug seeds.train.epochs=3
+      sbnet run voc12-lite --data VOC2012 seeds.method=seam --out runs/seam
+      sbnet run runs/voc12-lite --from train_affinity --to propagate
 
     Parameters
     ----------
     recipe
-        A recipe (see `sbnet recipes`), a YAML file, or the folder of a run to go on with.
+        A recipe (see `sbnet recipes`), a YAML file, or the folder of a run to resume.
     settings
-        KEY=VALUE pairs that replace the recipe's, such as train_cam.epochs=3 or infer_cam.scales=1,1.5.
+        KEY=VALUE pairs that replace the recipe's, such as seeds.train.epochs=3 or seeds.infer.scales=1,1.5.
     out
         The run folder; by default runs/RECIPE.
     data
-        A folder in PASCAL VOC's layout: short for data.source=voc data.root=FOLDER; or in COCO's (data.source=coco).
+        A folder of images whose layout is recognized: PASCAL VOC's or COCO's. Sets data.source and data.root.
     start
         The first step; those before must be done.
     stop
@@ -73,14 +68,12 @@ def run(
     """
     assignments = []
     if data:
-        from sbnet.data.datasets.coco import is_coco
-
-        assignments = [f"data.source={'coco' if is_coco(data) else 'voc'}", f"data.root={data}"]
+        assignments = [f"data.source={_source(data)}", f"data.root={data}"]
     _go(recipe, out, [*assignments, *settings], start=start, stop=stop)
 
 
 def evaluate(run: Path, /) -> None:
-    """Measure everything in a run folder anew, against the true masks.
+    """Measure everything in a run folder again, against the ground truth.
 
     Parameters
     ----------
@@ -91,7 +84,7 @@ def evaluate(run: Path, /) -> None:
 
 
 def report(run: Path, /) -> None:
-    """Write a run's HTML page anew.
+    """Write a run's HTML page again.
 
     Parameters
     ----------
@@ -105,31 +98,31 @@ def sweep(
     run: Path,
     /,
     *settings: Settings,
-    photos: int = 0,
+    images: int = 0,
     choose_on: Path | None = None,
     out: Path | None = None,
     top: int = 10,
 ) -> None:
-    """Try settings of the CRF or of the walk on what a run has stored, and measure every combination.
+    """Try settings of the CRF or of the propagation on what a run has stored, and measure every combination.
 
-    The best is chosen on every other training photo with a true mask, and reported on the rest, so that the figure is
-    not flattered by the choice; the run's own metrics.json, once it takes the best over, counts both halves. Nothing in
-    the run changes. Examples:
+    The best is chosen on every other training image with ground truth, and reported on the rest, so that the choice does
+    not flatter the figure; once the run takes the best over, its own metrics.json counts both halves. The run does not
+    change. Examples:
 
-      sbnet sweep runs/voc12-lite random_walk.background_alpha=8,12,16,24 random_walk.steps=16,32,64
-      sbnet sweep runs/voc12-lite refine.mask_alpha=4,8,12,24 refine.bilateral=80,13,10 refine.bilateral=67,3,4
-      sbnet sweep runs/voc12-lite refine.iterations=0 refine.mask_alpha=4,8,12,24      (the CAM alone)
+      sbnet sweep runs/voc12-lite refine.propagate.background_alpha=8,12,16,24 refine.propagate.steps=16,32,64
+      sbnet sweep runs/voc12-lite crf.mask_alpha=4,8,12,24 crf.bilateral=80,13,10 crf.bilateral=67,3,4
+      sbnet sweep runs/voc12-lite crf.iterations=0 crf.mask_alpha=4,8,12,24      (the CAM alone)
 
     Parameters
     ----------
     run
         A run folder; the steps before the one that is tried must be done.
     settings
-        KEY=VALUE,VALUE of refine or of random_walk; where a value is itself a list, one KEY=VALUE a value.
-    photos
-        At most so many photos, for a quick look; 0 for all.
+        KEY=VALUE,VALUE of one step that trains nothing; where a value is itself a list, one KEY=VALUE per value.
+    images
+        At most so many images, for a quick look; 0 for all.
     choose_on
-        A list of names of training photos to choose on; all others are reported on.
+        A list of training images to choose on, one name per line; all others are reported on.
     out
         Where sweep.json and sweep.png go; by default RUN/sweeps/STEP.
     top
@@ -142,9 +135,9 @@ def sweep(
     from sbnet.report.tables import percent
 
     _run_folder(run)
-    result = try_settings(run, settings, photos=photos, choose_on=choose_on, out=out)
+    result = try_settings(run, settings, images=images, choose_on=choose_on, out=out)
     console = Console(width=None if sys.stdout.isatty() else 120)
-    chosen_on, held_out = f"chosen on\n{result.chosen_on} photos", f"held out\n{result.reported_on} photos"
+    chosen_on, held_out = f"chosen on\n{result.chosen_on} images", f"held out\n{result.reported_on} images"
     table = Table(*result.best.values, chosen_on, held_out, "", caption="mIoU, percent")
     for trial in result.shown(top):
         values = [_as_typed(value) for value in trial.values.values()]
@@ -166,14 +159,14 @@ def _advice(run: Path, result: SweepResult) -> list[str]:
         return ["the run's own settings are the best of these"]
     taken = " ".join(f"{key}={_as_typed(value)}" for key, value in best.values.items())
     lines = [
-        f"to take the best over, and redo the steps that read its masks or labels: sbnet run {run} {taken}",
-        f"the run's metrics.json then counts the {result.chosen_on} photos that it was chosen on, too, and flatters "
-        f"it; the figure to report is the held out {percent(best.held_out)} %",
+        f"to use the best, and run again the steps that read its output: sbnet run {shlex.quote(str(run))} {taken}",
+        f"metrics.json then also counts the {result.chosen_on} images that it was chosen on, and flatters it; report the "
+        f"held-out {percent(best.held_out)} %",
     ]
     if (best.held_out or 0) < (recipe.held_out or 0):
         lines.append(
-            f"on the held out photos the run's own settings are better ({percent(recipe.held_out)} %): what the best "
-            "gains may be chance"
+            f"on the held-out images the run's own settings are better ({percent(recipe.held_out)} %): the gain may be "
+            "chance"
         )
     return lines
 
@@ -185,32 +178,66 @@ def _as_typed(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
-def _stage_verb(step: str, what: str) -> Callable[..., None]:
+def _source(folder: Path) -> str:
+    """The data set whose layout the folder has."""
+    from sbnet.errors import SBNetError, check_folder
+    from sbnet.registry import DATASETS
+
+    if not folder.exists():
+        raise SBNetError(f"--data {folder}: no such folder; relative paths start at {Path.cwd()}")
+    check_folder(folder)
+    found = next((one.name for one in DATASETS.entries() if one.recognizes(folder)), None)
+    return found or "voc"  # whose reader says what is missing
+
+
+def _all_steps() -> list[StepSpec]:
+    """The steps that any method's default settings amount to, each name once."""
+    from sbnet.registry import METHODS
+    from sbnet.steps.settings import CrfSettings, PredictSettings
+    from sbnet.steps.shared import crf_step, predict_step
+
+    by_role: dict[str, list[StepSpec]] = {"seeds": [], "refine": [], "segmenter": []}
+    for method in METHODS.entries():
+        by_role[method.role] += _default_steps(method)
+    crf, predict = crf_step(CrfSettings(), key="crf"), predict_step(PredictSettings(), images="val")
+    ordered = [*by_role["seeds"], crf, *by_role["refine"], *by_role["segmenter"], predict]
+    return list({spec.name: spec for spec in reversed(ordered)}.values())[::-1]
+
+
+def _default_steps(method: Method) -> list[StepSpec]:
+    """None of a method that has required settings, or whose steps fail: it is reported where it is chosen."""
+    try:
+        specs = method.steps(method.Settings())
+    except Exception:
+        return []
+    return [replace(spec, key=f"{method.role}.{spec.key}".rstrip(".")) for spec in specs]
+
+
+def _verb(step: str) -> str:
+    """`predict` outside a run is another verb."""
+    return "predict-val" if step == "predict" else step.replace("_", "-")
+
+
+def _step_verb(spec: StepSpec) -> Callable[..., None]:
     def verb(run: Path, /, *settings: Settings) -> None:
-        _go(_run_folder(run), None, list(settings), only=step)
+        _go(_run_folder(run), None, list(settings), only=spec.name)
 
-    verb.__doc__ = f"""{what}
+    fields = type(spec.settings).model_fields
+    example = next(
+        (name for name in ("epochs", "scales", "steps") if name in fields), next(iter(fields), "KEY")
+    )
+    verb.__doc__ = f"""{spec.title}.
 
-    Brings this stage of a run up to date, and whatever it needs.
+    Bring this step of a run up to date, and whatever it needs.
 
     Parameters
     ----------
     run
         A run folder.
     settings
-        KEY=VALUE pairs that replace the run's, such as {step}.{_example(step)}.
+        KEY=VALUE pairs that replace the run's, such as {spec.key}.{example}=VALUE.
     """
     return verb
-
-
-def _example(step: str) -> str:
-    examples = {
-        "infer_cam": "scales=1,1.5",
-        "refine": "mask_alpha=6",
-        "random_walk": "steps=128",
-        "predict": "crf=no",
-    }
-    return examples.get(step, "epochs=3")
 
 
 def _run_folder(path: Path) -> str:
@@ -220,7 +247,8 @@ def _run_folder(path: Path) -> str:
         check_folder(path)
     if not (path / "recipe.yaml").is_file():
         raise SBNetError(
-            f"{path} is no run folder (no recipe.yaml); begin one: sbnet run quickstart --out {path}"
+            f"{path} is not a run folder (no recipe.yaml); start one: sbnet run quickstart --out "
+            f"{shlex.quote(str(path))}"
         )
     return str(path)
 
@@ -237,14 +265,15 @@ def _go(
     from rich.console import Console
 
     from sbnet import api
-    from sbnet.report import metrics_table
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     result = api.run(
         recipe, out, settings, start=_step(start), stop=_step(stop), only=_step(only), console=console
     )
     if result.metrics:
-        console.print(metrics_table(result.metrics))
+        from sbnet.report.tables import metrics_table
+
+        console.print(metrics_table(result.metrics, result.measures))
     console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
 
 

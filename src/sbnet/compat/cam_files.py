@@ -53,7 +53,9 @@ def read_marginals(path: Path | str) -> Marginals:
     """The CRF marginals in a `.npy` of SEAM, SBNet or PSA. Raises SBNetError for anything else."""
     entries = read_dictionary(path)
     if 0 not in entries:
-        raise SBNetError(f"{path}: no background, key 0; CRF marginals have it, CAMs do not: give a folder of CRF marginals")
+        raise SBNetError(
+            f"{path}: no background, key 0; CRF marginals have it, CAMs do not: give a folder of CRF marginals"
+        )
     keys = [0, *(key for key in entries if key != 0)]
     marginals, classes = _stack(path, keys, [entries[key] for key in keys], most=IGNORE - 1)
     return Marginals(marginals, classes[1:])

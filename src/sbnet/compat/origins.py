@@ -96,5 +96,7 @@ def count_classes(tensors: Mapping[str, Tensor]) -> int | None:
     # A single number is not a classifier; loading refuses it because of its shape.
     rows = {name: value.shape[0] for name, value in tensors.items() if value.ndim}
     if "fc8.weight" in rows:
-        return rows["fc8.weight"] + (family_of(tensors) == "cam")  # PSA's and IRN's lack the background channel
+        return rows["fc8.weight"] + (
+            family_of(tensors) == "cam"
+        )  # PSA's and IRN's lack the background channel
     return next((rows[name] for name in CLASSIFIERS if name in rows), None)

@@ -13,7 +13,11 @@ from sbnet.compat.origins import BOUNDARY, CORRELATION, ORIGINS
 from sbnet.errors import SBNetError, check_choice
 
 # Networks that are part of another one -> what that one has in addition.
-PARTS = {("sbnet", "seam"): BOUNDARY, ("sbnet", "psa"): (*CORRELATION, *BOUNDARY), ("seam", "psa"): CORRELATION}
+PARTS = {
+    ("sbnet", "seam"): BOUNDARY,
+    ("sbnet", "psa"): (*CORRELATION, *BOUNDARY),
+    ("seam", "psa"): CORRELATION,
+}
 SMALLER = ("seam", "psa")
 NOT_WRITTEN = ("irn-second",)
 

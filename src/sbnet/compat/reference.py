@@ -90,4 +90,6 @@ def check_finite(source: Path | str, module: nn.Module) -> None:
     ]
     if bad:
         more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
-        raise SBNetError(f"{source}: values that are not finite in {', '.join(bad[:LISTED])}{more}; download it again")
+        raise SBNetError(
+            f"{source}: values that are not finite in {', '.join(bad[:LISTED])}{more}; download it again"
+        )

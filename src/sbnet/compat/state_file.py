@@ -115,7 +115,9 @@ def _read(path: Path) -> object:
         try:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise SBNetError(f"{path}: damaged safetensors file ({error}); download or write it again") from error
+            raise SBNetError(
+                f"{path}: damaged safetensors file ({error}); download or write it again"
+            ) from error
     try:
         mxnet = is_mxnet_file(path)
     except OSError as error:

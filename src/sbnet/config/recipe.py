@@ -145,7 +145,9 @@ def typed(found: Source) -> Recipe:
 
 def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settings:
     if not isinstance(values, dict):
-        raise SBNetError(f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'")
+        raise SBNetError(
+            f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'"
+        )
     try:
         return kind.model_validate(values)
     except ValidationError as error:

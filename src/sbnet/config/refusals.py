@@ -30,12 +30,16 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
         return SBNetError(f"{where(dotted)}{dotted} is required")
     if isinstance(first["input"], Mapping | Settings):  # of a whole section: the message names the setting
         return SBNetError(f"{where(dotted)}{dotted}.{message}")
-    return SBNetError(f"{where(dotted)}{dotted} is {first['input']!r}; {message[:1].lower()}{message[1:]}{_near(first)}")
+    return SBNetError(
+        f"{where(dotted)}{dotted} is {first['input']!r}; {message[:1].lower()}{message[1:]}{_near(first)}"
+    )
 
 
 def _near(error: Any) -> str:
     choices = str(error.get("ctx", {}).get("expected", "")) if error["type"] == "literal_error" else ""
-    return did_you_mean(str(error["input"]), [word.strip("' ") for word in choices.replace(" or ", ",").split(",")])
+    return did_you_mean(
+        str(error["input"]), [word.strip("' ") for word in choices.replace(" or ", ",").split(",")]
+    )
 
 
 def unknown_key(dotted: str, known: Iterable[str], below: Mapping[str, type[Settings]]) -> str:

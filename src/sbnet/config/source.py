@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from sbnet.errors import SBNetError, check_folder, did_you_mean
 from sbnet.config import FOLDER, names
+from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 OWN = ("name", "about")  # what a recipe never takes from its base
 
@@ -93,9 +93,7 @@ def find(name_or_path: str, beside: Path | None = None) -> Path:
             return path
     path = Path(name_or_path)
     if path.is_dir():
-        raise SBNetError(
-            f"{path} is not a run folder (it has no recipe.yaml); name a recipe: {_choices()}"
-        )
+        raise SBNetError(f"{path} is not a run folder (it has no recipe.yaml); name a recipe: {_choices()}")
     if path.suffix in (".yaml", ".yml"):
         raise SBNetError(f"{path}: no such recipe file")
     raise SBNetError(
@@ -144,7 +142,9 @@ def _read_one(path: Path) -> Source:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise SBNetError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
+        raise SBNetError(
+            f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})"
+        ) from error
     if not isinstance(values, dict):
         raise SBNetError(f"{path}: a recipe consists of 'key: value' lines; see `sbnet recipes quickstart`")
     source = Source(values, files=[path])

@@ -13,7 +13,7 @@ CHECKPOINT = "checkpoint.pt"  # in a training step's folder, until the step is d
 
 
 def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
-    """All that the next step depends on: `step`, the parts' `state_dict()`s, random states. Written whole or not at all."""
+    """Write all that the next step depends on: `step`, the parts' states, random states. Whole or not at all."""
     import torch
 
     state = {

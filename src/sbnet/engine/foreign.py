@@ -104,7 +104,9 @@ def convert_weights(
         unused = fit_backbone(backbone, state, source)
         save_backbone(backbone, out, name=name, meta={"classes": [], **_provenance(source)})
         notes = [f"left out, not part of the backbone: {', '.join(sorted(unused))}"] if unused else []
-        return Conversion(out, f"backbone {name}", len(backbone.state_dict()), notes + _lines(weights.left_out))
+        return Conversion(
+            out, f"backbone {name}", len(backbone.state_dict()), notes + _lines(weights.left_out)
+        )
     model, meta, notes = _open_foreign(source, name, weights, classes)
     save_model(model, out, meta=meta)
     return Conversion(out, f"{model.name}, {model.classes} classes", len(model.state_dict()), notes)
@@ -175,7 +177,9 @@ def _name(source: Path, name: str, origin: Origin | None, family: str) -> str:
         if (given != told and known) or not networks.same_backbone(backbone, its_backbone):
             raise SBNetError(f"{source}: {origin.title}, not {name}; give --model {origin.network}")
     elif family and given != family and known:
-        raise SBNetError(f"{source}: a network of the family '{family}', not {name}; give --model {family}-{backbone}")
+        raise SBNetError(
+            f"{source}: a network of the family '{family}', not {name}; give --model {family}-{backbone}"
+        )
     return name
 
 
@@ -193,7 +197,9 @@ def _class_names(source: Path, count: int | None, classes: Sequence[str] | None)
 def _check_target(source: Path, out: Path, *suffixes: str) -> None:
     """Raises SBNetError where `out` has none of the suffixes, by which such files are read, or is `source` itself."""
     if out.suffix.lower() not in suffixes:
-        raise SBNetError(f"{out}: this writes a {suffixes[0]} file; name it {out.with_suffix(suffixes[0]).name}")
+        raise SBNetError(
+            f"{out}: this writes a {suffixes[0]} file; name it {out.with_suffix(suffixes[0]).name}"
+        )
     check_output(out, [source])
 
 

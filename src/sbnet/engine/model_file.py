@@ -64,7 +64,9 @@ def _write(path: Path, module: nn.Module, header: str) -> None:
             save_file(tensors, temporary, metadata={"sbnet": header})
             temporary.chmod(usual)
     except (OSError, SafetensorError) as error:
-        raise SBNetError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
+        raise SBNetError(
+            f"{path}: cannot be written ({error}); free space or choose another folder"
+        ) from error
 
 
 def is_ours(path: Path | str) -> bool:

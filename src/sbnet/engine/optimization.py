@@ -43,8 +43,8 @@ class TrainSettings(Settings):
     weight_decay: NotNegative = 5e-4
     """Of weights; biases have none, nor under AdamW parameters of one dimension (norms)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on the rate of the backbone's blocks, once more for each block that follows (0.75: 0.75 for the last block,
-    0.56 for the one before); 1: none.
+    """Factor on the rate of the backbone's blocks, once more for each block that follows (at 0.75 the last block has 0.75
+    of the rate, the one before it 0.56); 1: none.
     """
     clip: NotNegative = 0.0
     """Largest norm of the gradient, above which it is scaled down; 0: no limit."""
@@ -73,7 +73,7 @@ def build_optimizer(
     import torch
 
     adam = settings.optimizer == "adamw"
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[int, float, float], list[nn.Parameter]] = {}
     depths = _depths(model) if settings.layer_decay < 1 else {}
     for index, members in enumerate(model.parameter_groups()):  # type: ignore[operator]
         new, bias = divmod(index, 2)

@@ -18,8 +18,8 @@ register = EXPORTS.register
 
 
 class NamedMask(NamedTuple):
-    """name: of the image, without suffix. mask: (H, W) uint8 class ids, 0 background, 255 unknown. image: its file, None
-    where it is not known.
+    """name: of the image, without suffix. mask: (H, W) uint8 class ids, 0 background, 255 ignore. image: its file, None
+    if not known.
     """
 
     name: str

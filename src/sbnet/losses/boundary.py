@@ -13,13 +13,37 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sbnet.losses.present import Present, full_precision
+from sbnet.losses.two_views import TwoViews, mean, without_autocast
 
 FIRST_ORDER_WEIGHT = 10.0
 SHARPNESS = 10.0  # of the weight exp(-SHARPNESS boundary), which lets the CAM change at boundaries
 SOFTNESS = 0.001  # below it the absolute value is rounded off
 
 
-def boundary(logits: Tensor, boundaries: Tensor, present: Present) -> Tensor:
+@without_autocast
+def boundary(views: TwoViews) -> Tensor:
+    """Mean over both views of `boundary_entropy` of the fused boundary logits: scalar, at least float32.
+
+    Raises ValueError for views without boundary logits or boundary maps.
+    """
+    targets, total = views.boundaries, []
+    for view, target in zip(views.views, targets, strict=True):
+        if view.boundary_fused is None:
+            raise ValueError("boundary_fused is None: run the network with its boundary head")
+        total.append(boundary_entropy(view.boundary_fused, target, views.present))
+    return mean(total)
+
+
+@without_autocast
+def smoothness(views: TwoViews) -> Tensor:
+    """Mean over both views of the `roughness` of their CAMs: scalar, at least float32. Raises ValueError for views
+    without boundary maps.
+    """
+    maps = zip(views.cams, views.boundaries, strict=True)
+    return mean([roughness(cam, target, views.present) for cam, target in maps])
+
+
+def boundary_entropy(logits: Tensor, boundaries: Tensor, present: Present) -> Tensor:
     """Binary cross entropy of boundary logits (B, C, H, W) against boundary maps (N, H, W): scalar.
 
     Absent classes have no boundary. Written as mean softplus(x) - mean x t, the second over the N maps alone.
@@ -28,7 +52,7 @@ def boundary(logits: Tensor, boundaries: Tensor, present: Present) -> Tensor:
     return F.softplus(full_precision(logits)).sum() / logits.numel() - attraction
 
 
-def smoothness(cam: Tensor, boundaries: Tensor, present: Present) -> Tensor:
+def roughness(cam: Tensor, boundaries: Tensor, present: Present) -> Tensor:
     """First and second derivatives of sigmoid(CAM) away from boundaries: cam raw, both (N, H, W)."""
     total = _Roughness.apply(cam.sigmoid(), torch.exp(-SHARPNESS * boundaries))
     return (total * present.value.to(total.dtype)).sum() / present.elements(cam)

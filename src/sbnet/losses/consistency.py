@@ -1,8 +1,6 @@
-"""The four losses of SEAM (Wang et al., CVPR 2020): class, min-pool, equivariance, equivariant cross
-regularisation.
+"""Class, min-pool, equivariance and cross loss of two views (SEAM: Wang et al., CVPR 2020, section 3).
 
-Shapes: B images, C classes with background at 0, N present maps (see `present.py`), H x W view 1, h x w view
-2.
+Shapes: B images, C classes with background at 0, N present maps (see `present.py`), H x W view 1, h x w view 2.
 """
 
 from __future__ import annotations
@@ -13,16 +11,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbnet.ops.cam import max_only, normalize_min_max, with_background
 from sbnet.losses.present import Present, full_precision
+from sbnet.losses.two_views import TwoViews, mean, resized, without_autocast
+from sbnet.ops.cam import max_only, normalize_min_max, with_background
+
+
+@without_autocast
+def consistency(views: TwoViews) -> dict[str, Tensor]:
+    """{term: scalar}, at least float32: `class` and `min_pool`, means over both views, `equivariance` and `cross`."""
+    losses = {"class": mean([classification(view.cam, views.labels, view.size) for view in views.views])}
+    cams, refined, present = views.cams, views.refined, views.present
+    losses["min_pool"] = mean([min_pool(maps, present) for maps in refined])
+    size = cams[1].shape[-2:]
+    framed = [common_frame(maps, size, present) for maps in cams]
+    losses["equivariance"] = equivariance(*framed)
+    framed_refined = [common_frame(maps, size, present) for maps in refined]
+    losses["cross"] = cross((framed[0], framed[1]), (framed_refined[0], framed_refined[1]))
+    return losses
 
 
 def classification(cam: Tensor, labels: Tensor, size: Sequence[int]) -> Tensor:
-    """Multilabel soft margin on the average of a raw CAM (B, C, h, w) enlarged to `size`, foreground only; labels
-    (B, C - 1).
+    """Multilabel soft margin on the average of a raw CAM (B, C, h, w) enlarged to `size`, foreground only: scalar, at
+    least float32. labels: (B, C - 1), 1 where the class is in the image.
     """
-    score = enlarged_mean(full_precision(cam), size)[:, 1:]
-    return F.multilabel_soft_margin_loss(score, labels.to(score.dtype))
+    with torch.autocast(cam.device.type, enabled=False):
+        score = enlarged_mean(full_precision(cam), size)[:, 1:]
+        return F.multilabel_soft_margin_loss(score, labels.to(score.dtype))
 
 
 def enlarged_mean(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -48,13 +62,6 @@ def min_pool(refined: Tensor, present: Present) -> Tensor:
     strongest = [group[1:].amax(dim=0) if len(group) > 1 else empty for group in groups]
     count = max(h * w // 4, 1)
     return torch.stack(strongest).flatten(1).topk(count, largest=False, sorted=False).values.relu().mean()
-
-
-def resized(maps: Tensor, size: Sequence[int]) -> Tensor:
-    """(N, h, w) -> (N, *size), bilinear with aligned corners: how networks enlarge CAMs, and view 1 became view 2."""
-    if tuple(maps.shape[-2:]) == tuple(size):
-        return maps
-    return F.interpolate(maps[:, None], size=tuple(size), mode="bilinear", align_corners=True)[:, 0]
 
 
 def common_frame(maps: Tensor, size: Sequence[int], present: Present) -> Tensor:

@@ -53,8 +53,11 @@ class Method(ABC):
         """The settings that the published code amounts to, quirks included (`reference: true` of a recipe)."""
         return settings
 
-    def check(self, settings: Any, backbone: Any) -> None:
-        """Raises SBNetError for what this backbone or this machine cannot do, before anything runs. May load PyTorch."""
+    def check(self, settings: Any, recipe: Any) -> None:
+        """Raises SBNetError, before anything runs, for what the rest of the recipe rules out. May load PyTorch. That the
+        backbone has what a network reads is checked for every method, by the network's `check_backbone`.
+        """
+        return None
 
     def background_threshold(self, settings: Any) -> float | None:
         """The score below which these settings call a pixel background: where the report marks CAM curves."""

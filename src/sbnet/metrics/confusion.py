@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from sbnet.errors import SBNetError
-from sbnet.ops.compiled import kernels
 
 Absent = Literal["nan", "zero"]
 Array = TypeVar("Array", np.ndarray, Tensor)
@@ -30,14 +29,12 @@ def confusion(prediction: Array, target: Array, *, classes: int, ignore: int = 2
     if prediction.shape != target.shape:
         raise SBNetError(
             f"prediction {tuple(prediction.shape)} and ground truth {tuple(target.shape)} differ in size; "
-            "predictions are compared at the photo's size"
+            "predictions are compared at the image's size"
         )
     for name, given in (("prediction", prediction), ("ground truth", target)):
         check_ids(name, given)
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
-        if prediction.is_cpu and target.is_cpu:
-            return torch.from_numpy(_count(prediction.numpy(), target.numpy(), classes, ignore))
-        return count_torch(prediction, target.to(prediction.device), classes, ignore)
+        return _count(prediction, target.to(prediction.device), classes, ignore)
     return _count(_numpy(prediction), _numpy(target), classes, ignore)
 
 
@@ -51,32 +48,35 @@ def check_ids(name: str, ids: np.ndarray | Tensor) -> None:
         raise SBNetError(f"{name}: {ids.dtype} holds no class ids; give whole numbers")
 
 
-def count_torch(prediction: Tensor, target: Tensor, classes: int, ignore: int) -> Tensor:
-    """The counts in PyTorch, on the ids' device: a histogram of (target, prediction) as one number."""
-    found, wanted = prediction.flatten().long(), target.flatten().long()
+def _count(prediction: Array, target: Array, classes: int, ignore: int) -> Array:
+    found, wanted = prediction.reshape(-1), target.reshape(-1)
+    if "uint8" in str(found.dtype) and found.dtype == wanted.dtype and classes <= 256:
+        pairs = _histogram(_as(wanted, "int32") * 256 + found, 256)
+        if 0 <= ignore < 256:
+            pairs[ignore] = 0
+        counts = pairs[:classes, :classes]
+        if counts.sum() == pairs.sum():  # else there are ids beyond the classes, which are named below
+            return counts.clone() if isinstance(counts, Tensor) else counts.copy()
+    found, wanted = _as(found, "int64"), _as(wanted, "int64")
     known = wanted != ignore
-    bad = known & ((wanted < 0) | (wanted >= classes) | (found < 0) | (found >= classes))
-    if bad.any():
-        first = int(bad.nonzero()[0])
-        raise _beyond(int(found[first]), int(wanted[first]), classes)
-    cell = torch.where(known, wanted * classes + found, classes * classes)
-    return torch.bincount(cell, minlength=classes * classes + 1)[:-1].view(classes, classes)
+    found, wanted = found[known], wanted[known]
+    for name, ids in (("ground truth", wanted), ("prediction", found)):
+        wrong = ids[(ids < 0) | (ids >= classes)]
+        if len(wrong):
+            raise SBNetError(
+                f"{name} has class {int(wrong[0])}, but the classes are 0..{classes - 1}; check the class list"
+            )
+    return _histogram(wanted * classes + found, classes)
 
 
-def _count(prediction: np.ndarray, target: np.ndarray, classes: int, ignore: int) -> np.ndarray:
-    found, wanted = (np.ascontiguousarray(ids).reshape(-1) for ids in (prediction, target))
-    if not found.dtype == wanted.dtype == np.uint8:
-        found, wanted = found.astype(np.int64), wanted.astype(np.int64)
-    counts = np.zeros(classes * classes, np.int64)
-    bad = kernels().confusion(found, wanted, classes, ignore, counts)
-    if bad >= 0:
-        raise _beyond(int(found[bad]), int(wanted[bad]), classes)
-    return counts.reshape(classes, classes)
+def _histogram(pairs: Array, side: int) -> Array:
+    """How often each of the numbers below side^2 occurs: (side, side) int64."""
+    count = torch.bincount if isinstance(pairs, Tensor) else np.bincount
+    return count(pairs, minlength=side * side).reshape(side, side)  # type: ignore[operator]
 
 
-def _beyond(found: int, wanted: int, classes: int) -> SBNetError:
-    name, wrong = ("prediction", found) if 0 <= wanted < classes else ("ground truth", wanted)
-    return SBNetError(f"{name} has class {wrong}, but the classes are 0..{classes - 1}; check the class list")
+def _as(ids: Array, dtype: str) -> Array:
+    return ids.to(getattr(torch, dtype)) if isinstance(ids, Tensor) else ids.astype(dtype)
 
 
 def iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray:
@@ -89,7 +89,11 @@ def iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray
 
 def mean_iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray:
     """Mean over classes of `iou`: (..., C, C) -> (...); NaN for a set without any pixel under "nan"."""
-    values = iou(confusion, absent=absent)
+    return _mean(iou(confusion, absent=absent))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the last axis, NaNs left out; NaN where all are."""
     counted = ~np.isnan(values)
     total, number = np.where(counted, values, 0).sum(-1), counted.sum(-1)
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)
@@ -98,9 +102,9 @@ def mean_iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.nd
 def summary(
     confusion: np.ndarray | Tensor, class_names: Sequence[str], *, absent: Absent = "nan"
 ) -> dict[str, Any]:
-    """Figures for JSON as fractions, None where undefined: `miou`, `per_class` {name: IoU}, `pixel_accuracy`,
-    `foreground_precision` and `foreground_recall` (foreground against background, whatever the class),
-    `absent`.
+    """Figures for JSON as fractions, None where undefined: `miou`, `foreground_miou` (the mean without background),
+    `per_class` {name: IoU}, `pixel_accuracy`, `foreground_precision` and `foreground_recall` (foreground against
+    background, whatever the class), `absent`.
 
     class_names: C names, background first.
     """
@@ -108,7 +112,8 @@ def summary(
     per_class = iou(confusion, absent=absent)
     hit_foreground = confusion[1:, 1:].sum()
     return {
-        "miou": _number(mean_iou(confusion, absent=absent)),
+        "miou": _number(_mean(per_class)),
+        "foreground_miou": _number(_mean(per_class[1:])),
         "per_class": {name: _number(value) for name, value in zip(class_names, per_class, strict=True)},
         "pixel_accuracy": _share(np.trace(confusion), confusion.sum()),
         "foreground_precision": _share(hit_foreground, confusion[:, 1:].sum()),

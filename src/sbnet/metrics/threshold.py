@@ -1,4 +1,4 @@
-"""mIoU of score maps at every background threshold, in one pass over the photos."""
+"""mIoU of score maps at every background threshold, in one pass over the images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sbnet.errors import SBNetError
-from sbnet.ops.compiled import kernels
 from sbnet.metrics.confusion import Absent, check_ids, mean_iou
+from sbnet.ops.compiled import kernels
 
 
 class ThresholdSweep:
@@ -40,10 +40,10 @@ class ThresholdSweep:
     def add(
         self, scores: np.ndarray | Tensor, class_ids: np.ndarray | Tensor, target: np.ndarray | Tensor
     ) -> None:
-        """One photo: scores (K, H, W) of foreground classes class_ids (K,), target (H, W) of ids to 255; K may be 0.
+        """One image: scores (K, H, W) of foreground classes class_ids (K,), target (H, W) of ids to 255; K may be 0.
 
         Scores on a GPU are counted there; the counts themselves are kept in numpy.
-        Raises SBNetError for a target beyond the classes, ValueError for NaN; the counts are then of no use.
+        Raises SBNetError for a target beyond the classes, ValueError for NaN; discard the counts then.
         """
         if scores.ndim != 3 or tuple(scores.shape[1:]) != tuple(target.shape):
             raise ValueError(f"scores {tuple(scores.shape)} and target {tuple(target.shape)} differ in size")
@@ -68,7 +68,7 @@ class ThresholdSweep:
             raise ValueError(f"scores: NaN at pixel ({y}, {x})")
 
     def _count(self, scores: np.ndarray, class_ids: list[int], target: np.ndarray) -> int:
-        """Count one photo, compiled; the first pixel that cannot be counted, or -1."""
+        """Count one image, compiled; the first pixel that cannot be counted, or -1."""
         wanted = np.ascontiguousarray(target, np.uint8).reshape(-1)
         values = np.ascontiguousarray(scores, np.float32).reshape(len(scores), target.size)
         ids, thresholds = np.asarray(class_ids, np.int64), self.thresholds.astype(np.float32)

@@ -19,6 +19,7 @@ from sbnet.ops.dense_crf_torch import TorchMeanField
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
+_BLOCK = 2**12  # pixels
 _CACHED_PIXELS = 2**19  # larger Gaussian lattices are not kept: eight of this size take about 100 MB
 
 
@@ -163,6 +164,19 @@ def _used(sets: np.ndarray, negligible: float) -> list[int]:
     """The labels of (A, K, N) whose share is not negligible."""
     if negligible == 0:
         return list(range(sets.shape[1]))
-    shares = kernels().largest_shares(sets)
+    shares = largest_shares(torch.from_numpy(sets)).tolist()
     threshold = min(negligible, max(shares))  # of hundreds of labels that are all alike, all stay
     return [label for label, share in enumerate(shares) if share >= threshold]
+
+
+def largest_shares(sets: torch.Tensor) -> torch.Tensor:
+    """Each label's largest share of a pixel's probabilities (A, K, N), clipped to [1e-5, 1], over sets and pixels: (K,).
+
+    In blocks that stay in the processor's cache.
+    """
+    largest = sets.new_zeros(sets.shape[1])
+    for block in sets.split(_BLOCK, dim=2):
+        clipped = block.clamp(1e-5, 1)
+        shares = clipped.mul_(clipped.sum(1, keepdim=True).reciprocal_())
+        torch.maximum(largest, shares.amax((0, 2)), out=largest)
+    return largest

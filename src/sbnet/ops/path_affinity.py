@@ -86,14 +86,6 @@ def path_affinity(boundary: Tensor, *, radius: int = 10) -> Tensor:
     return 1 - _PathMaximum.apply(boundary, radius)
 
 
-def path_affinity_reference(boundary: Tensor, *, radius: int = 10) -> Tensor:
-    """The same as the formula reads, for tests: all pixels of a path at once."""
-    h, w = boundary.shape[-2:]
-    radius = grid_radius(h, w, radius)
-    paths = [torch.stack(_path_views(boundary, radius, offset)) for offset in pair_offsets(radius)]
-    return torch.stack([(1 - path).amin(dim=0).flatten(-2) for path in paths], dim=-2)
-
-
 def boundary_walk(
     scores: Tensor, boundary: Tensor, *, radius: int = 5, sharpness: float = 10, steps: int = 256
 ) -> Tensor:

@@ -120,17 +120,3 @@ def _refuse(name: str, values: Tensor, wrong: Tensor, wanted: str) -> None:
     if wrong.any():
         first = tuple(wrong.nonzero()[0].tolist())
         raise ValueError(f"{name}: {values[first].item():g} at index {first} is not {wanted}")
-
-
-def random_walk_reference(
-    scores: Tensor, affinity: Tensor, *, radius: int = 5, sharpness: float = 8, steps: int = 64
-) -> Tensor:
-    """The same by the dense (h w, h w) matrix, as the formula reads; for tests on small grids."""
-    k, h, w = scores.shape
-    matrix = torch.eye(h * w, dtype=scores.dtype, device=scores.device)
-    index = torch.arange(h * w, device=scores.device).reshape(h, w)
-    for (start, end), row in zip(pair_views(index, grid_radius(h, w, radius)), affinity, strict=True):
-        matrix[start.flatten(), end.flatten()] = row**sharpness
-        matrix[end.flatten(), start.flatten()] = row**sharpness
-    transition = torch.linalg.matrix_power(matrix / matrix.sum(dim=0), steps)
-    return (scores.reshape(k, -1) @ transition).reshape(k, h, w)

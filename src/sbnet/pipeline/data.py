@@ -65,7 +65,9 @@ def _pixel_limit(steps: Sequence[Step], images: str) -> int:
     """Pixels that an image may have, so that every network that sees it can. The report's training images are seen by
     the steps of the val images too.
     """
-    seen = [step.spec for step in steps if step.spec.network and (images == "train" or step.spec.images == images)]
+    seen = [
+        step.spec for step in steps if step.spec.network and (images == "train" or step.spec.images == images)
+    ]
     inferred = [spec for spec in seen if not spec.trains]
     return min(pixel_limit(spec.views[0], mirror=spec.views[1]) for spec in inferred)
 

@@ -12,7 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
+from sbnet.backbones.settings import check_weights
+from sbnet.config.recipe import Recipe
 from sbnet.engine.checkpoint import CHECKPOINT
+from sbnet.engine.networks import check_network
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
@@ -75,15 +78,22 @@ def report(state: RunState) -> Path:
 
 
 def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
-    """What a method's backbone, weights or library cannot do is known before anything runs."""
+    """Missing weights, a missing library, a backbone that lacks what a network reads: known before anything runs."""
     for step in steps:
-        role = step.spec.key.partition(".")[0]
-        if not step.spec.trains or step.spec.settings.network:  # type: ignore[attr-defined]
+        settings: Any = step.spec.settings
+        if not step.spec.trains or settings.network:
             continue
-        method = METHODS[getattr(recipe, role).name]
-        if method.role != "segmenter":
-            check_weights("backbone.weights", recipe.backbone.name, recipe.backbone.weights)
-        method.check(getattr(recipe, role).settings, recipe)
+        role = step.spec.key.partition(".")[0]
+        own = getattr(settings, "backbone", None)  # a segmenter's
+        key = "backbone.weights" if own is None else f"{role}.weights"
+        weights = recipe.backbone.weights if own is None else settings.weights
+        backbone = own or recipe.backbone.name
+        check_weights(key, backbone, weights)
+        try:
+            check_network(f"{step.spec.trains}-{backbone}", stride=recipe.backbone.stride)
+        except SBNetError as error:
+            raise SBNetError(f"{step.spec.key}: {error}") from error
+        METHODS[getattr(recipe, role).name].check(getattr(recipe, role).settings, recipe)
 
 
 def _head(state: RunState, console: Console) -> None:

@@ -196,7 +196,9 @@ def _outside(named: Iterable[tuple[str, Settings]]) -> list[Path]:
             if mark.kind != "folder":
                 paths.append(path)
             elif path.is_dir():
-                paths += sorted(one for one in path.iterdir() if one.suffix.lower() in (".png", ".npz", ".npy"))
+                paths += sorted(
+                    one for one in path.iterdir() if one.suffix.lower() in (".png", ".npz", ".npy")
+                )
             else:
                 raise SBNetError(f"{section}.{key}: there is no folder {path}; check the path")
     return paths
@@ -211,9 +213,7 @@ def _settings(settings: Settings, neutral: Sequence[str] = ()) -> dict[str, Any]
     return kept
 
 
-def _kept_ids(
-    step: Step, before: Mapping[str, Any], now: Mapping[str, Any], ids: object
-) -> dict[str, str]:
+def _kept_ids(step: Step, before: Mapping[str, Any], now: Mapping[str, Any], ids: object) -> dict[str, str]:
     """The ids of outputs that do not depend on what changed."""
     if not isinstance(ids, dict):
         return {}
@@ -252,7 +252,9 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict) and key != "inputs":
-            changes += [f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)]
+            changes += [
+                f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)
+            ]
         elif key == "inputs":
             changes.append("its inputs changed")
         elif key in ("images", "files"):

@@ -19,14 +19,11 @@ from sbnet.config import source
 from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.config.refusals import unknown_key
 from sbnet.data.datasets.collection import Photo
-from sbnet.data.datasets.voc import read_list
+from sbnet.data.datasets.labels import read_list
 from sbnet.data.io.files import write_json
 from sbnet.data.io.image import read_mask
-from sbnet.data.datasets.voc import read_list
 from sbnet.engine.memory import gpu_memory_told
 from sbnet.engine.speed import one_torch_thread
-from sbnet.work.parallel import map_unordered
-from sbnet.work.progress import photo_progress
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
@@ -127,7 +124,9 @@ def _values(
     """The step, and dotted key -> the values to try, as a recipe's file has them, each once."""
     can = {step.spec.key: step for step in steps if step.spec.variants}
     if not can:
-        raise SBNetError(f"{folder}: no step of this run can be swept; its masks were made elsewhere or by training")
+        raise SBNetError(
+            f"{folder}: no step of this run can be swept; its masks were made elsewhere or by training"
+        )
     example = f"{next(iter(can))}.{next(iter(type(next(iter(can.values())).spec.settings).model_fields))}=1,2"
     if not assignments:
         raise SBNetError(f"nothing to try; give KEY=VALUE,VALUE, for example {example}")

@@ -1,13 +1,14 @@
-"""One picture of a photo's row: read from the run folder, drawn small, with a line under it.
+"""One picture of an image's row: read from the run folder, drawn small, with a line under it.
 
-Shapes: H x W the photo's size.
+Shapes: H x W the image's size, h x w the picture's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from sbnet.data import IGNORE
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import read_label, read_scores
 from sbnet.data.io.image import read_mask, read_photo
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 from sbnet.metrics.confusion import confusion, iou
 from sbnet.report import pictures
 
@@ -52,7 +53,7 @@ Draw = Callable[[Canvas, Path], Cell]
 
 
 def open_canvas(photo: Photo, *, classes: int) -> Canvas:
-    """Raises `SBNetError` for a photo that cannot be read; a broken ground truth waits for its own cell."""
+    """Raises `SBNetError` for an image that cannot be read; broken ground truth waits for its own cell."""
     picture = photo.pixels()
     height, width = picture.shape[:2]
     size = pictures.thumbnail_size(height, width, side=THUMBNAIL)
@@ -70,69 +71,94 @@ def draw_cell(draw: Draw, canvas: Canvas, path: Path | None) -> Cell:
         return Cell(note="-")
     try:
         return draw(canvas, path or canvas.photo.path)
-    except (SBNetError, OSError, ValueError, IndexError) as error:
+    except (SBNetError, OSError, ValueError, IndexError, TypeError) as error:
         return Cell(note=str(error).replace(f"{path}", path.name if path else ""), broken=True)
 
 
-def draw_photo(canvas: Canvas, path: Path) -> Cell:
-    """The photo itself."""
-    return Cell(pictures.data_uri(canvas.picture, lossless=False))
+def drawing(name: str, options: Mapping[str, Any]) -> Draw:
+    """`DRAW[name]` with these options. What is wrong with either stands in each cell: no plug-in stops the page."""
+
+    def draw(canvas: Canvas, path: Path) -> Cell:
+        if name not in DRAW:
+            raise SBNetError(f"no drawing '{name}'{did_you_mean(name, DRAW)}; available: {', '.join(DRAW)}")
+        return DRAW[name](canvas, path, **options)
+
+    return draw
+
+
+def draw_image(canvas: Canvas, path: Path) -> Cell:
+    """The image itself."""
+    return _photo_cell(canvas.picture)
 
 
 def draw_truth(canvas: Canvas, path: Path) -> Cell:
-    """The true mask."""
     if canvas.truth is None:
         return Cell(note=canvas.truth_problem or "-", broken=bool(canvas.truth_problem))
     return _label_cell(canvas, canvas.truth)
 
 
-def heat(threshold: float | None) -> Draw:
-    """Draws CAM scores over the photo, with the rim of what is above `threshold`, if given."""
-
-    def draw(canvas: Canvas, path: Path) -> Cell:
-        scores, class_ids = read_scores(path)
-        scores = pictures.shrink_scores(scores, size=canvas.size)
-        picture = pictures.heat_overlay(canvas.picture, scores, class_ids)
-        if threshold is not None and len(scores):
-            picture = pictures.contour(picture, scores.max(axis=0) > threshold)
-        return Cell(pictures.data_uri(picture, lossless=False))
-
-    return draw
+def draw_heat(canvas: Canvas, path: Path, *, threshold: float | None = None) -> Cell:
+    """Class score maps over the image, with the outline of what is above `threshold`, if given."""
+    scores, class_ids = read_scores(path)
+    scores = pictures.shrink_scores(scores, size=canvas.size)
+    picture = pictures.heat_overlay(canvas.picture, scores, class_ids)
+    if threshold is not None and len(scores):
+        picture = pictures.contour(picture, scores.max(axis=0) > threshold)
+    return _photo_cell(picture)
 
 
-def boundaries(*, maker: str, width: int) -> Draw:
-    """Draws the boundary maps of a confident label; maker, width: as in `pictures.boundary_picture`."""
-
-    def draw(canvas: Canvas, path: Path) -> Cell:
-        label = pictures.shrink_label(read_label(path), size=canvas.size)
-        picture = pictures.boundary_picture(label, maker=maker, width=width)
-        return Cell(pictures.data_uri(picture, lossless=True))
-
-    return draw
+def draw_boundaries(canvas: Canvas, path: Path, *, maker: str = "change", width: int = 1) -> Cell:
+    """The class boundaries in seeds; maker, width: as in `pictures.boundary_picture`."""
+    label = pictures.shrink_label(read_label(path), size=canvas.size)
+    return _photo_cell(pictures.boundary_picture(canvas.picture, label, maker=maker, width=width))
 
 
 def draw_grey(canvas: Canvas, path: Path) -> Cell:
     """An 8-bit grey map as it is."""
-    grey = pictures.shrink_photo(read_photo(path), size=canvas.size)
-    return Cell(pictures.data_uri(grey, lossless=False))
+    return _photo_cell(pictures.shrink_photo(read_photo(path), size=canvas.size))
 
 
-def draw_label(canvas: Canvas, path: Path) -> Cell:
-    """A label that may leave pixels open (255)."""
+def draw_seeds(canvas: Canvas, path: Path) -> Cell:
+    """Partial labels: unknown pixels (255) are striped."""
     label = read_label(path)
-    return _label_cell(canvas, label, note=f"{100 * np.mean(label == IGNORE):.0f} % open")
+    return _label_cell(canvas, label, note=f"{100 * np.mean(label == IGNORE):.0f} % unknown")
 
 
 def draw_mask(canvas: Canvas, path: Path) -> Cell:
-    """A mask, with its mIoU over the classes that it or the ground truth has in this photo."""
+    """A mask, with its IoU where there is ground truth."""
     mask = read_label(path)
     if canvas.truth is None or canvas.truth.shape != mask.shape:
         return _label_cell(canvas, mask)
-    ious = iou(confusion(mask, canvas.truth, classes=canvas.classes), absent="nan")
+    found = tagged_iou(mask, canvas.truth, canvas.photo.classes, classes=canvas.classes)
+    return _label_cell(canvas, mask, note="" if found is None else f"IoU {100 * found:.0f}")
+
+
+DRAW: dict[str, Callable[..., Cell]] = {
+    "heat": draw_heat,
+    "boundaries": draw_boundaries,
+    "grey": draw_grey,
+    "seeds": draw_seeds,
+    "mask": draw_mask,
+}
+"""What `Picture.draw` names: functions of a canvas, a file and the picture's options."""
+
+
+def tagged_iou(
+    mask: NDArray[np.uint8], truth: NDArray[np.uint8], tagged: tuple[int, ...], *, classes: int
+) -> float | None:
+    """Mean IoU of the image's tagged classes, in [0, 1]; None where neither (H, W) map has a pixel of them.
+
+    Without background, of which even a mask that misses everything has a high IoU.
+    """
+    ious = iou(confusion(mask, truth, classes=classes), absent="nan")[list(tagged)]
     known = ious[np.isfinite(ious)]
-    return _label_cell(canvas, mask, note=f"mIoU {100 * known.mean():.0f}" if known.size else "")
+    return float(known.mean()) if known.size else None
 
 
 def _label_cell(canvas: Canvas, label: NDArray[np.uint8], *, note: str = "") -> Cell:
     small = pictures.shrink_label(label, size=canvas.size)
-    return Cell(pictures.data_uri(pictures.color_label(small), lossless=True), note)
+    return _photo_cell(pictures.label_overlay(canvas.picture, small), note)
+
+
+def _photo_cell(picture: NDArray[np.uint8], note: str = "") -> Cell:
+    return Cell(pictures.data_uri(picture), note)

@@ -1,13 +1,14 @@
-"""Curves as inline SVG that follow the page's light or dark colours. Text stays text."""
+"""Curves as inline SVG that follow the page's light or dark colors. Text stays text."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,9 +18,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sbnet.report.run_folder import Log
-from sbnet.report.tables import TITLES, number
+from sbnet.report.tables import number
 
-# Drawn in these colours, replaced by the page's CSS variables afterwards.
+if TYPE_CHECKING:
+    from sbnet.steps.spec import Measure
+
+# Drawn in these colors, replaced by the page's CSS variables afterwards.
 _INK, _GRID, _ACCENT, _SECOND = "#010203", "#010204", "#010205", "#010206"
 _VARIABLES = {
     _INK: "var(--ink-soft)",
@@ -55,7 +59,7 @@ _MOST_POINTS = 300
 class Curve:
     """mIoU over the background threshold; thresholds and miou (T,); setting and at_setting may be unknown."""
 
-    stage: str
+    measure: str
     title: str
     thresholds: NDArray[np.float64]
     miou: NDArray[np.float64]
@@ -70,8 +74,10 @@ class Curve:
         return None if self.at_setting is None else self.best_miou - self.at_setting
 
 
-def threshold_curve(stage: str, facts: Mapping[str, Any]) -> Curve | None:
-    """The curve in a CAM stage's metrics, or None where it is missing or not two lists of one length."""
+def threshold_curve(measure: Measure, facts: object) -> Curve | None:
+    """The curve in a measure's metrics, or None where it is missing or not two lists of one length."""
+    if not isinstance(facts, Mapping):
+        return None
     try:
         thresholds = np.asarray(facts.get("thresholds"), np.float64)
         miou = np.asarray(facts.get("curve"), np.float64)
@@ -82,8 +88,8 @@ def threshold_curve(stage: str, facts: Mapping[str, Any]) -> Curve | None:
     best = int(np.nanargmax(miou))
     setting, at_setting = number(facts.get("setting")), number(facts.get("miou_at_setting"))
     return Curve(
-        stage=stage,
-        title=TITLES.get(stage, stage),
+        measure=measure.name,
+        title=measure.title,
         thresholds=thresholds,
         miou=miou,
         best=float(thresholds[best]),
@@ -98,23 +104,24 @@ def threshold_chart(curves: Sequence[Curve]) -> Markup:
     with mpl.rc_context(_STYLE):
         figure, panels = _panels(1, 1, width=6.8, height=3.2, left=0.55, bottom=0.5)
         axes = panels[0]
-        for curve, color in zip(curves, (_ACCENT, _SECOND), strict=False):
+        styles = itertools.cycle(itertools.product(("-", "--", ":"), (_ACCENT, _SECOND)))
+        for curve, (line, color) in zip(curves, styles, strict=False):
             best = (curve.best, 100 * curve.best_miou)
-            axes.plot(curve.thresholds, 100 * curve.miou, color=color, linewidth=2, label=curve.title)
+            axes.plot(curve.thresholds, 100 * curve.miou, line, color=color, linewidth=2, label=curve.title)
             axes.plot(*best, "o", color=color, markersize=7, label=f"best: {best[1]:.1f} at {best[0]:.2f}")
             if curve.setting is not None and curve.at_setting is not None:
                 label = f"setting: {100 * curve.at_setting:.1f} at {curve.setting:.2f}"
                 axes.plot(curve.setting, 100 * curve.at_setting, "o", markersize=9, markerfacecolor="none",
                           markeredgecolor=color, markeredgewidth=1.8, label=label)  # fmt: skip
-        axes.set_xlabel("background threshold on the scores")
+        axes.set_xlabel("background threshold")
         axes.set_ylabel("mIoU, %")
         axes.margins(x=0.01, y=0.08)
-        axes.legend(loc="lower center", ncols=len(curves))
+        axes.legend(loc="lower center", ncols=min(len(curves), 3))
         return _svg(figure, "threshold")
 
 
 def loss_chart(log: Log, *, name: str) -> Markup:
-    """A panel for each loss term over the steps: the values pale, their moving average in full colour."""
+    """A panel for each loss term over the steps: the values pale, their moving average in full color."""
     terms = {term: values for term, values in log.terms.items() if np.isfinite(values).any()}
     rows = max(1, math.ceil(len(terms) / 5))
     columns = max(1, math.ceil(len(terms) / rows))

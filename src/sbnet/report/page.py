@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
 
-from sbnet.data import IGNORE
 from sbnet.data.datasets.collection import Collection
-from sbnet.data.io.files import LABEL_FOLDERS, write_bytes
-from sbnet.data.io.palette import PALETTE
+from sbnet.data.io.files import write_bytes
 from sbnet.report import charts, rows, tables
-from sbnet.report.charts import Curve
+from sbnet.report.pictures import COLORS
 from sbnet.report.run_folder import RunFolder, Step, read_run
+from sbnet.report.shown import SHOWN
 
-_CAM_STAGES = ("cam", "bootstrap_cam")
+if TYPE_CHECKING:
+    from sbnet.steps.spec import StepSpec
+
+TERMS = {
+    "Image-level labels": "the classes that an image shows, without where they are: what training starts from.",
+    "Class activation map (CAM)": "a score in [0, 1] for each pixel and class: how strongly the network sees the class "
+    "there.",
+    "Background threshold": "the score below which a pixel counts as background when a CAM is turned into a mask.",
+    "Seeds (partial labels)": "labels for certain pixels; the others are unknown, and striped in pictures.",
+    "CRF": "conditional random field: moves the borders of regions to where the colors of the image change.",
+    "Propagation": "spreads CAM scores from pixel to similar pixel, up to the borders of objects.",
+    "Pseudo mask": "a class for each pixel of a training image, made without ground truth, to train the segmenter.",
+    "Segmenter": "the network that is the result of the run: it predicts masks of any image.",
+    "Ground truth": "masks drawn by people or otherwise known to be right.",
+    "IoU": "intersection over union: the pixels that mask and ground truth share, out of all that either has.",
+    "mIoU": "mean IoU of all classes, background included, over all images together.",
+    "Foreground mIoU": "the same mean without background, whose IoU is high even where every object is missed.",
+    "Precision, recall": "of foreground against background, whatever the class: the share of the predicted "
+    "foreground that is right, and the share of the true foreground that is found.",
+    "Pixel accuracy": "the share of pixels with the right class; mostly background, so high even for poor masks.",
+}
+"""What a reader who is new to the field needs: term -> a line."""
 
 
 @dataclass(frozen=True)
@@ -31,84 +51,100 @@ class LossPanel:
 
 
 def write_report(
-    run: Path,
+    folder: Path,
     *,
     train: Collection,
     val: Collection | None,
+    steps: Sequence[StepSpec],
+    inputs: Mapping[str, Mapping[str, str]],
     title: str | None = None,
-    photos: int = rows.SHOWN,
+    images: int = SHOWN,
 ) -> Path:
-    """Writes RUN/report.html and returns its path; the page needs no other file and no network.
+    """Writes FOLDER/report.html and returns its path; the page needs no other file and no network.
 
-    Shows what there is: a step not begun is left out, a photo not done is a dash, a broken file is named
-    where its picture would be. photos: rows of each list. title: the page's; by default the recipe's name.
+    Shows what there is: a step not started is left out, an image not done is a dash, a broken file is named where its
+    picture would be. steps: the run's, in order. inputs: step name -> name under which it reads an artifact -> where
+    that is, from the run folder on. images: rows of each split. title: the page's; by default the recipe's name.
     Raises `SBNetError` only where the page itself cannot be written.
     """
-    folder = read_run(Path(run))
-    curves = [curve for stage in _CAM_STAGES if (curve := _curve(folder.metrics, stage))]
+    run = read_run(Path(folder), steps)
+    measures = [measure for step in steps for measure in step.measures]
+    measured = tables.metric_rows(run.metrics, measures)
+    curves = [
+        curve
+        for measure in measures
+        if tables.is_scores(measure)
+        if (curve := charts.threshold_curve(measure, run.metrics.get(measure.name)))
+    ]
     page = _environment().get_template("report.html.j2").render(
-        title=title or f"SBNet: {folder.recipe.get('name') or folder.path.resolve().name}",
-        about=str(folder.recipe.get("about") or ""),
-        facts=_facts(folder, train, val),
-        notes=folder.notes,
-        truth=any(photo.mask for photo in (*train, *(val or ()))),
-        folder=folder.path,
-        recipe_text=folder.recipe_text,
-        steps=folder.steps,
-        seconds=sum(step.seconds or 0 for step in folder.steps),
-        rows=tables.metric_rows(folder.metrics),
-        absent=_absent(folder.metrics),
+        title=title or f"SBNet: {run.recipe.get('name') or run.path.resolve().name}",
+        about=str(run.recipe.get("about") or ""),
+        facts=_facts(run, train, val),
+        notes=run.notes,
+        truth=any(image.mask for image in (*train, *(val or ()))),
+        folder=run.path,
+        recipe_text=run.recipe_text,
+        steps=run.steps,
+        seconds=sum(step.seconds or 0 for step in run.steps),
+        rows=measured,
+        absent=_absent(run.metrics),
         curves=curves,
         curve_svg=charts.threshold_chart(curves) if curves else "",
-        losses=[_loss_panel(step) for step in folder.steps if step.log],
-        per_class=_per_class(folder, train.classes),
-        galleries=_galleries(folder, curves, train, val, photos),
+        losses=[_loss_panel(step) for step in run.steps if step.log],
+        per_class=_per_class(measured, train.classes),
+        galleries=_galleries(run, steps, inputs, train, val, images, {one.measure: one.best for one in curves}),
         classes=train.classes,
+        terms=TERMS,
         written=time.strftime("%Y-%m-%d %H:%M"),
     )  # fmt: skip
-    path = folder.path / "report.html"
+    path = run.path / "report.html"
     write_bytes(path, page.encode())
     return path
 
 
 def _galleries(
-    folder: RunFolder, curves: list[Curve], train: Collection, val: Collection | None, count: int
+    run: RunFolder,
+    steps: Sequence[StepSpec],
+    inputs: Mapping[str, Mapping[str, str]],
+    train: Collection,
+    val: Collection | None,
+    count: int,
+    thresholds: Mapping[str, float],
 ) -> list[rows.Gallery]:
-    settings = next((step.settings for step in folder.steps if step.name == "train_cam"), {})
-    elsewhere = settings.get("boundaries")
-    labels = LABEL_FOLDERS.get(str(settings.get("boundary_labels")), "labels")
-    columns = rows.train_columns(
-        boundary_labels=str(Path(elsewhere).resolve()) if elsewhere else f"bootstrap_refine/{labels}",
-        boundary_maker="window" if settings.get("boundary_maker") == "window" else "change",
-        boundary_width=max(1, int(tables.number(settings.get("boundary_width")) or 1)),
-        thresholds={curve.stage: curve.best for curve in curves},
-    )
-    made = [rows.gallery(folder.path, "Training photos", train, columns, count=count)]
-    if val is not None and (folder.path / "predict").is_dir():
-        made.append(rows.gallery(folder.path, "Measuring photos", val, rows.val_columns(), count=count))
+    columns = functools.partial(rows.columns, run.path, steps, inputs, thresholds=thresholds)
+    made = [
+        rows.gallery(
+            "Training images",
+            train,
+            columns(images="train"),
+            count=count,
+            caption="and its image-level labels",
+        )
+    ]
+    if val is not None and rows.begun(columns(images="val")):
+        made.append(
+            rows.gallery(
+                "Validation images", val, columns(images="val"), count=count, caption="not trained on"
+            )
+        )
     return [gallery for gallery in made if gallery.rows]
 
 
-def _curve(metrics: Mapping[str, Any], stage: str) -> Curve | None:
-    facts = metrics.get(stage)
-    return charts.threshold_curve(stage, facts) if isinstance(facts, Mapping) else None
-
-
 def _absent(metrics: Mapping[str, Any]) -> str:
-    """How a class in neither prediction nor ground truth was counted, where all stages agree on it."""
+    """How a class in neither prediction nor ground truth was counted, where all measures agree on it."""
     ways = {str(facts.get("absent", "")) for facts in metrics.values() if isinstance(facts, Mapping)}
     return ways.pop() if len(ways) == 1 else ""
 
 
-def _facts(folder: RunFolder, train: Collection, val: Collection | None) -> list[tuple[str, str]]:
+def _facts(run: RunFolder, train: Collection, val: Collection | None) -> list[tuple[str, str]]:
     """Name and value of what stands under the title."""
-    devices = dict.fromkeys(step.device for step in folder.steps if step.device)
+    devices = dict.fromkeys(step.device for step in run.steps if step.device)
     facts = [
-        ("photos to train on", f"{len(train):,}"),
-        ("photos to measure on", f"{len(val):,}" if val is not None else "none"),
-        ("classes", str(len(train.classes) - 1)),
+        ("training images", f"{len(train):,}"),
+        ("validation images", f"{len(val):,}" if val is not None else "none"),
+        ("classes without background", str(len(train.classes) - 1)),
         ("device", ", ".join(devices)),
-        ("time so far", duration(sum(step.seconds or 0 for step in folder.steps))),
+        ("time so far", tables.duration(sum(step.seconds or 0 for step in run.steps))),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -118,32 +154,23 @@ def _loss_panel(step: Step) -> LossPanel:
     facts = [f"step {step.log.step[-1]:,.0f}"]
     if step.log.epoch is not None:
         facts.append(f"epoch {step.log.epoch:.0f}")
-    if step.log.photos_per_second is not None:
-        facts.append(f"{step.log.photos_per_second:.1f} photos a second")
+    if step.log.rate is not None:
+        facts.append(f"{step.log.rate:.1f} images a second")
     return LossPanel(step.title, ", ".join(facts), charts.loss_chart(step.log, name=step.name))
 
 
-def _per_class(folder: RunFolder, classes: tuple[str, ...]) -> list[tuple[int, str, list[float | None]]]:
-    """Class id, name and its IoU after each stage, for the classes that some stage has a figure for."""
-    measured = tables.metric_rows(folder.metrics)
+def _per_class(
+    measured: Sequence[tables.MetricRow], classes: Sequence[str]
+) -> list[tuple[int, str, list[float | None]]]:
+    """Class id, name and its IoU in each row, for the classes that some row has a figure for."""
     table = [
         (index, name, [row.per_class.get(name) for row in measured]) for index, name in enumerate(classes)
     ]
     return [entry for entry in table if any(value is not None for value in entry[2])]
 
 
-def duration(seconds: float | None) -> str:
-    """`4.2 s`, `3 min 20 s`, `2 h 05 min`; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _color(class_id: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*PALETTE[class_id])
+    return "#{:02x}{:02x}{:02x}".format(*COLORS[class_id])
 
 
 @functools.cache
@@ -155,6 +182,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(percent=tables.percent, points=tables.points, duration=duration, color=_color)
-    environment.globals.update(ignore=IGNORE)
+    environment.filters.update(
+        percent=tables.percent, points=tables.points, duration=tables.duration, color=_color
+    )
     return environment

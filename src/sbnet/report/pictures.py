@@ -1,12 +1,13 @@
 """Arrays in, small pictures out. All functions are pure; none reads or writes a file.
 
-Legend: H, W a photo's size; h, w a thumbnail's; K present classes. Pictures are (h, w, 3) uint8 RGB; labels
+Legend: H, W an image's size; h, w a thumbnail's; K present classes. Pictures are (h, w, 3) uint8 RGB; labels
 uint8 with 0 = background and 255 = ignore.
 """
 
 from __future__ import annotations
 
 import base64
+import colorsys
 import io
 
 import numpy as np
@@ -15,20 +16,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sbnet.data import IGNORE
-from sbnet.data.io.palette import PALETTE
 from sbnet.ops.boundaries import label_boundaries, window_boundaries
-
-LIT_UP = (PALETTE * (255 / np.maximum(PALETTE.max(axis=1, keepdims=True), 1))).astype(np.uint8)
-"""The palette with each colour raised to full brightness, hue kept: a dark red line would not show."""
-
-_STRIPES = np.array([[244, 244, 244], [178, 178, 178]], np.uint8)
 
 Picture = NDArray[np.uint8]
 Label = NDArray[np.uint8]
 
+_GOLDEN = 0.618034  # of the color circle: the hues of neighboring classes lie far apart
+
+
+def _bright_colors() -> NDArray[np.uint8]:
+    """(256, 3): grey for background, then bright hues, in turn full, pale and deep. VOC's own are for files: half of
+    them are too dark to be seen on an image, and lit up several coincide.
+    """
+    tones = ((0.8, 1.0), (0.5, 1.0), (0.85, 0.85))
+    colors = [
+        colorsys.hsv_to_rgb(_GOLDEN * (index - 1) % 1, *tones[(index - 1) % 3]) for index in range(1, 256)
+    ]
+    return (
+        np.array([(110, 110, 110), *(np.multiply(255, color) for color in colors)]).round().astype(np.uint8)
+    )
+
+
+COLORS = _bright_colors()
+"""(256, 3) uint8: the page's color of each class."""
+
 
 def thumbnail_size(height: int, width: int, *, side: int) -> tuple[int, int]:
-    """(h, w) of a photo fitted into `side` x `side` pixels, never enlarged, at least 1 x 1."""
+    """(h, w) of an image fitted into `side` x `side` pixels, never enlarged, at least 1 x 1."""
     scale = min(1.0, side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -50,42 +64,34 @@ def shrink_scores(scores: NDArray[np.float32], *, size: tuple[int, int]) -> NDAr
     return np.stack(resized) if resized else np.zeros((0, *size), np.float32)
 
 
-def color_label(label: Label) -> Picture:
-    """(h, w) -> (h, w, 3) in the classes' colours; ignored pixels are white with grey stripes."""
-    rows, columns = np.indices(label.shape)
-    stripes = _STRIPES[((rows + columns) % 12 < 3).astype(np.intp)]
-    return np.where((label == IGNORE)[..., None], stripes, PALETTE[label])
-
-
 def heat_overlay(photo: Picture, scores: NDArray[np.float32], class_ids: NDArray[np.integer]) -> Picture:
-    """Scores (K, h, w) in [0, 1] over the photo (h, w, 3): grey where low, the class's colour where high.
+    """Scores (K, h, w) in [0, 1] over the image (h, w, 3): grey where low, the class's color where high.
 
-    Where classes overlap their colours mix in proportion. Colours are lit up: a dark red would not show.
+    Where classes overlap their colors mix in proportion.
     """
-    grey = photo.astype(np.float32).mean(axis=2, keepdims=True) * 0.62 + 12
-    if len(scores) == 0:
-        return np.repeat(grey, 3, axis=2).astype(np.uint8)
     scores = np.clip(np.nan_to_num(scores), 0, 1)
-    colors = LIT_UP[np.asarray(class_ids, np.intp)].astype(np.float32)
+    colors = COLORS[np.asarray(class_ids, np.intp)].astype(np.float32)
     mixed = np.einsum("khw,kc->hwc", scores, colors) / np.maximum(scores.sum(axis=0), 1e-6)[..., None]
-    strongest = scores.max(axis=0)[..., None]
-    # The photo's light and dark stay visible in the coloured part.
-    lit = mixed * (0.55 + 0.45 * grey / 170)
-    return np.clip(grey + (lit - grey) * 0.9 * strongest, 0, 255).astype(np.uint8)
+    return _tint(_grey(photo), mixed, 0.9 * scores.max(axis=0, initial=0))
+
+
+def label_overlay(photo: Picture, label: Label) -> Picture:
+    """A label (h, w) over the image: classes in their colors with a white outline, background grey, ignored striped."""
+    classes = (label != 0) & (label != IGNORE)
+    picture = _tint(_grey(photo), COLORS[label].astype(np.float32), 0.75 * classes)
+    rim = _rim(np.where(label == IGNORE, 0, label)) & classes
+    return _striped(np.where(rim[..., None], np.uint8(255), picture), label == IGNORE)
 
 
 def contour(picture: Picture, inside: NDArray[np.bool_]) -> Picture:
     """The picture with the rim of `inside` (h, w) drawn white, one pixel wide."""
     if inside.shape != picture.shape[:2]:
         raise ValueError(f"region of {inside.shape} on a picture of {picture.shape[:2]}")
-    rim = np.zeros_like(inside)
-    rim[:, 1:] |= inside[:, 1:] ^ inside[:, :-1]
-    rim[1:] |= inside[1:] ^ inside[:-1]
-    return np.where(rim[..., None], np.uint8(255), picture)
+    return np.where(_rim(inside)[..., None], np.uint8(255), picture)
 
 
-def boundary_picture(label: Label, *, maker: str, width: int) -> Picture:
-    """The boundary maps that a label (h, w) gives: each class's lines, lit up, on the darkened label.
+def boundary_picture(photo: Picture, label: Label, *, maker: str, width: int) -> Picture:
+    """The class boundaries in a label (h, w), each in its class's color, on the darkened image; ignored: striped.
 
     maker: `change` (lines `width` thumbnail pixels to each side of a label change) or `window`.
     """
@@ -97,20 +103,41 @@ def boundary_picture(label: Label, *, maker: str, width: int) -> Picture:
     else:
         maps = label_boundaries(batch, classes=classes, width=width)
     lines = maps[0].numpy() > 0
-    picture = color_label(label) // 3
+    picture = _striped((_grey(photo) * 0.6).astype(np.uint8), label == IGNORE)
     # Background's line lies under those of the classes it borders on, so only theirs are drawn.
     for class_id in present:
-        picture = np.where(lines[class_id][..., None], LIT_UP[class_id], picture)
+        picture = np.where(lines[class_id][..., None], COLORS[class_id], picture)
     return picture
 
 
-def data_uri(picture: Picture, *, lossless: bool) -> str:
-    """The picture as a `data:` address: PNG where flat colours must stay exact, else JPEG."""
+def data_uri(picture: Picture) -> str:
+    """The picture as the `data:` address of a JPEG."""
     stream = io.BytesIO()
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    if lossless:
-        image.save(stream, "PNG", compress_level=6)
-    else:
-        image.save(stream, "JPEG", quality=82)
-    kind = "png" if lossless else "jpeg"
-    return f"data:image/{kind};base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "JPEG", quality=84, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _grey(photo: Picture) -> NDArray[np.float32]:
+    """The image (h, w, 3) darkened and without colors, so that those laid over it are seen."""
+    return np.repeat(photo.astype(np.float32).mean(axis=2, keepdims=True) * 0.62 + 12, 3, axis=2)
+
+
+def _tint(grey: NDArray[np.float32], colors: NDArray[np.float32], strength: NDArray[np.floating]) -> Picture:
+    """Colors (h, w, 3) mixed in by strength (h, w), the image's light and dark still visible in them."""
+    lit = colors * (0.72 + 0.28 * grey / 170)
+    return np.clip(grey + (lit - grey) * strength[..., None], 0, 255).astype(np.uint8)
+
+
+def _striped(picture: Picture, where: NDArray[np.bool_]) -> Picture:
+    """Thin light stripes across the pixels `where` (h, w)."""
+    rows, columns = np.indices(where.shape)
+    stripes = where & ((rows + columns) % 8 < 2)
+    return np.where(stripes[..., None], (picture * 0.3 + 165).astype(np.uint8), picture)
+
+
+def _rim(labels: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """(h, w) -> where a pixel differs from the one to its left or above it."""
+    rim = np.zeros(labels.shape, bool)
+    rim[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    rim[1:] |= labels[1:] != labels[:-1]
+    return rim

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -15,46 +16,31 @@ from numpy.typing import NDArray
 
 from sbnet.report.tables import number
 
-STEPS = {
-    "bootstrap_train_cam": "Train the bootstrap CAM network",
-    "bootstrap_infer_cam": "Bootstrap CAMs",
-    "bootstrap_refine": "CRF over bootstrap CAMs",
-    "train_cam": "Train the CAM network",
-    "infer_cam": "CAMs",
-    "refine": "CRF over CAMs",
-    "train_affinity": "Train AffinityNet or IRN",
-    "random_walk": "Random walk: pseudo masks",
-    "train_segmenter": "Train the segmenter",
-    "predict": "Predict",
-}
-"""Step folder -> title, in the order of a run."""
-
-_OUTPUTS = ("scores", "labels", "masks")
-_LOG_BOOKKEEPING = ("step", "epoch", "lr", "photos_per_second")
+if TYPE_CHECKING:
+    from sbnet.steps.spec import StepSpec
 
 
 @dataclass(frozen=True)
 class Log:
-    """A training step's log.csv. step (N,) ascending; terms: column -> (N,), the total `loss` first."""
+    """A training step's log.csv. step (N,) ascending; terms: column -> (N,), the total `loss` first.
+    rate: images a second, the median.
+    """
 
     step: NDArray[np.float64]
     terms: dict[str, NDArray[np.float64]]
     epoch: float | None
-    photos_per_second: float | None
+    rate: float | None
 
 
 @dataclass(frozen=True)
 class Step:
-    """seconds is None until the step is done; `outputs` counts the files made so far (0 for training steps).
-    settings: the step's own, as it runs them.
-    """
+    """seconds is None until the step is done; `outputs` counts the images done so far (0 for training steps)."""
 
     name: str
     title: str
     done: bool
     seconds: float | None
     device: str
-    settings: dict[str, Any]
     outputs: int
     log: Log | None
 
@@ -71,8 +57,8 @@ class RunFolder:
     notes: list[str] = field(default_factory=list)
 
 
-def read_run(run: Path) -> RunFolder:
-    """Everything in the run folder but the pictures. Missing files count as not made yet."""
+def read_run(run: Path, steps: Sequence[StepSpec]) -> RunFolder:
+    """Everything in the run folder but the pictures, of the steps begun. Missing files count as not made yet."""
     notes: list[str] = []
     metrics = _read_json(run / "metrics.json", notes)
     recipe_text = _read_text(run / "recipe.yaml", notes)
@@ -81,21 +67,19 @@ def read_run(run: Path) -> RunFolder:
     except yaml.YAMLError as error:
         notes.append(f"recipe.yaml cannot be read: {error}")
         recipe = {}
-    steps = [_read_step(run / name, title, notes) for name, title in STEPS.items() if (run / name).is_dir()]
-    return RunFolder(run, recipe if isinstance(recipe, dict) else {}, recipe_text, metrics, steps, notes)
+    begun = [_read_step(run / spec.name, spec, notes) for spec in steps if (run / spec.name).is_dir()]
+    return RunFolder(run, recipe if isinstance(recipe, dict) else {}, recipe_text, metrics, begun, notes)
 
 
-def _read_step(folder: Path, title: str, notes: list[str]) -> Step:
+def _read_step(folder: Path, spec: StepSpec, notes: list[str]) -> Step:
     done = _read_json(folder / "done.json", notes)
-    settings = _read_json(folder / "state.json", notes).get("settings")
     return Step(
-        name=folder.name,
-        title=title,
+        name=spec.name,
+        title=spec.title,
         done=bool(done),
         seconds=number(done.get("seconds")),
         device=str(done.get("device", "")),
-        settings=settings if isinstance(settings, dict) else {},
-        outputs=max(_count(folder / name) for name in _OUTPUTS),
+        outputs=max((_count(folder / kind.place) for kind in spec.writes if kind.suffix), default=0),
         log=_read_log(folder / "log.csv", notes),
     )
 
@@ -146,10 +130,10 @@ def _read_log(path: Path, notes: list[str]) -> Log | None:
         return None
     table = np.array([rows[step] for step in sorted(rows)])
     columns = {name: table[:, index] for index, name in enumerate(header)}
-    rate = columns.get("photos_per_second")
+    rate = next((values for name, values in columns.items() if name.endswith("_per_second")), None)
     return Log(
         step=columns["step"],
-        terms={name: values for name, values in columns.items() if name not in _LOG_BOOKKEEPING},
+        terms={name: columns[name] for name in header[header.index("loss") :]} if "loss" in header else {},
         epoch=number(columns["epoch"][-1].item()) if "epoch" in columns else None,
-        photos_per_second=None if rate is None else number(np.median(rate).item()),
+        rate=None if rate is None else number(np.median(rate).item()),
     )

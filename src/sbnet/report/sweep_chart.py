@@ -26,8 +26,8 @@ _LONGEST = 4  # panels in a row
 def write_sweep_chart(
     path: Path, keys: Sequence[str], trials: Sequence[Facts], *, own: Mapping[str, Any]
 ) -> None:
-    """A PNG with a panel a key: filled dots the photos that the choice is made on, rings the others, in percent; a line
-    marks the run's own value. Raises SBNetError where it cannot be written.
+    """A PNG with a panel a key, in percent: filled dots for the images that the choice is made on, rings for those held
+    out; a line marks the run's own value. Raises SBNetError where it cannot be written.
     """
     columns = min(len(keys), _LONGEST)
     rows = -(-len(keys) // columns)

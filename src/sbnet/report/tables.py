@@ -3,46 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-TITLES = {
-    "bootstrap_cam": "Bootstrap CAM",
-    "bootstrap_refine": "Bootstrap CAM + CRF",
-    "cam": "CAM",
-    "refine": "CAM + CRF",
-    "random_walk": "Random walk",
-    "segmenter": "Segmenter",
-    "segmenter_crf": "Segmenter + CRF",
-}
-"""Stage name in metrics.json -> what a reader calls it, in the order of the chain."""
-
-# What each stage starts from, nearest first: the stage that its gain is counted from.
-BEFORE = {
-    "bootstrap_refine": ("bootstrap_cam",),
-    "cam": ("bootstrap_cam",),
-    "refine": ("cam",),
-    "random_walk": ("refine", "cam"),
-    "segmenter": ("random_walk", "refine", "cam"),
-    "segmenter_crf": ("segmenter",),
-}
+if TYPE_CHECKING:
+    from sbnet.steps.spec import Measure
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """One stage's figures, fractions in [0, 1]; None where they were not measured.
+    """The figures of one measure, fractions in [0, 1]; None where they were not measured.
 
-    gain: mIoU above the stage titled `over`; both None where no stage before it was measured on its photos.
+    gain: mIoU above the measure titled `over`; both None where none before it was measured on the same images.
     """
 
-    stage: str
+    name: str
     title: str
-    photo_list: str
-    photos: int | None
+    split: str
+    images: int | None
     miou: float | None
+    foreground_miou: float | None
     gain: float | None
     over: str | None
     pixel_accuracy: float | None
@@ -68,54 +51,87 @@ def points(value: float | None) -> str:
     return "" if value is None else f"{100 * value:+.1f}".replace("-", "−")
 
 
-def metric_rows(metrics: Mapping[str, Any]) -> list[MetricRow]:
-    """`metrics` (the content of metrics.json) as rows in the order of the chain, unknown stages last."""
-    measured = {
-        key: facts for key, facts in metrics.items() if isinstance(facts, Mapping) and "miou" in facts
-    }
-    order = [*TITLES, *(stage for stage in measured if stage not in TITLES)]
-    return [_row(stage, measured) for stage in order if stage in measured]
+def duration(seconds: float | None) -> str:
+    """`4.2 s`, `3 min 20 s`, `2 h 05 min`; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """The mIoU after every stage, for the terminal (percent; gains in percentage points)."""
-    caption = "percent; gain in points over the stage named, on the same photos"
-    table = Table(caption=caption, caption_justify="left")
-    table.add_column("stage")
-    for name in ("measured on", "mIoU", "gain", "pixel accuracy", "precision", "recall"):
+def is_scores(measure: Measure) -> bool:
+    """Score maps are swept over background thresholds; all else is compared as masks."""
+    return measure.kind.name == "Scores"
+
+
+def metric_rows(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> list[MetricRow]:
+    """`metrics` (the content of metrics.json) as rows in the order of `measures`, unknown names last."""
+    facts = {name: value for name, value in metrics.items() if isinstance(value, Mapping) and "miou" in value}
+    known = [measure for measure in measures if measure.name in facts]
+    rows = [
+        _row(facts[one.name], one.name, one.title, _before(index, known, facts))
+        for index, one in enumerate(known)
+    ]
+    names = {measure.name for measure in known}
+    return rows + [_row(value, name, name, None) for name, value in facts.items() if name not in names]
+
+
+def metrics_table(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> Table:
+    """The mIoU after every step that is measured, for the terminal (percent; gains in percentage points)."""
+    table = Table(
+        caption="percent; gain in points over the row named, on the same images", caption_justify="left"
+    )
+    table.add_column("result")
+    for name in ("measured on", "mIoU", "foreground\nmIoU", "gain", "precision", "recall", "pixel\naccuracy"):
         table.add_column(name, justify="right")
-    for row in metric_rows(metrics):
+    for row in metric_rows(metrics, measures):
         over = f"{points(row.gain)} ({row.over})" if row.over else ""
-        measured_on = row.photo_list if row.photos is None else f"{row.photo_list}, {row.photos} photos"
-        rates = (row.pixel_accuracy, row.foreground_precision, row.foreground_recall)
-        table.add_row(row.title, measured_on, percent(row.miou), over, *map(percent, rates))
+        measured_on = row.split if row.images is None else f"{row.split}, {row.images} images"
+        rates = (row.foreground_precision, row.foreground_recall, row.pixel_accuracy)
+        table.add_row(
+            row.title,
+            measured_on,
+            percent(row.miou),
+            percent(row.foreground_miou),
+            over,
+            *map(percent, rates),
+        )
     return table
 
 
-def _row(stage: str, measured: Mapping[str, Mapping[str, Any]]) -> MetricRow:
-    facts = measured[stage]
-    before = next((name for name in BEFORE.get(stage, ()) if _comparable(measured.get(name), facts)), None)
-    # of the figures as shown, so that the column adds up
-    gain = None if before is None else round(facts["miou"], 3) - round(measured[before]["miou"], 3)
-    photos = number(facts.get("photos"))
-    per_class = facts.get("per_class")
-    per_class = per_class if isinstance(per_class, Mapping) else {}
+def _before(
+    index: int, known: Sequence[Measure], facts: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, float] | None:
+    """Title and mIoU of what the measure at `index` improves on: maps on maps, masks on whatever precedes."""
+    after = known[index]
+    for before in reversed(known[:index]):
+        alike = all(facts[before.name].get(key) == facts[after.name].get(key) for key in ("list", "images"))
+        miou = number(facts[before.name]["miou"])
+        if alike and miou is not None and (is_scores(before) or not is_scores(after)):
+            return before.title, miou
+    return None
+
+
+def _row(facts: Mapping[str, Any], name: str, title: str, before: tuple[str, float] | None) -> MetricRow:
+    miou, images, per_class = number(facts["miou"]), number(facts.get("images")), facts.get("per_class")
+    if miou is None:
+        before = None
     return MetricRow(
-        stage=stage,
-        title=TITLES.get(stage, stage),
-        photo_list=str(facts.get("list", "")),
-        photos=None if photos is None else int(photos),
-        miou=number(facts["miou"]),
-        gain=gain,
-        over=None if before is None else TITLES[before],
+        name=name,
+        title=title,
+        split=str(facts.get("list", "")),
+        images=None if images is None else int(images),
+        miou=miou,
+        foreground_miou=number(facts.get("foreground_miou")),
+        # of the figures as shown, so that the column adds up
+        gain=round(miou, 3) - round(before[1], 3) if miou is not None and before else None,
+        over=before[0] if before else None,
         pixel_accuracy=number(facts.get("pixel_accuracy")),
         foreground_precision=number(facts.get("foreground_precision")),
         foreground_recall=number(facts.get("foreground_recall")),
-        per_class={str(name): number(value) for name, value in per_class.items()},
+        per_class={str(key): number(value) for key, value in per_class.items()}
+        if isinstance(per_class, Mapping)
+        else {},
     )
-
-
-def _comparable(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
-    if before is None or number(before["miou"]) is None or number(after["miou"]) is None:
-        return False
-    return all(before.get(key) == after.get(key) for key in ("list", "photos"))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from sbnet.backbones.settings import check_weights
 from sbnet.engine.optimization import TrainSettings
 from sbnet.errors import SBNetError
 from sbnet.methods.base import Method
 from sbnet.settings import Count, Factors, Positive, Scales, Weights
 from sbnet.steps.spec import MODEL, PSEUDO_MASKS, StepSpec
 
-LIBRARY = "segmentation_models_pytorch"
-
 
 def _first_is_one(scales: tuple[float, ...]) -> tuple[float, ...]:
     if scales[0] != 1 or not all(0.05 <= scale <= 4 for scale in scales):
-        raise ValueError("expected scales from 0.05 to 4, the first 1, to whose size the others' logits are resized")
+        raise ValueError(
+            "expected scales from 0.05 to 4, the first 1, to whose size the others' logits are resized"
+        )
     return scales
 
 
@@ -53,7 +51,6 @@ class SegmenterMethod(Method):
     role = "segmenter"
     Settings: ClassVar[type[SegmenterSettings]] = SegmenterSettings
     smallest_batch: ClassVar[int] = 1
-    library: ClassVar[bool] = False
 
     def steps(self, settings: Any) -> list[StepSpec]:
         masks = "the pseudo masks" if settings.labels == "pseudo" else "the ground truth"
@@ -62,7 +59,9 @@ class SegmenterMethod(Method):
             StepSpec(
                 name="train_segmenter",
                 title=f"Train the segmenter ({self.title})",
-                does=f"take over the segmenter {settings.network}" if taken else f"train the segmenter on {masks}",
+                does=f"take over the segmenter {settings.network}"
+                if taken
+                else f"train the segmenter on {masks}",
                 run="sbnet.segmenters.train:run",
                 settings=settings,
                 reads={"labels": PSEUDO_MASKS} if settings.labels == "pseudo" and not taken else {},
@@ -76,14 +75,6 @@ class SegmenterMethod(Method):
         return {"scales": settings.scales}
 
     def check(self, settings: Any, recipe: Any) -> None:
-        if settings.network:
-            return
-        check_weights("segmenter.weights", settings.backbone or recipe.backbone.name, settings.weights)
-        if self.library and find_spec(LIBRARY) is None:
-            raise SBNetError(
-                f"segmenter.method: {self.name}'s decoder is segmentation-models-pytorch's, which is not installed; "
-                "pip install 'sbnet[smp]'"
-            )
         if settings.batch < self.smallest_batch:
             raise SBNetError(
                 f"segmenter.batch is {settings.batch}; {self.name} needs batches of {self.smallest_batch} images or more, "

@@ -58,7 +58,9 @@ def run(settings: SegmenterSettings, context: Context) -> dict[str, Any]:
     )
 
 
-def segmentation_terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> dict[str, Tensor]:
+def segmentation_terms(
+    network: nn.Module, batch: Mapping[str, Tensor], _progress: float
+) -> dict[str, Tensor]:
     """Cross entropy of every scale's logits and of their maximum."""
     output = network(batch["image"].contiguous(memory_format=torch.channels_last))
     return {"segmentation": losses.multi_scale_cross_entropy(output.supervised, batch["label"])}

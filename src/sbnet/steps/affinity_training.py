@@ -7,7 +7,7 @@ from typing import Any
 
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import JITTER, TrainTransform
-from sbnet.engine.model_file import load_model
+from sbnet.engine.model_file import load_model, network_name
 from sbnet.engine.networks import same_backbone
 from sbnet.errors import SBNetError
 from sbnet.steps.affinity import AffinityTrainSettings
@@ -52,6 +52,15 @@ def train_affinity(
     return train(
         settings, context, title=f"train {title}", samples=samples, objective=objective, prepare=prepare
     )
+
+
+def check_recipe(settings: Any, recipe: Any) -> None:
+    """Whether the affinities can start from a seeds network made elsewhere is known before anything runs."""
+    network = getattr(getattr(recipe.seeds.settings, "train", None), "network", "")
+    if settings.train.start == "seeds" and network:
+        name = network_name(network)  # of other origin: it is read as the recipe's backbone
+        if name:
+            check_start(name, recipe.backbone.name)
 
 
 def check_start(network: str, backbone: str) -> None:

@@ -16,8 +16,9 @@ from sbnet.engine.runtime import Runtime
 class Context:
     """One step's place in a run.
 
-    folder: where it writes. family: of the network that it trains. inputs: the name under which it reads an artifact -> where that is: a folder of files, or a
+    folder: where it writes. inputs: the name under which it reads an artifact -> where that is: a folder of files, or a
     model file. train, val: the images; `val` is None where the data has no such list.
+    family: of the network that it trains.
     predict: the recipe's prediction settings, which a segmenter's file carries.
     recipe: the whole recipe as plain values, which every model file carries.
     """

@@ -23,7 +23,7 @@ from sbnet.work.progress import work_through
 
 
 def cams_to_scores(folder: Path, out: Path) -> int:
-    """NAME.npy of SEAM, SBNet, PSA or IRN -> `out`/NAME.npz; returns their number. Raises SBNetError for other files."""
+    """NAME.npy of SEAM, SBNet, PSA or IRN -> `out`/NAME.npz; returns their number."""
 
     def convert(path: Path) -> None:
         found = read_cam(path)

@@ -1,6 +1,6 @@
-"""Measure masks and scores against the true masks, where there are any.
+"""Measure masks and class score maps against ground truth, where there is any.
 
-Shapes: C classes, K foreground classes present, H x W pixels at the photo's original size.
+Shapes: C classes, K foreground classes present, H x W pixels at the image's original size.
 """
 
 from __future__ import annotations
@@ -13,21 +13,19 @@ import numpy as np
 
 from sbnet import metrics
 from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names, read_list
 from sbnet.data.io.files import check_output, read_scores
 from sbnet.data.io.image import read_mask
-from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names
 from sbnet.data.io.named_files import masks_by_name
-from sbnet.data.datasets.voc import read_list
-from sbnet.work.parallel import map_unordered
-from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
 from sbnet.metrics.confusion import Absent
+from sbnet.work.parallel import cpu_count, map_unordered
 
 ABSENT = {"nan": "left out", "zero": "counted as 0"}  # a class in neither prediction nor truth
 
 
 def evaluate_masks(folder: Path, collection: Collection, *, absent: Absent = "nan") -> dict[str, Any] | None:
-    """Metrics of `folder`/NAME.png over the photos that have a true mask; None where none has.
+    """Metrics of `folder`/NAME.png over the images that have ground truth; None where none has.
 
     One confusion matrix over all of them; ignore 255. Raises SBNetError for a missing or unfit mask.
     """
@@ -36,7 +34,7 @@ def evaluate_masks(folder: Path, collection: Collection, *, absent: Absent = "na
         return None
     pairs = [(folder / f"{photo.name}.png", photo.mask) for photo in known if photo.mask]
     facts = evaluate_pairs(pairs, collection.classes, absent=absent)
-    return facts | {"without_truth": len(collection) - len(known)}
+    return facts | {"without_ground_truth": len(collection) - len(known)}
 
 
 def evaluate_pairs(
@@ -52,7 +50,7 @@ def evaluate_pairs(
         try:
             return metrics.confusion(prediction, truth, classes=count)
         except SBNetError as error:
-            raise SBNetError(f"{pair[0]}: {error}; a mask to measure must say a class everywhere") from error
+            raise SBNetError(f"{pair[0]}: {error}; a mask to measure needs a class at every pixel") from error
 
     confusion = sum(map_unordered(measure, pairs, workers=cpu_count()), np.zeros((count, count), np.int64))
     return _facts(confusion, classes, absent, len(pairs))
@@ -70,8 +68,8 @@ def evaluate_folders(
     """Metrics of `predictions`/NAME.png against `truth`/NAME.png.
 
     classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file
-    with a name a line, each of which both folders must have; by default the names that both have. target: where the
-    caller is going to write the metrics. Raises SBNetError where that is a file that they are made from.
+    with one image name per line, each of which both folders must have; by default the names that both
+    have. target: where the caller is going to write the metrics. Raises SBNetError where that is a file that they are made from.
     """
     files = [_masks(folder) for folder in (predictions, truth)]
     beside = next(
@@ -87,7 +85,7 @@ def evaluate_folders(
             for line, name in wanted:
                 if name not in there:
                     raise SBNetError(
-                        f"{names}, line {line}: there is no {folder / name}.png; add it or take the line out"
+                        f"{names}, line {line}: there is no {folder / name}.png; add it or remove the line"
                     )
         common = [name for _, name in wanted]
         left_out = (0, 0)
@@ -100,26 +98,28 @@ def evaluate_folders(
         )
     facts = evaluate_pairs([(files[0][name], files[1][name]) for name in common], class_names, absent=absent)
     return facts | {
-        "without_truth": left_out[0],
+        "without_ground_truth": left_out[0],
         "without_prediction": left_out[1],
-        "class_list": str(class_file) if class_file else "PASCAL VOC (no classes.txt beside the true masks)",
+        "class_list": str(class_file)
+        if class_file
+        else "PASCAL VOC (no classes.txt beside the ground truth)",
     }
 
 
 def _masks(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        raise SBNetError(f"{folder}: there is no such folder of masks")
+        raise SBNetError(f"{folder}: no such folder of masks")
     return masks_by_name(folder)
 
 
 def evaluate_scores(
     folder: Path, collection: Collection, *, cut: float, absent: Absent = "nan"
 ) -> dict[str, Any] | None:
-    """Metrics of the CAMs `folder`/NAME.npz at the best background score, with the curve over all of them.
+    """Metrics of the class score maps `folder`/NAME.npz at the best background score, with the curve over all of them.
 
     `miou_at_setting`: at the score nearest to `cut`, where the recipe's own background cuts; a cut
     beyond the usual scores is one more of them.
-    None where no photo has a true mask.
+    None where no image has ground truth.
     """
     known = _with_truth(collection)
     if not known:
@@ -148,12 +148,12 @@ def evaluate_scores(
         "curve": curve,
         "setting": float(thresholds[setting]),
         "miou_at_setting": curve[setting],
-        "without_truth": len(collection) - len(known),
+        "without_ground_truth": len(collection) - len(known),
     }
 
 
-def _facts(confusion: np.ndarray, classes: Sequence[str], absent: Absent, photos: int) -> dict[str, Any]:
-    return metrics.summary(confusion, classes, absent=absent) | {"absent": ABSENT[absent], "photos": photos}
+def _facts(confusion: np.ndarray, classes: Sequence[str], absent: Absent, images: int) -> dict[str, Any]:
+    return metrics.summary(confusion, classes, absent=absent) | {"absent": ABSENT[absent], "images": images}
 
 
 def _with_truth(photos: Iterable[Photo]) -> list[Photo]:
@@ -163,6 +163,6 @@ def _with_truth(photos: Iterable[Photo]) -> list[Photo]:
 def _check_size(paths: tuple[Path, Path], predicted: tuple[int, ...], true: tuple[int, ...]) -> None:
     if predicted != true:
         raise SBNetError(
-            f"{paths[0]} has {predicted[1]} x {predicted[0]} pixels, but its true mask {paths[1]} has "
-            f"{true[1]} x {true[0]}; both must have the photo's size"
+            f"{paths[0]} has {predicted[1]} x {predicted[0]} pixels, but its ground truth {paths[1]} has "
+            f"{true[1]} x {true[0]}; both must have the image's size"
         )

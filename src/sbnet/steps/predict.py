@@ -16,7 +16,7 @@ from sbnet.engine.inference import LoadedImage
 from sbnet.engine.model_file import load_model
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.ops import strongest_labels
-from sbnet.report import shown_photos
+from sbnet.report.shown import shown_images
 from sbnet.steps.context import Context
 from sbnet.steps.settings import PredictSettings
 from sbnet.work.progress import work_through
@@ -44,7 +44,7 @@ def run(settings: PredictSettings, context: Context) -> dict[str, Any]:
 
     images = context.val.photos if context.val else ()
     predict("predict", images, last, masks)
-    predict("predict the report's images", shown_photos(context.train), shown, shown)
+    predict("predict the report's images", shown_images(context.train), shown, shown)
     return {"images": len(images)}
 
 

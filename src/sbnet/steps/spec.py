@@ -70,11 +70,12 @@ class StepSpec:
     name: its folder in the run, its verb, and its name for --from and --to. title: in the report. does: printed when it
     runs. run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
     reads: the name under which the step reads it -> kind; the nearest step before it that writes this kind provides it.
-    images: the list it works on. trains: the family of the network that it trains, from the run's backbone,
-    weights and seed. network: runs one at all, so
-    that the precision counts. views: scales at which it sees an image, and whether it sees its mirror image too: the
-    bound on an image's size follows from them. neutral: settings that do not change the result. only: settings that just one of the
-    outputs depends on, by kind: who reads the others stays up to date when they change.
+    images: the list it works on.
+    trains: the family of the network that it trains, from the run's backbone, weights and seed; empty for none.
+    network: whether it runs one at all, so that the precision counts.
+    views: scales at which it sees an image, and whether it also sees mirror images: they bound an image's size.
+    neutral: settings that do not change the result.
+    only: settings that just one output depends on, by kind: who reads the other outputs stays up to date.
     variants: `module:function` of ([settings], context) giving image -> masks, where settings can be swept.
     key: where its settings are in the recipe, such as `crf`; in a method, within its own section, such as `train`.
     """

@@ -43,7 +43,12 @@ def train(
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)
     context.runtime.seed_torch()  # new layers are random
     recipe = context.backbone
-    own = {"weights": recipe.weights, "stride": recipe.stride, "freeze": recipe.freeze, "dilate": recipe.dilate}
+    own = {
+        "weights": recipe.weights,
+        "stride": recipe.stride,
+        "freeze": recipe.freeze,
+        "dilate": recipe.dilate,
+    }
     model: Network = build(name, classes=len(context.train.classes), **(own | dict(options or {})))
     if prepare is not None:
         prepare(model)

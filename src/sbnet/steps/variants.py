@@ -1,17 +1,18 @@
-"""What the stages that `sbnet sweep` tries settings of have in common."""
+"""What the steps whose settings can be swept have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
-Settings = TypeVar("Settings")
+from sbnet.settings import Settings
+
+Swept = TypeVar("Swept", bound=Settings)
 
 
-def alike(settings: Sequence[Settings], **ignored: Any) -> dict[Settings, list[int]]:
+def alike(settings: Sequence[Swept], **ignored: Any) -> dict[Swept, list[int]]:
     """Indexes of settings that differ in the `ignored` ones alone, by what they share (those at the values given)."""
-    groups: dict[Settings, list[int]] = {}
+    groups: dict[Swept, list[int]] = {}
     for index, one in enumerate(settings):
-        groups.setdefault(replace(one, **ignored), []).append(index)  # type: ignore[type-var]
+        groups.setdefault(one.model_copy(update=ignored), []).append(index)
     return groups

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from sbnet.errors import SBNetError
 from sbnet.registry import DATASETS
 from sbnet.settings import NotNegative, Settings
 
 if TYPE_CHECKING:
     from sbnet.data.datasets.collection import Collection
 
-__all__ = ["DATASETS", "DataSettings", "Dataset", "Lists", "register"]
+__all__ = ["DATASETS", "DataSettings", "Dataset", "Lists", "register", "root_of"]
 
 register = DATASETS.register
 
@@ -56,3 +57,10 @@ class Dataset(ABC):
     def lists(self, settings: Any) -> str:
         """What tells runs on other images apart, in words: a run folder of other lists is refused."""
         return f"{self.name}, train list '{settings.train}', val list '{settings.val}'"
+
+
+def root_of(settings: Any, what: str) -> Path:
+    """The data set's folder. what: it in words, for the `SBNetError` raised where `data.root` is empty."""
+    if not settings.root:
+        raise SBNetError(f"data.root is empty: name {what}: --data FOLDER (or data.root=FOLDER)")
+    return Path(settings.root)

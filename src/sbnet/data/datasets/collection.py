@@ -1,4 +1,4 @@
-"""Photos with their image labels: what every reader gives and every stage takes.
+"""Images with their image-level labels: what every reader returns and every step takes.
 
 Shapes: C classes, background (id 0) included.
 """
@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from sbnet.data import IGNORE
-from sbnet.data.io.image import MAX_PIXELS, photo_size, read_photo
 from sbnet.data.datasets.labels import VOC_CLASSES
+from sbnet.data.io.image import MAX_PIXELS, photo_size, read_photo
 from sbnet.errors import SBNetError, did_you_mean
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo; `classes` are the ids (1..C-1, ascending) of what it shows, `mask` its true mask, if any.
-    listed, labelled: where its name and its image labels stand (`train.txt, line 3`), for messages; "" if not known.
-    white: the value that is white where it has more than 8 bits, see `read_photo`.
+    """One image. classes: ids in it (1..C-1, ascending). mask: its ground truth, if any. listed, labelled: where its
+    name and its labels come from (`train.txt, line 3`), for messages; "" if not known. white: its white level, see
+    `read_photo`.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Collection:
-    """Photos in a fixed order over one list of class names, whose first is the background."""
+    """Images in a fixed order over one list of class names, whose first is the background."""
 
     classes: tuple[str, ...]
     photos: tuple[Photo, ...]
@@ -55,7 +55,7 @@ class Collection:
         for photo in self.photos:
             if any(not 1 <= index < len(self.classes) for index in photo.classes):
                 raise SBNetError(
-                    f"{self.name}: photo '{photo.name}' has class ids {photo.classes}; "
+                    f"{self.name}: image '{photo.name}' has class ids {photo.classes}; "
                     f"they run from 1 to {len(self.classes) - 1}"
                 )
 
@@ -66,13 +66,13 @@ class Collection:
         return iter(self.photos)
 
     def label_vector(self, photo: Photo) -> np.ndarray:
-        """Float32 (C-1,): 1 where the foreground class is in the photo; element c - 1 is class c."""
+        """Float32 (C-1,): 1 where the foreground class is in the image; element c - 1 is class c."""
         vector = np.zeros(len(self.classes) - 1, np.float32)
         vector[np.asarray(photo.classes, np.int64) - 1] = 1
         return vector
 
     def class_counts(self) -> np.ndarray:
-        """Int64 (C,): the number of photos that show each class; every photo has background."""
+        """Int64 (C,): the number of images that show each class; every image has background."""
         counts = np.zeros(len(self.classes), np.int64)
         counts[0] = len(self.photos)
         for photo in self.photos:
@@ -80,33 +80,33 @@ class Collection:
         return counts
 
     def subset(self, names: Iterable[str]) -> Collection:
-        """The named photos, in this collection's order. Raises `SBNetError` for a name that is not here."""
+        """The named images, in this collection's order. Raises `SBNetError` for a name that is not here."""
         wanted = dict.fromkeys(names)
         for name in wanted.keys() - {photo.name for photo in self.photos}:
             near = did_you_mean(name, (photo.name for photo in self.photos), nearness=0.9)
-            raise SBNetError(f"{self.name}: there is no photo '{name}'{near}")
+            raise SBNetError(f"{self.name}: there is no image '{name}'{near}")
         return replace(self, photos=tuple(photo for photo in self.photos if photo.name in wanted))
 
     def check_trainable(self) -> None:
-        """Raises `SBNetError` for a photo without any class, or a class without any photo."""
+        """Raises `SBNetError` for an image without any class, or a class without any image."""
         empty = [photo for photo in self.photos if not photo.classes]
         if empty:
             first = empty[0]
             by = f" in {first.labelled}" if first.labelled else ""
-            more = f" (nor have {len(empty) - 1} others)" if len(empty) > 1 else ""
+            more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
             raise SBNetError(
-                f"{first.listed or self.name}: photo '{first.name}' has no class{by}{more}: training needs what each "
-                "photo shows; label it or take it off the list"
+                f"{first.listed or self.name}: image '{first.name}' has no class{by}{more}: every training "
+                "image needs a class; label it or remove it from the list"
             )
         unseen = [name for name, count in zip(self.classes, self.class_counts(), strict=True) if not count]
         if unseen:
-            remedy = "add some, or take the class off the list of classes"
+            remedy = "add some, or remove the class from the class list"
             if self.classes == VOC_CLASSES:
                 remedy += (
                     " (where there is no classes.txt beside JPEGImages, it is PASCAL VOC's: write your own)"
                 )
             raise SBNetError(
-                f"{self.name}: {_some(unseen)} without any photo: a class is learnt from its photos; {remedy}"
+                f"{self.name}: {_some(unseen)} without any image: every class needs images; {remedy}"
             )
 
 

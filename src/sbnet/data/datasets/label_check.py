@@ -1,4 +1,4 @@
-"""What a run would take from image labels: classes and their photos, and everything in a label file that it refuses."""
+"""Image-level labels as a run reads them: images by class, and everything in a label file that it would refuse."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 from sbnet.data.datasets.labels import look_into_label_file, read_xml_classes
 from sbnet.errors import SBNetError, did_you_mean
 
-FEW = 20  # photos of a class, below which little is learnt of it
+FEW = 20  # images; a class with fewer is hard to learn
 
 
 class LabelFacts(NamedTuple):
-    """file: the label file, None where masks and annotations are the source. photos: that it labels. without_photo: its
-    lines whose photo is not there, without_label: photos that are not in it; both no mistakes. counts: photos by
+    """file: the label file, None where masks and annotations are the source. images: that it labels. without_photo: its
+    lines whose image is not there, without_label: images that are not in it; both no mistakes. counts: images by
     class among those of the list `of`, "" for all labelled ones.
     """
 
@@ -28,7 +28,7 @@ class LabelFacts(NamedTuple):
 
     @property
     def few(self) -> dict[str, int]:
-        """Classes with fewer than FEW photos, fewest first."""
+        """Classes with fewer than FEW images, fewest first."""
         return {name: count for count, name in sorted((c, n) for n, c in self.counts.items()) if count < FEW}
 
 
@@ -39,15 +39,15 @@ def check_label_file(
     train: Collection[str] | None,
     problems: list[str],
 ) -> LabelFacts:
-    """photos: names of those that are there. train: those of the list to train on, None where there is no such list.
+    """images: names of those that are there. train: those of the list to train on, None where there is no such list.
 
-    Adds to `problems` every line that a run would refuse, photos of the list without label, and classes without photo.
+    Adds to `problems` every line that a run would refuse, images of the list without label, and classes without image.
     Raises `SBNetError` for a file that cannot be read.
     """
     labels, wrong = look_into_label_file(file, names)
     problems += wrong
     missing = tuple(
-        f"line {line}: there is no photo '{name}'{_near(name, photos)}"
+        f"line {line}: there is no image '{name}'{_near(name, photos)}"
         for name, line in labels.lines.items()
         if name not in photos
     )
@@ -55,13 +55,13 @@ def check_label_file(
     if train is not None:
         if bare := [name for name in train if name not in labels.lines]:
             problems.append(
-                f"{labels.path}: {len(bare)} of {len(train)} photos of the list train are not in it ('{bare[0]}' is "
-                "the first): add their classes, or take them off the list"
+                f"{labels.path}: {len(bare)} of {len(train)} images of list train are not in it ('{bare[0]}' is "
+                "the first): add their classes, or remove them from the list"
             )
         if empty := [name for name in train if labels.classes.get(name, (0,)) == ()]:
             problems.append(
-                f"{labels.path}, line {labels.lines[empty[0]]}: photo '{empty[0]}' of the list train has no class"
-                f"{_others(len(empty))}: training needs what each photo shows; label it or take it off the list"
+                f"{labels.path}, line {labels.lines[empty[0]]}: image '{empty[0]}' of list train has no class"
+                f"{_others(len(empty))}: every training image needs a class; label it or remove it from the list"
             )
     counted = {name: labels.classes[name] for name in labels.classes if name in photos}
     facts = _counted(labels.path, counted, names, train)
@@ -77,7 +77,7 @@ def check_labels_of_masks(
     train: Collection[str] | None,
     problems: list[str],
 ) -> LabelFacts:
-    """The same where a photo's mask says what it shows (`present`, of those of `masks` that can be used), else its
+    """The same where an image's mask says what it shows (`present`, of those of `masks` that can be used), else its
     annotation.
     """
     found = dict(present)
@@ -89,8 +89,8 @@ def check_labels_of_masks(
                 problems.append(str(error))
     if bare := [name for name in train or () if name not in masks and name not in annotations]:
         problems.append(
-            f"{len(bare)} of {len(train or ())} photos of the list train have neither a mask nor an annotation "
-            f"('{bare[0]}' is the first): add them, or give a label file (--labels FILE, and to a run data.labels=FILE)"
+            f"{len(bare)} of {len(train or ())} images of list train have neither a mask nor an annotation "
+            f"('{bare[0]}' is the first): add them, or give a label file (--labels FILE; for a run: data.labels=FILE)"
         )
     facts = _counted(None, found, names, train)
     problems += _unseen(facts) if train and found.keys() >= set(train) else []
@@ -110,14 +110,14 @@ def _counted(
 
 
 def _unseen(facts: LabelFacts) -> list[str]:
-    """What is wrong with classes that no photo shows: one problem or none."""
+    """What is wrong with classes that no image shows: one problem or none."""
     unseen = [f"'{name}'" for name, count in facts.counts.items() if not count]
     if not unseen:
         return []
-    where = " of the list train" if facts.of else ""
+    where = " of list train" if facts.of else ""
     return [
-        f"{facts.file or 'image labels'}: no photo{where} shows {', '.join(unseen)}: a class is learnt from its "
-        "photos; add some, or take the class off the list of classes"
+        f"{facts.file or 'image-level labels'}: no image{where} shows {', '.join(unseen)}: every class "
+        "needs images; add some, or remove the class from the class list"
     ]
 
 
@@ -127,4 +127,4 @@ def _near(name: str, photos: Collection[str]) -> str:
 
 
 def _others(count: int) -> str:
-    return f" (nor have {count - 1} others)" if count > 1 else ""
+    return f" (and {count - 1} more)" if count > 1 else ""

@@ -1,4 +1,4 @@
-"""Class names and image labels from text: class lists, label files, VOC's XML annotations."""
+"""Class names, lists of images and image-level labels from text: classes.txt, lists, label files, VOC's XML."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VOC_CLASSES = (
 
 
 class ImageLabels(NamedTuple):
-    """What a label file says. classes: photo name -> class ids, ascending. lines: photo name -> where it stands."""
+    """What a label file says. classes: image name -> class ids, ascending. lines: image name -> its line."""
 
     path: Path
     classes: dict[str, tuple[int, ...]]
@@ -29,10 +29,10 @@ class ImageLabels(NamedTuple):
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
-    """Class names, one a line, in the order of their ids; `background` is put first where it is left out."""
+    """Class names, one per line, in the order of their ids; `background` is put first where it is missing."""
     path = Path(path)
     first: dict[str, int] = {}
-    for number, text in enumerate(read_text(path, "list of classes").splitlines(), start=1):
+    for number, text in enumerate(read_text(path, "class list").splitlines(), start=1):
         name = text.strip()
         if name and first.setdefault(name, number) != number:
             raise SBNetError(
@@ -41,26 +41,26 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     names = tuple(first)
     if BACKGROUND in names[1:]:
         raise SBNetError(
-            f"{path}, line {first[BACKGROUND]}: '{BACKGROUND}' has id 0: put it first or leave it out"
+            f"{path}, line {first[BACKGROUND]}: '{BACKGROUND}' has id 0: put it first or remove it"
         )
     if names[:1] != (BACKGROUND,):
         names = (BACKGROUND, *names)
     if len(names) < 2:
-        raise SBNetError(f"{path}: the list of classes is empty: write one name a line")
+        raise SBNetError(f"{path}: the class list is empty: write one class name per line")
     if len(names) > IGNORE:
         raise SBNetError(
-            f"{path}: {len(names)} classes with background, and {IGNORE} are the most: ids are bytes, and {IGNORE} "
-            "marks pixels of no class"
+            f"{path}: {len(names)} classes with background, but at most {IGNORE} fit: ids are bytes, and {IGNORE} "
+            "means ignore"
         )
     return names
 
 
 def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
-    """Image labels from a file, one photo a line.
+    """Image-level labels from a file, one image per line.
 
-    Text: `NAME class class`, separated by blanks. CSV (suffix .csv): `name,class;class`, for names that have
-    blanks in them; a first line `name,classes` is skipped. `background` may be named and adds nothing. Raises
-    `SBNetError` for an unknown class, a photo named twice, and lines of another form.
+    Text: `NAME class class`, separated by spaces. CSV (suffix .csv): `name,class;class`, for names with spaces; a
+    first line `name,classes` is skipped. `background` adds nothing. Raises `SBNetError` for an unknown class, an
+    image named twice, and lines of another form.
     """
     labels, problems = look_into_label_file(path, names)
     if problems:
@@ -69,7 +69,7 @@ def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
 
 
 def look_into_label_file(path: str | Path, names: tuple[str, ...]) -> tuple[ImageLabels, list[str]]:
-    """What `read_label_file` gives, of the lines that can be used, and what is wrong with the others, in their order.
+    """`read_label_file` of the usable lines, and what is wrong with the others, in their order.
 
     Raises `SBNetError` for a file that cannot be read.
     """
@@ -81,7 +81,7 @@ def look_into_label_file(path: str | Path, names: tuple[str, ...]) -> tuple[Imag
     for number, name, words in rows:
         where = f"{path}, line {number}"
         if name in lines:
-            problems[number] = f"{where}: photo '{name}' is on line {lines[name]} already: remove one"
+            problems[number] = f"{where}: image '{name}' is on line {lines[name]} already: remove one"
             continue
         lines[name] = number
         try:
@@ -94,12 +94,12 @@ def look_into_label_file(path: str | Path, names: tuple[str, ...]) -> tuple[Imag
 
 
 def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
-    """The ids of the objects of a VOC annotation; objects marked difficult count, their parts do not."""
+    """Ids of the objects in a VOC annotation; objects marked difficult count, object parts do not."""
     text = read_text(path, "annotation")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise SBNetError(f"{path}: not a whole XML file ({error}): replace it") from error
+        raise SBNetError(f"{path}: not a complete XML file ({error}): replace it") from error
     words = [(item.findtext("name") or "").strip() for item in root.findall("object")]
     for word in words:
         if word not in names:
@@ -111,21 +111,21 @@ def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
 def class_ids(
     words: Iterable[str], names: tuple[str, ...], *, where: str, remedy: str = ""
 ) -> tuple[int, ...]:
-    """Ids, ascending, each once, without background. Unknown ones: `SBNetError`, beginning with `where`; `remedy`: what
-    is to be done then, where it is known better than here.
+    """Ids, ascending, each once, without background. Raises `SBNetError` for an unknown class, starting with `where`
+    and ending with `remedy` if there is one.
     """
     ids = set()
     for word in words:
         if word not in names:
             if remedy:
-                raise SBNetError(f"{where}: class '{word}' is not in the list of classes: {remedy}")
-            remedy = "mend it or add the class to the list"
+                raise SBNetError(f"{where}: class '{word}' is not in the class list: {remedy}")
+            remedy = "fix it or add the class to the list"
             if set(re.split("[,;]", word)) <= set(names):
-                remedy = f"part classes by blanks: {' '.join(re.split('[,;]', word))}"
+                remedy = f"separate class names with spaces: {' '.join(re.split('[,;]', word))}"
             elif names == VOC_CLASSES:
-                remedy = "mend it; classes other than PASCAL VOC's go, one a line, into classes.txt beside JPEGImages"
+                remedy = "fix it; classes other than PASCAL VOC's go into classes.txt beside JPEGImages, one per line"
             raise SBNetError(
-                f"{where}: class '{word}' is not in the list of classes{did_you_mean(word, names)}: {remedy}"
+                f"{where}: class '{word}' is not in the class list{did_you_mean(word, names)}: {remedy}"
             )
         ids.add(names.index(word))
     return tuple(sorted(ids - {0}))
@@ -137,35 +137,31 @@ def _text_rows(text: str) -> list[tuple[int, str, list[str]]]:
 
 
 def _csv_remedy(path: Path, name: str, words: list[str], names: tuple[str, ...]) -> str:
-    """Where words of a text file's line make sense as names with blanks in them: what to write instead, else ""."""
+    """What to write instead where the words of a line look like class names with spaces in them, else ""."""
     known = [word in names for word in words]
     if all(known):
         return ""
     form = f"as {path.stem}.csv, with 'name,classes' as the first line and here"
     if "," in name and not name.endswith(","):
-        return f"this looks like CSV, where names may have blanks: save it as {path.stem}.csv"
+        return f"this looks like CSV, where names may have spaces: save it as {path.stem}.csv"
     classes = _with_blanks(words, names)
     if classes and any(" " in found for found in classes):
-        return (
-            f"names with blanks in them need the CSV form: save the file {form} '{name},{';'.join(classes)}'"
-        )
+        return f"names with spaces need the CSV form: save the file {form} '{name},{';'.join(classes)}'"
     if classes:
-        return f"write it without blanks: {name} {' '.join(classes)}"
+        return f"write it without spaces: {name} {' '.join(classes)}"
     blanks = [one for one in names if " " in one]
     if near := did_you_mean(next(word for word in words if word not in names), blanks):
-        return f"names with blanks in them need the CSV form{near}: save the file {form} '{name},class;class'"
+        return f"names with spaces need the CSV form{near}: save the file {form} '{name},class;class'"
     first = known.index(True) if True in known else len(words)
     if all(known[first:]) and first < len(words):
         whole, rest = " ".join([name, *words[:first]]), ";".join(words[first:])
         if not any(did_you_mean(word, names) for word in words[:first]):
-            return f"mend it, or where '{whole}' is the photo's name save the file {form} '{whole},{rest}'"
+            return f"fix it, or if '{whole}' is the image name, save the file {form} '{whole},{rest}'"
     return ""
 
 
 def _with_blanks(words: list[str], names: tuple[str, ...]) -> list[str]:
-    """The words as class names, of which one may be several words with or without blanks between, or [] where they are
-    not.
-    """
+    """The words as class names, each one or more words with or without spaces in between; [] where they are not."""
     found: list[str] = []
     while words:
         count = next(
@@ -197,10 +193,25 @@ def _csv_rows(path: Path, text: str) -> tuple[list[tuple[int, str, list[str]]], 
 
 
 def read_text(path: Path, what: str) -> str:
-    """A text file's content, as UTF-8. Raises `SBNetError`, saying `what` the file is, where it cannot be read."""
+    """A text file as UTF-8. what: the kind of file, for the `SBNetError` raised where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")  # a byte order mark, as spreadsheets write it, is dropped
     except (OSError, UnicodeDecodeError) as error:
         raise SBNetError(
             f"{path}: the {what} cannot be read ({error}): check the name, save it as UTF-8"
         ) from error
+
+
+def read_list(path: Path) -> list[tuple[int, str]]:
+    """Line numbers (from 1) and names of an image list; empty lines are skipped.
+
+    Raises `SBNetError` for a file that cannot be read, an empty one, and a duplicate name.
+    """
+    first: dict[str, int] = {}
+    for number, line in enumerate(read_text(path, "list").splitlines(), start=1):
+        name = line.strip()
+        if name and first.setdefault(name, number) != number:
+            raise SBNetError(f"{path}, line {number}: '{name}' is on line {first[name]} already: remove one")
+    if not first:
+        raise SBNetError(f"{path}: the list is empty: write one image name per line")
+    return [(number, name) for name, number in first.items()]

@@ -1,4 +1,4 @@
-"""The typed files that pass between stages: one reader and one writer each, no pickle.
+"""The typed files that pass between steps: one reader and one writer each, no pickle.
 
 Every writer fills a temporary file beside the target and renames it, so a file that exists is whole.
 Shapes: K classes, H x W pixels.
@@ -6,6 +6,7 @@ Shapes: K classes, H x W pixels.
 
 from __future__ import annotations
 
+import csv
 import errno
 import io
 import json
@@ -13,7 +14,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +83,7 @@ def check_output(out: str | Path, inputs: Iterable[str | Path | None]) -> None:
     for path in inputs if out.exists() else ():
         if path is not None and Path(path).exists() and out.samefile(path):
             named = "" if out == Path(path) else f", which is {path},"
-            raise SBNetError(f"{out}{named} is read, and would be replaced: choose another name to write to")
+            raise SBNetError(f"{out}{named} is an input and would be overwritten: choose another output")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -102,7 +103,7 @@ def write_scores(path: str | Path, scores: np.ndarray, classes: np.ndarray) -> N
         ids = classes[~np.isfinite(scores).all((1, 2))].tolist()
         raise SBNetError(
             f"{path}: not written: scores of class {', '.join(map(str, ids))} are not finite, so the network's output "
-            "overflows or its weights are damaged; set runtime.precision=32, or train or take it again"
+            "overflows or its weights are damaged; set runtime.precision=32, or train it again"
         )
     buffer = io.BytesIO()
     # Not compressed: zlib saves a third of the bytes and takes ten times as long.
@@ -153,6 +154,13 @@ def write_grey(path: str | Path, values: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def write_table(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Rows as a CSV file; the first is the heading."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    write_bytes(path, buffer.getvalue().encode())
+
+
 def write_json(path: str | Path, data: Any) -> None:
     """`data` as indented JSON; NaN and infinity, which JSON lacks, are a `ValueError`."""
     write_bytes(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
@@ -170,9 +178,9 @@ def _whole(path: str | Path, what: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise SBNetError(f"{path}: there is no such {what} file: run the stage that writes it") from None
+        raise SBNetError(f"{path}: there is no such {what} file: run the step that writes it") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise SBNetError(f"{path}: not a whole {what} file ({error}): delete it and run again") from error
+        raise SBNetError(f"{path}: not a complete {what} file ({error}): delete it and run again") from error
 
 
 def _is_disk_full(error: BaseException, temporary: Path) -> bool:

@@ -1,6 +1,6 @@
-"""Photos and masks as arrays, whatever mode they were saved in.
+"""Images and masks as arrays, whatever mode they were saved in.
 
-Shapes: H x W pixels as the photo is looked at, that is after its EXIF rotation.
+Shapes: H x W pixels as the image is looked at, that is after its EXIF rotation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_PIXELS = 30_000_000
 DRAFT_GAP = 2  # rows and columns that a JPEG decoded smaller must have for each one needed
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
-# Pillow also warns of large photos below its own bound; here max_pixels decides. Set once, for photos are read
+# Pillow also warns of large images below its own bound; here max_pixels decides. Set once, for images are read
 # by threads, in which warnings.catch_warnings is not safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
@@ -39,7 +39,7 @@ _UPRIGHT = {
 
 
 def pixel_limit(scales: Sequence[float], *, mirror: bool) -> int:
-    """Pixels that a photo may have which a network sees at these scales, its mirror image beside it."""
+    """Pixels that an image may have if a network sees it at these scales, with or without its mirror image."""
     return int(MAX_PIXELS / max(1.0, max(scales) ** 2 * (1 + mirror)))
 
 
@@ -50,22 +50,22 @@ def read_photo(
     needed: tuple[int, int] | None = None,
     white: float = 0,
 ) -> np.ndarray:
-    """The photo as uint8 RGB (H, W, 3), upright.
+    """The image as uint8 RGB (H, W, 3), upright.
 
-    needed: (H, W) of the upright photo as it will be used. A JPEG that has at least `DRAFT_GAP` times as many rows
+    needed: (H, W) of the upright image as it will be used. A JPEG that has at least `DRAFT_GAP` times as many rows
     and columns at a half, a quarter or an eighth of its size is decoded at that size, which takes a fraction of the
-    time; resized to `needed` it differs by half a grey level on average from the photo decoded whole.
+    time; resized to `needed` it differs by half a grey level on average from the image decoded whole.
 
-    white: in photos of more than 8 bits the value that becomes 255, 0 for the largest that the format has there
-    (65535 of 16 bits, 4095 of 12); what is beyond is white, too.
+    white: the white level, the value that becomes 255 in images of more than 8 bits; 0 for the largest that the format
+    has (65535 of 16 bits, 4095 of 12). What is beyond is white, too.
 
-    Grey, palette, CMYK and YCbCr become RGB; what is transparent is laid over white; bands that the file does not say
-    to be colour or alpha are left out; of an animation the first frame is taken. Raises `SBNetError` for a missing,
-    truncated or foreign file, for more than `max_pixels` pixels (asked of the header, before decoding), and for values
-    without a known range (float, 32-bit beyond 0..65535) where `white` does not say it.
+    Grey, palette, CMYK and YCbCr become RGB; what is transparent is laid over white; bands that the file does not call
+    colour or alpha are ignored; of an animation the first frame is taken. Raises `SBNetError` for a missing, truncated
+    or foreign file, for more than `max_pixels` pixels (from the header, before decoding), for floats without `white`,
+    and for kinds of TIFF that are not supported (`photo_kind.check_readable`).
     """
     path = Path(path)
-    with _opened(path, "photo", max_pixels, decode=False, white=white) as image:
+    with _opened(path, "image", max_pixels, decode=False, white=white) as image:
         if needed is not None:
             height, width = needed[::-1] if _lies(image) else needed
             image.draft(None, (DRAFT_GAP * width, DRAFT_GAP * height))
@@ -79,7 +79,7 @@ def read_photo(
 def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = None) -> np.ndarray:
     """The mask as uint8 (H, W): ids 0..classes-1 and 255.
 
-    `size` is the photo's (H, W). A mask is not rotated: it must fit the upright photo. Raises `SBNetError`
+    `size` is the image's (H, W). A mask is not rotated: it must fit the upright image. Raises `SBNetError`
     for a missing or broken file, a mode other than P and L, another size, and ids beyond the list.
     """
     with _opened(Path(path), "mask", MAX_PIXELS) as image:
@@ -90,16 +90,16 @@ def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = 
 
 
 def photo_size(path: str | Path) -> tuple[int, int]:
-    """(H, W) of the upright photo, from its header alone. Raises `SBNetError` for what cannot be opened."""
+    """(H, W) of the upright image, from its header alone. Raises `SBNetError` for what cannot be opened."""
     return _header(Path(path), MAX_PIXELS, None)[0]
 
 
 def check_photo(
     photo: str | Path, mask: str | Path | None = None, *, max_pixels: int = MAX_PIXELS, white: float = 0
 ) -> PhotoKind:
-    """What the photo is, from the headers alone. Raises `SBNetError` as `read_photo` does for what they tell, and for
-    a mask that cannot be opened or is of another size than its (upright) photo. So a long run finds such files before
-    it begins.
+    """What the image is, from the headers alone, so that a long run finds unusable files before it starts. Raises
+    `SBNetError` as `read_photo` does, and for a mask that cannot be opened or is of another size than its (upright)
+    image.
     """
     size, kind = _header(Path(photo), max_pixels, white)
     if mask is not None:
@@ -109,15 +109,15 @@ def check_photo(
 
 
 def brightest(path: str | Path) -> float:
-    """The largest value of a photo of more than 8 bits, as the file has it; alpha does not count."""
+    """The largest value of an image of more than 8 bits, as the file has it; alpha does not count."""
     path = Path(path)
-    with _opened(path, "photo", MAX_PIXELS, decode=False) as image:
+    with _opened(path, "image", MAX_PIXELS, decode=False) as image:
         kind = kind_of(image)
         return float(colours_of(wide_values(image, path, kind)).max())
 
 
 def _header(path: Path, max_pixels: int, white: float | None) -> tuple[tuple[int, int], PhotoKind]:
-    with _opened(path, "photo", max_pixels, decode=False, white=white) as image:
+    with _opened(path, "image", max_pixels, decode=False, white=white) as image:
         upright = (image.width, image.height) if _lies(image) else (image.height, image.width)
         return upright, kind_of(image)
 
@@ -125,7 +125,7 @@ def _header(path: Path, max_pixels: int, white: float | None) -> tuple[tuple[int
 def _check_mask_size(path: Path, mask: tuple[int, int], photo: tuple[int, int]) -> None:
     if mask != tuple(photo):
         raise SBNetError(
-            f"{path}: the mask has {mask[1]} x {mask[0]} pixels, its photo (upright) has "
+            f"{path}: the mask has {mask[1]} x {mask[0]} pixels, its image (upright) has "
             f"{photo[1]} x {photo[0]}: make them equal"
         )
 
@@ -148,7 +148,7 @@ def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
         raise SBNetError(
             f"{path}: the mask has the class id{'s' * (len(beyond) > 1)} {', '.join(map(str, beyond[:8]))}, "
             f"but there are {classes} classes (0 to {classes - 1}, and {IGNORE} to ignore): "
-            "mend the mask or the list of classes"
+            "fix the mask or the class list"
         )
     return ids
 
@@ -157,8 +157,8 @@ def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
 def _opened(
     path: Path, what: str, max_pixels: int, *, decode: bool = True, white: float | None = None
 ) -> Iterator[ImageFile.ImageFile]:
-    """The image, decoded or its header alone; whatever Pillow has against the file is an `SBNetError`, and so is, where
-    `white` is a number, a photo that could not be read with it.
+    """The image, decoded or its header alone. Raises `SBNetError` for whatever Pillow cannot read, and, if `white` is a
+    number, for what `check_readable` refuses.
     """
     if not path.is_file():
         raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
@@ -169,7 +169,7 @@ def _opened(
             )
             if image.width * image.height > max_pixels:
                 raise SBNetError(
-                    f"{path}: {image.width} x {image.height} pixels exceed the bound of {max_pixels}: "
+                    f"{path}: {image.width} x {image.height} pixels exceed the limit of {max_pixels}: "
                     "save it smaller, or lower the scales at which the networks see it"
                 )
             if white is not None:
@@ -181,11 +181,11 @@ def _opened(
         raise
     except Image.DecompressionBombError:  # before the size could be asked: beyond Pillow's own bound
         raise SBNetError(
-            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, and the bound is {max_pixels}: save it "
+            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, and the limit is {max_pixels}: save it "
             "smaller"
         ) from None
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
-        reason, remedy = f"broken or unknown: {error}", "replace it or take it off the list"
+        reason, remedy = f"broken or unknown: {error}", "replace it or remove it from the list"
         if isinstance(error, Unfit):
             reason, remedy = str(error), error.remedy
         elif isinstance(error, Image.UnidentifiedImageError):

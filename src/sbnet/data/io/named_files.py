@@ -1,4 +1,4 @@
-"""The photos and the masks of a folder, by name: that of the file without its suffix."""
+"""Images and masks of a folder by name: the file's name without suffix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sbnet.errors import SBNetError, check_folder
 
 
 def photos_by_name(folder: Path) -> dict[str, Path]:
-    """NAME -> its photo, sorted by file. Raises `SBNetError` for two photos of one name, and for a folder that cannot
+    """NAME -> its image, sorted by file. Raises `SBNetError` for two images of one name, and for a folder that cannot
     be read.
     """
     return _by_name(folder, PHOTO_SUFFIXES)
@@ -31,7 +31,7 @@ def _by_name(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     for path in sorted(folder.glob("*")):
         if path.suffix.lower() in suffixes and (other := found.setdefault(path.stem, path)) != path:
             raise SBNetError(
-                f"{folder}: both {other.name} and {path.name} are named '{path.stem}', by which photos and masks "
-                "are known: remove or rename one"
+                f"{folder}: both {other.name} and {path.name} are named '{path.stem}', and the name is what "
+                "pairs images with masks: remove or rename one"
             )
     return found

@@ -1,4 +1,4 @@
-"""VOC's colours, and a mask laid over its photo."""
+"""VOC's colours, and a mask laid over its image."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ PALETTE = voc_palette()
 
 
 def overlay(photo: np.ndarray, mask: np.ndarray, *, alpha: float = 0.5) -> np.ndarray:
-    """Photo (H, W, 3) uint8 with the mask's colours blended in by `alpha` wherever it is not background."""
+    """Image (H, W, 3) uint8 with the mask's colours blended in by `alpha` wherever it is not background."""
     blended = (photo * (1 - alpha) + PALETTE[mask] * alpha + 0.5).astype(np.uint8)
     return np.where((mask != 0)[..., None], blended, photo)

@@ -1,4 +1,4 @@
-"""What a photo file's header says of its bands and bits, and which files Pillow would read wrongly.
+"""What an image file's header says of its bands and bits, and which files are not supported.
 
 TIFF's tags are those of TIFF 6.0: ExtraSamples tells what a band beside grey or colour is.
 """
@@ -14,25 +14,24 @@ from PIL import ExifTags, ImageFile, TiffImagePlugin
 
 from sbnet.errors import SBNetError
 
-# Of more bands than it decodes Pillow also prints an error; what is wrong is said by `described` here.
+# Of more bands than it decodes Pillow also prints an error; `described` says what is wrong.
 logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
 
 _TAG = ExifTags.Base
 _SAMPLE_FORMAT, _EXTRA_SAMPLES = 339, 338
 _SIGNED, _FLOAT = 2, 3  # of SampleFormat
 _ALPHA = (1, 2, 999)  # of ExtraSamples: premultiplied, not premultiplied, Corel Draw's
-_SEPARATE = 2  # of PlanarConfiguration: one band after the other
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # bands of a PhotometricInterpretation
 _BANDS = {0: "grey", 1: "grey", 2: "red, green and blue", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 INTERLEAVE = "-co INTERLEAVE=PIXEL"
 WHITE = (
-    "say which value is white in all of the photos (data.white=1, or sbnet predict --white 1, where it is 1), or save "
-    "them with 8 or 16 bits"
+    "give the value that is white in all images (data.white_level=1, or sbnet predict --white 1, where it is 1), or "
+    "save them with 8 or 16 bits"
 )
 
 
 class Unfit(ValueError):
-    """Why a photo cannot be read, and the remedy."""
+    """Why an image cannot be read, and the remedy."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
@@ -41,33 +40,31 @@ class Unfit(ValueError):
 
 class PhotoKind(NamedTuple):
     """bits: of a band, 8 or fewer as 8. floats: its values are floats. alpha: a band, colour or palette entry is
-    transparent; premultiplied: the colours have been multiplied by it. left_out: bands beside colour and alpha.
-    stated: whether TIFF's ExtraSamples says what these are. cmyk: inks. signed: its values may be below 0.
+    transparent. left_out: bands beside colour and alpha. stated: whether TIFF's ExtraSamples says what these are.
+    cmyk: inks.
     """
 
     format: str
     bits: int = 8
     floats: bool = False
     alpha: bool = False
-    premultiplied: bool = False
     left_out: int = 0
     stated: bool = True
     cmyk: bool = False
-    signed: bool = False
 
     @property
     def wide(self) -> bool:
-        """Whether its values are more than the 256 of a byte, so that it must be known which is white."""
+        """Whether its values are more than the 256 of a byte, so that the white level matters."""
         return self.floats or self.bits > 8
 
     @property
     def full(self) -> int:
         """The value that is white by the format."""
-        return 2**self.bits - 1 if self.bits <= 16 else 65535
+        return 2**self.bits - 1
 
 
 def check_white(white: float) -> None:
-    """Raises `SBNetError` for what can be no value of white."""
+    """Raises `SBNetError` for what cannot be a white level."""
     if not 0 <= white < float("inf"):
         raise SBNetError(
             f"white is {white}; expected a number above 0, or 0 for the largest that the format has"
@@ -76,34 +73,19 @@ def check_white(white: float) -> None:
 
 def kind_of(image: ImageFile.ImageFile) -> PhotoKind:
     """From an opened image, before it is decoded."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return _kind_of_tiff(image)
-    wide = image.mode.startswith("I") or ";16" in raw_mode(image)
-    return PhotoKind(
-        image.format or "",
-        16 if wide else 8,
-        floats=image.mode == "F",
-        alpha=image.has_transparency_data,
-        cmyk=image.mode == "CMYK",
-    )
-
-
-def _kind_of_tiff(image: TiffImagePlugin.TiffImageFile) -> PhotoKind:
+    cmyk = image.mode == "CMYK"
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = 16 if image.mode.startswith("I") or ";16" in raw_mode(image) else 8
+        return PhotoKind(
+            image.format or "", bits, image.mode == "F", alpha=image.has_transparency_data, cmyk=cmyk
+        )
     tags = image.tag_v2
-    extra, colours = tags.get(_EXTRA_SAMPLES, ()), _COLOURS.get(photometric(tags), 1)
-    beside = max(0, _samples(tags) - colours)
+    extra = tags.get(_EXTRA_SAMPLES, ())
+    beside = max(0, _samples(tags) - _COLOURS.get(_photometric(tags), 1))
     alpha = bool(extra) and extra[0] in _ALPHA
-    return PhotoKind(
-        "TIFF",
-        max(8, _bits(tags)),
-        floats=_sample_format(tags) == _FLOAT,
-        alpha=alpha,
-        premultiplied=alpha and extra[0] == 1,
-        left_out=beside - alpha,
-        stated=bool(extra) or not beside,
-        cmyk=image.mode == "CMYK",
-        signed=_sample_format(tags) == _SIGNED,
-    )
+    floats = _sample_format(tags) == _FLOAT
+    stated = bool(extra) or not beside
+    return PhotoKind("TIFF", max(8, _bits(tags)), floats, alpha, beside - alpha, stated, cmyk)
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
@@ -115,35 +97,32 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def check_readable(image: ImageFile.ImageFile, *, white: float) -> None:
-    """From an opened image, before it is decoded: raises `Unfit` for what Pillow would read wrongly, and for floats
-    where it is not said which value is white.
+    """From an opened image, before it is decoded: raises `Unfit` for kinds of TIFF that are not supported, and for
+    floats without a white level.
     """
     kind = kind_of(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
-        if _sample_format(tags) == _SIGNED and _bits(tags) <= 8:
-            raise Unfit(_described(tags), "save it with 8 bits without a sign")
-        if photometric(tags) == 0 and (
-            kind.floats or (kind.wide and white)
-        ):  # 16 bits have a black of their own
-            raise Unfit(f"{_described(tags)} whose white is 0", "save it with 0 for black")
-        if tags.get(_TAG.PlanarConfiguration, 1) == _SEPARATE:
-            _check_separate(tags, kind, packed=image.info.get("compression") != "raw", white=white)
+        unfit = (
+            (_sample_format(tags) == _SIGNED, "", "save it with 8 or 16 bits without a sign"),
+            (kind.bits > 16 and not kind.floats, "", "save it with 8 or 16 bits, or as floats of 32"),
+            (kind.wide and _photometric(tags) == 0, " whose white is 0", "save it with 0 for black"),
+            (
+                kind.bits > 8 and kind.alpha and tags[_EXTRA_SAMPLES][0] == 1,
+                ", colours premultiplied by alpha",
+                "save it with 8 bits, or without alpha",
+            ),
+            (
+                _samples(tags) > 1 and tags.get(_TAG.PlanarConfiguration) == 2,
+                ", one band after the other",
+                f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})",
+            ),
+        )
+        for wrong, what, remedy in unfit:
+            if wrong:
+                raise Unfit(f"{_described(tags)}{what}, is not supported", remedy)
     if kind.floats and not white:
         raise Unfit("float values have no stated range", WHITE)
-
-
-def _check_separate(tags: Mapping[int, Any], kind: PhotoKind, *, packed: bool, white: float) -> None:
-    """Bands one after the other: Pillow reads colours; a band beside them not always; of compressed ones of 16 bits
-    only the high bytes, which is too little where it is another value that is white.
-    """
-    apart = f"{_described(tags)}, one band after the other"
-    if kind.left_out or kind.alpha:
-        alpha = kind.alpha and not kind.premultiplied
-        if photometric(tags) != 2 or not (alpha or (packed and not (kind.premultiplied and kind.wide))):
-            raise Unfit(apart, colours_alone(_samples(tags)))
-    if kind.wide and packed and white and _samples(tags) > 1:
-        raise Unfit(apart, f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})")
 
 
 def described(path: Path) -> tuple[str, str] | None:
@@ -158,13 +137,13 @@ def described(path: Path) -> tuple[str, str] | None:
             tags = TiffImagePlugin.ImageFileDirectory_v2(head)
             file.seek(tags.next)
             tags.load(file)
-            return _described(tags), colours_alone(_samples(tags))
+            return f"{_described(tags)}, is not supported", _colours_alone(_samples(tags))
     except Exception:  # broken, and then "not an image" is what is to be said
         return None
 
 
-def colours_alone(samples: int) -> str:
-    """The remedy for a photo of so many bands."""
+def _colours_alone(samples: int) -> str:
+    """The remedy for an image of so many bands."""
     if samples == 1:
         return "save it with 8 or 16 bits, or as floats of 32 (gdal_translate -ot Float32)"
     if samples < 3:
@@ -177,7 +156,7 @@ def colours_alone(samples: int) -> str:
 
 def _described(tags: Mapping[int, Any]) -> str:
     """`a TIFF of 4 bands of 16 bits, by its header grey and 3 more`."""
-    samples, kind = _samples(tags), photometric(tags)
+    samples, kind = _samples(tags), _photometric(tags)
     form = {_SIGNED: ", signed", _FLOAT: ", float"}.get(_sample_format(tags), "")
     said = _BANDS.get(kind, f"PhotometricInterpretation {kind}")
     if (beside := samples - _COLOURS.get(kind, 1)) > 0:
@@ -187,7 +166,7 @@ def _described(tags: Mapping[int, Any]) -> str:
     return f"a TIFF of {bands} of {_bits(tags)} bits{form}, by its header {said}"
 
 
-def photometric(tags: Mapping[int, Any]) -> int:
+def _photometric(tags: Mapping[int, Any]) -> int:
     """TIFF's PhotometricInterpretation; 0: white is 0."""
     return int(tags.get(_TAG.PhotometricInterpretation, 0))
 

@@ -40,7 +40,7 @@ class _Thing(NamedTuple):
 def scene(
     seed: int, index: int, *, size: tuple[int, int] = SIZE
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[str, ...]]:
-    """Scene `index` of the endless series `seed`: photo (H, W, 3), mask (H, W) of class ids, its class names.
+    """Scene `index` of the endless series `seed`: image (H, W, 3), mask (H, W) of class ids, its class names.
 
     Equal arguments give equal bytes. Every object shows at least 2 % of the picture.
     Raises `SBNetError` for a `size` (height, width) that is too small or too long.
@@ -62,7 +62,7 @@ def scene(
 def _compose(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], list[int]]:
-    """One try: photo, mask and the visible pixels of each object."""
+    """One try: image, mask and the visible pixels of each object."""
     height, width = size
     picture, horizon = background(rng, height, width)
     light = rng.choice([-1.0, 1.0]) * rng.uniform(0.3, 1.0)  # the sun: from the left or right, high to low

@@ -1,4 +1,4 @@
-"""Built-in scenes: photo-like pictures with exact masks and image labels, the same for the same seed.
+"""Built-in scenes: photo-like pictures with exact masks and image-level labels, the same for the same seed.
 
 They stand in for a data set where there is none: `make_scenes` writes a folder in VOC's layout.
 """
@@ -17,7 +17,7 @@ from sbnet.errors import SBNetError
 
 __all__ = ["CLASSES", "SIZE", "make_scenes", "scene"]
 
-VERSION = 1  # of the drawing: a folder of another version is made anew
+VERSION = 1  # of the drawing: a folder of another version is made again
 MARKER = "scenes.json"
 FIRST_VAL = 1_000_000  # scenes from here on are val's, so that neither list's length changes the other
 
@@ -28,7 +28,7 @@ def make_scenes(
     """Writes `train` and `val` scenes of `size` (height, width) into `folder`, in VOC's layout.
 
     `scenes.json` keeps the arguments. A whole folder of the same arguments is left as it is, one that was cut
-    off is gone on with, one of other arguments is made anew in place. Raises `SBNetError` for a folder
+    off is completed, one of other arguments is drawn again in place. Raises `SBNetError` for a folder
     of other files.
     """
     folder = Path(folder)
@@ -51,7 +51,7 @@ def _prepare(folder: Path, wanted: dict[str, Any]) -> bool:
     if not folder.exists() or not any(folder.iterdir()):
         return False
     if not (folder / MARKER).is_file():
-        raise SBNetError(f"{folder} holds files that are not built-in scenes: give an empty or a new folder")
+        raise SBNetError(f"{folder} holds files that are not built-in scenes: choose an empty or new folder")
     found = read_json(folder / MARKER)
     if found == {**wanted, "whole": True}:
         return True
@@ -62,7 +62,7 @@ def _prepare(folder: Path, wanted: dict[str, Any]) -> bool:
 
 
 def _write_scene(folder: Path, seed: int, index: int, size: tuple[int, int]) -> str:
-    """Writes mask and photo unless they are there, and gives their name."""
+    """Writes mask and image unless they are there, and gives their name."""
     name = f"scene_{index:07d}"
     path = folder / "JPEGImages" / f"{name}.jpg"
     if not path.exists():

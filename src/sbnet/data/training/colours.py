@@ -1,6 +1,6 @@
 """Random brightness, contrast, saturation and hue: drawn once, applied by Pillow or as one matrix.
 
-Shapes: a photo is (H, W, 3) uint8 RGB.
+Shapes: an image is (H, W, 3) uint8 RGB.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def colour_matrix(jitter: Jitter, mean: np.ndarray) -> np.ndarray:
     Brightness, contrast and saturation are affine, so exact but for the clipping and rounding after each step that
     is left out. Hue is a rotation about the grey axis: it keeps the mean of R, G and B, where a shift in HSV
     keeps their maximum and minimum. The two agree at thirds of a turn, and nearly for pale colours, at which most
-    photos' pixels are.
+    images' pixels are.
     """
     change = np.hstack([np.eye(3), np.zeros((3, 1))])
     for position in jitter.order:

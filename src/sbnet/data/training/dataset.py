@@ -1,4 +1,4 @@
-"""What training reads: samples that depend on (seed, epoch, photo) alone, in an order that starts anywhere.
+"""What training reads: samples that depend on (seed, epoch, image) alone, in an order that starts anywhere.
 
 Shapes: B batch, C classes (background included), crop: side of the square that training sees.
 """
@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
 
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.training.edges import edge_maps, normalized_edge_maps
 from sbnet.data.io.image import photo_size, read_mask
 from sbnet.data.io.named_files import masks_by_name
+from sbnet.data.training.edges import edge_maps, normalized_edge_maps
 from sbnet.data.training.transforms import TrainTransform
 from sbnet.errors import SBNetError
 
@@ -29,12 +29,12 @@ _ITEM, _ORDER = 0, 1  # keep the random streams of samples and of their order ap
 
 
 class TrainingSet(Dataset[Item]):
-    """Augmented photos with their labels; item (epoch, index) is the same whatever worker reads it and when.
+    """Augmented images with their labels; item (epoch, index) is the same whatever worker reads it and when.
 
     normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
-    label_folder: NAME.png label of every photo; or truth: the photos' true masks, instead. canny: add edge
+    label_folder: NAME.png label of every image; or truth: the images' ground truth, instead. canny: add edge
     maps of both views, the second `shrink` times as large: of the `photo`, or of the `normalized` image as the
-    reference's code does; "" for none. Raises `SBNetError` for a photo without its label.
+    reference's code does; "" for none. Raises `SBNetError` for an image without its label.
 
     An item: `name`; `photo` (crop, crop, 3) uint8, empty outside `box` (4,) int64, a `Box`; `labels` (C-1,) float32
     0/1; with label_folder or truth: `label` (crop, crop) uint8;
@@ -99,7 +99,7 @@ class TrainingSet(Dataset[Item]):
         return item
 
     def on_device(self, batch: Mapping[str, Tensor | list[str]], device: torch.device) -> dict[str, Any]:
-        """A collated batch there, the photos normalised. Bytes travel: a quarter of what the images would be."""
+        """A collated batch there, the images normalised. Bytes travel: a quarter of what the images would be."""
         moved = {
             key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
@@ -111,7 +111,7 @@ class TrainingSet(Dataset[Item]):
 
 
 def images(photo: Tensor, box: Tensor, normalization: Callable[[Tensor], Tensor]) -> Tensor:
-    """Photos (B, crop, crop, 3) uint8 and boxes (B, 4) -> (B, 3, crop, crop) float32, 0 outside the boxes."""
+    """Images (B, crop, crop, 3) uint8 and boxes (B, 4) -> (B, 3, crop, crop) float32, 0 outside the boxes."""
     top, left, height, width = box[:, :, None].unbind(1)
     place = torch.arange(photo.shape[1], device=box.device)
     rows, columns = (place < top) | (place >= top + height), (place < left) | (place >= left + width)
@@ -182,13 +182,13 @@ def _end_with_main_process() -> None:
 
 
 def label_files(folder: Path, collection: Collection) -> list[Path]:
-    """`folder`/NAME.png of each photo. Raises SBNetError where one is missing."""
+    """`folder`/NAME.png of each image. Raises SBNetError where one is missing."""
     present = masks_by_name(folder)
     missing = [photo.name for photo in collection if photo.name not in present]
     if missing:
         raise SBNetError(
             f"{folder}: {len(missing)} of {len(collection)} labels are missing, first {missing[0]}.png: "
-            "run the stage that writes them again, or add them"
+            "run the step that writes them again, or add them"
         )
     return [present[photo.name] for photo in collection]
 
@@ -196,7 +196,7 @@ def label_files(folder: Path, collection: Collection) -> list[Path]:
 def _true_mask(photo: Photo, collection: Collection) -> Path:
     if photo.mask is None:
         raise SBNetError(
-            f"{collection.name}: photo '{photo.name}' has no true mask: "
-            f"add {photo.name}.png to the folder of true masks (data.masks), or train on pseudo masks"
+            f"{collection.name}: image '{photo.name}' has no ground-truth mask: "
+            f"add {photo.name}.png to the folder of ground truth (data.masks), or train on pseudo masks"
         )
     return photo.mask

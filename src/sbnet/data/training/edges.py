@@ -19,7 +19,7 @@ EDGES = ("photo", "normalized")
 
 def normalized_edge_maps(image: Tensor, *, shrink: float) -> dict[str, Tensor]:
     """The same of the normalised canvas (1, 3, crop, crop), as the reference's code has it: cast to bytes that wrap,
-    with an edge where the photo ends and the empty canvas begins.
+    with an edge where the image ends and the empty canvas begins.
     """
     side = max(1, int(shrink * image.shape[-1]))
     small = torch.nn.functional.interpolate(image, size=(side, side), mode="bilinear", align_corners=True)
@@ -32,7 +32,7 @@ def normalized_edges(image: Tensor) -> Tensor:
 
 
 def edge_maps(sample: Sample, *, shrink: float) -> dict[str, Tensor]:
-    """`canny` (1, crop, crop) and `canny_small` (1, s, s), uint8 0/255, of the photo as the network sees it.
+    """`canny` (1, crop, crop) and `canny_small` (1, s, s), uint8 0/255, of the image as the network sees it.
 
     The reference takes those of the normalised image (`normalized_edge_maps`).
     """
@@ -60,7 +60,7 @@ def _shrunk(box: Box, crop: int, side: int) -> Box:
 
 
 def _canny_within(photo: np.ndarray, box: Box) -> Tensor:
-    """(1, H, W) uint8 0/255: the edges in the photo, without the one between photo and empty canvas."""
+    """(1, H, W) uint8 0/255: the edges in the image, without the one between image and empty canvas."""
     edges = torch.zeros((1, *photo.shape[:2]), dtype=torch.uint8)
     rows, columns = slice(box.top, box.top + box.height), slice(box.left, box.left + box.width)
     inside = np.ascontiguousarray(photo[rows, columns])

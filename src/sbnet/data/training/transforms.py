@@ -1,6 +1,6 @@
-"""Training augmentation: random size, crop, mirror image and colours, for a photo and its label alike.
+"""Training augmentation: random size, crop, mirror image and colours, for an image and its label alike.
 
-Shapes: H x W pixels of the photo; crop: side of the square that training sees.
+Shapes: H x W pixels of the image; crop: side of the square that training sees.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Box(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that is random in a sample. size: of the whole photo after resizing; cut: what is kept of it, and `box`
+    """All that is random in a sample. size: of the whole image after resizing; cut: what is kept of it, and `box`
     where that goes in the canvas; mirror: left for right; jitter: the change of colours, or None.
     """
 
@@ -58,9 +58,9 @@ class Sample(NamedTuple):
 
 
 class TrainTransform:
-    """Resize, crop, mirror, colour jitter, in a canvas that is empty where the photo is smaller than the crop.
+    """Resize, crop, mirror, colour jitter, in a canvas that is empty where the image is smaller than the crop.
 
-    crop: pixels. long_side: inclusive range of the photo's longer side after resizing, pixels; or, instead,
+    crop: pixels. long_side: inclusive range of the image's longer side after resizing, pixels; or, instead,
     scale: range of the factor on both sides. mirror: probability. jitter: reach of brightness, contrast and
     saturation (factors 1 - reach to 1 + reach) and of hue (turns, up to 0.5), or None.
     augmentation: `fast` (colours by one matrix, large JPEGs decoded smaller) or `exact` (Pillow's four operations in
@@ -85,14 +85,14 @@ class TrainTransform:
         self.mirror, self.jitter, self.augmentation = mirror, jitter, augmentation
 
     def plan(self, size: Size, generator: np.random.Generator) -> Plan:
-        """What happens to a photo of this size (H, W)."""
+        """What happens to an image of this size (H, W)."""
         size = self._size(*size, generator)
         cut, box = _cut_and_box(size, self.crop, generator)
         mirror = bool(generator.random() < self.mirror)
         return Plan(size, cut, box, mirror, draw_jitter(self.jitter, generator) if self.jitter else None)
 
     def needed(self, plan: Plan) -> Size | None:
-        """The size (H, W) to which a photo may be shrunk in decoding, or None: it is to be decoded as it is."""
+        """The size (H, W) to which an image may be shrunk in decoding, or None: it is to be decoded as it is."""
         return plan.size if self.augmentation == "fast" else None
 
     def __call__(
@@ -118,7 +118,7 @@ class TrainTransform:
         """After the crop, not before as in the reference, for it costs by the pixel.
 
         All but contrast act on each pixel alone and so commute with the crop. Contrast is about the mean grey of the
-        whole photo, as in the reference, in the fast mode; of the crop in the exact one.
+        whole image, as in the reference, in the fast mode; of the crop in the exact one.
         """
         if jitter is not None and self.augmentation == "fast":
             mean = torch.from_numpy(photo).flatten(0, 1).float().mean(0).numpy()
@@ -138,7 +138,7 @@ class TrainTransform:
 
 
 def _cut_and_box(size: Size, crop: int, rng: np.random.Generator) -> tuple[Box, Box]:
-    """Where to cut the resized photo, and where the cut goes in the canvas; random along either side."""
+    """Where to cut the resized image, and where the cut goes in the canvas; random along either side."""
     height, width = min(size[0], crop), min(size[1], crop)
     cut = [int(rng.integers(side - kept + 1)) for side, kept in zip(size, (height, width), strict=True)]
     place = [int(rng.integers(crop - kept + 1)) for kept in (height, width)]
@@ -146,7 +146,7 @@ def _cut_and_box(size: Size, crop: int, rng: np.random.Generator) -> tuple[Box, 
 
 
 def _warp_photo(photo: np.ndarray, plan: Plan) -> Image.Image:
-    """The plan's cut of the photo: bicubic, smoothed where it shrinks."""
+    """The plan's cut of the image: bicubic, smoothed where it shrinks."""
     image = torch.from_numpy(photo)[None].permute(
         0, 3, 1, 2
     )  # channels last, for which torch has the fastest code
@@ -157,7 +157,7 @@ def _warp_photo(photo: np.ndarray, plan: Plan) -> Image.Image:
 
 
 def label_crop(label: np.ndarray, plan: Plan, crop: int) -> np.ndarray:
-    """(h, w) uint8 -> (crop, crop), outside 255: the nearest pixel by centres, as the photo is resized."""
+    """(h, w) uint8 -> (crop, crop), outside 255: the nearest pixel by centres, as the image is resized."""
     cut = plan.cut
     rows = _nearest(label.shape[0], plan.size[0])[cut.top : cut.top + cut.height]
     columns = _nearest(label.shape[1], plan.size[1])[cut.left : cut.left + cut.width]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sbnet.methods.affinitynet.settings import AffinityNetSettings
 from sbnet.methods.base import Figure, Method, register
@@ -24,11 +24,20 @@ class AffinityNet(Method):
 
     def steps(self, settings: AffinityNetSettings) -> list[StepSpec]:
         return affinity_steps(
-            settings.train, settings.propagate, self.title, family=self.name, module="sbnet.methods.affinitynet"
+            settings.train,
+            settings.propagate,
+            self.title,
+            family=self.name,
+            module="sbnet.methods.affinitynet",
         )
 
     def reference(self, settings: AffinityNetSettings) -> AffinityNetSettings:
         return settings.model_copy(update={"train": reference_momentum(settings.train)})
+
+    def check(self, settings: AffinityNetSettings, recipe: Any) -> None:
+        from sbnet.steps.affinity_training import check_recipe
+
+        check_recipe(settings, recipe)
 
     def background_threshold(self, settings: AffinityNetSettings) -> float:
         return equal_score(settings.propagate.background_alpha, settings.propagate.score_power)

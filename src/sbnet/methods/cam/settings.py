@@ -30,7 +30,9 @@ class TwoViewSettings(CamTrainSettings):
     def check_shrink(self) -> None:
         """For validators: the second view is smaller than the first and has a pixel at least."""
         if not (self.shrink <= 1 and int(self.shrink * self.crop) > 0):
-            raise ValueError(f"shrink is {self.shrink:g}; expected at most 1, and at least one of {self.crop} pixels")
+            raise ValueError(
+                f"shrink is {self.shrink:g}; expected at most 1, and at least one of {self.crop} pixels"
+            )
 
 
 class InferSettings(Settings):

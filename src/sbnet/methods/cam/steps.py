@@ -37,13 +37,21 @@ def train_step(
 
 
 def infer_step(
-    settings: InferSettings, run: str, *, prefix: str = "", title: str = "", key: str = "infer",
-    extra: tuple[Picture, ...] = (), **more: Any,
+    settings: InferSettings,
+    run: str,
+    *,
+    prefix: str = "",
+    title: str = "",
+    key: str = "infer",
+    extra: tuple[Picture, ...] = (),
+    **more: Any,
 ) -> StepSpec:
     """prefix, title: of names, for sub-steps of a method. extra: pictures. more: fields of the spec."""
     label = f"{title} CAM" if title else "CAM"
     measure = Measure(f"{prefix}cam", label, SCORES)
-    picture = Picture(label, "color by class, strength by score", "scores/{}.npz", "heat", threshold=measure.name)
+    picture = Picture(
+        label, "color by class, strength by score", "scores/{}.npz", "heat", threshold=measure.name
+    )
     raw = Picture("Raw CAM", "one scale, before pixel correlation", "raw/{}.npz", "heat")
     fields = {"writes": (SCORES,), "pictures": (picture,) if prefix else (*extra, raw, picture)} | more
     return StepSpec(

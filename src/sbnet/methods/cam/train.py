@@ -32,8 +32,10 @@ def run(settings: CamTrainSettings, context: Context) -> dict[str, Any]:
 
 def class_terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> Terms:
     """The class loss on the average of the raw maps."""
-    output = network(batch["image"].contiguous(memory_format=torch.channels_last), enlarge=False)
-    return losses.structure_aware(output, None, batch["labels"], terms={"class"})
+    output = network(
+        batch["image"].contiguous(memory_format=torch.channels_last), refine=False, enlarge=False
+    )
+    return {"class": losses.classification(output.cam, batch["labels"], output.size)}
 
 
 def cam_samples(

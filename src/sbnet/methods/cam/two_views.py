@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from sbnet import losses
 
-CONSISTENCY = frozenset({"class", "min_pool", "equivariance", "cross"})
-
 
 def shrunk(images: Tensor, shrink: float) -> Tensor:
     """(B, 3, H, W) -> the second view, `shrink` times as large."""
@@ -25,6 +23,6 @@ def consistency_terms(shrink: float) -> Callable[[nn.Module, Mapping[str, Tensor
     def terms(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         images = batch["image"].contiguous(memory_format=torch.channels_last)
         full, small = (network(view, enlarge=False) for view in (images, shrunk(images, shrink)))
-        return losses.structure_aware(full, small, batch["labels"], terms=CONSISTENCY)
+        return losses.consistency(losses.TwoViews(full, small, batch["labels"]))
 
     return terms

@@ -37,7 +37,9 @@ class CamFiles(Method):
                 network=False,
                 measures=(Measure("cam", "CAM", SCORES),),
                 pictures=(
-                    Picture("CAM", "color by class, strength by score", "scores/{}.npz", "heat", threshold="cam"),
+                    Picture(
+                        "CAM", "color by class, strength by score", "scores/{}.npz", "heat", threshold="cam"
+                    ),
                 ),
             )
         ]

@@ -27,9 +27,7 @@ def take_scores(settings: FolderSettings, context: Context) -> dict[str, Any]:
         write_scores(target / f"{image.name}.npz", found.scores, found.classes)
 
     todo = [image for image in context.train if not (target / f"{image.name}.npz").exists()]
-    work_through(
-        "take over CAMs", map_unordered(take, todo, workers=context.runtime.worker_count), len(todo)
-    )
+    work_through("take over CAMs", map_unordered(take, todo, workers=context.runtime.worker_count), len(todo))
     return {"images": len(context.train)}
 
 
@@ -37,9 +35,7 @@ def take_masks(settings: FolderSettings, context: Context) -> dict[str, Any]:
     """Raises SBNetError at once where a file is missing."""
     images, classes = context.train.photos, len(context.train.classes)
     files = dict(
-        zip(
-            (image.name for image in images), label_files(Path(settings.folder), context.train), strict=True
-        )
+        zip((image.name for image in images), label_files(Path(settings.folder), context.train), strict=True)
     )
     target = context.folder / "masks"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sbnet.methods.base import Figure, Method, register
 from sbnet.settings import Settings, Share
@@ -49,6 +49,11 @@ class Irn(Method):
 
     def reference(self, settings: IrnSettings) -> IrnSettings:
         return settings.model_copy(update={"train": reference_momentum(settings.train)})
+
+    def check(self, settings: IrnSettings, recipe: Any) -> None:
+        from sbnet.steps.affinity_training import check_recipe
+
+        check_recipe(settings, recipe)
 
     def background_threshold(self, settings: IrnSettings) -> float:
         return settings.propagate.background_score ** (1 / settings.propagate.score_power)

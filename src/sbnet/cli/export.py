@@ -1,0 +1,64 @@
+"""The verb `sbnet export`: masks in the formats of other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Group, Parameter
+
+from sbnet.exports.base import EXPORTS
+
+
+def add_commands(app: App) -> None:
+    app.command(export, group=Group("Images and masks", sort_key=2))
+
+
+def _formats() -> str:
+    return "The format. " + "; ".join(f"{one.name}: {one.title}" for one in EXPORTS.entries()) + "."
+
+
+def export(
+    source: Path,
+    /,
+    *,
+    to: Annotated[str, Parameter(help=_formats())],
+    out: Path,
+    classes: Path | None = None,
+) -> None:
+    """Write masks in another format: of a run its most finished ones, or a folder of NAME.png.
+
+    Examples:
+
+      sbnet export runs/quickstart --to png --out masks
+      sbnet export masks --to areas --out areas --classes classes.txt
+
+    Parameters
+    ----------
+    source
+        A run folder, or a folder of NAME.png masks.
+    out
+        The folder to write: new or empty.
+    classes
+        A file with one class name per line; by default a run's own classes, or classes.txt in SOURCE or beside it.
+    """
+    from sbnet.exports.masks import export_masks, find_classes, find_masks, is_run
+
+    form = EXPORTS[to]
+    folder = find_masks(source)
+    if is_run(source) and classes is None:
+        names, images = _of_run(source)
+    else:
+        names, images = find_classes(folder, classes), {}
+    count = export_masks(folder, form, out, classes=names, images=images)
+    print(f"{out}: {count} masks of {folder} written as {to}")
+
+
+def _of_run(run: Path) -> tuple[tuple[str, ...], dict[str, Path]]:
+    """Class names, and images by name, of the run's data set."""
+    from sbnet.config.recipe import load_recipe
+    from sbnet.registry import DATASETS
+
+    data = load_recipe(str(run)).data
+    lists = DATASETS[data.name].open(data.settings, work=run / "data")
+    return lists.train.classes, {image.name: image.path for one in lists if one for image in one}

@@ -1,0 +1,93 @@
+"""From a folder of masks to an export: which masks, of which classes, written as a whole or not at all."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sbnet.errors import SBNetError, check_folder, did_you_mean
+from sbnet.exports.base import Export, NamedMask
+
+# Of a run, the most finished masks first.
+FOLDERS = ("predict/masks_crf", "predict/masks", "propagate/masks", "crf/masks")
+
+
+def is_run(source: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (source / "recipe.yaml").is_file()
+
+
+def find_masks(source: Path) -> Path:
+    """The folder of NAME.png masks: of a run the most finished ones whose step is done, else `source` itself.
+
+    Raises SBNetError where there is no such folder, and for a run without masks.
+    """
+    if not source.is_dir():
+        near = ""
+        if source.absolute().parent.is_dir():
+            near = did_you_mean(source.name, [path.name for path in source.absolute().parent.iterdir()])
+        raise SBNetError(
+            f"{source}: there is no such folder{near}: give a run folder or a folder of NAME.png masks"
+        )
+    check_folder(source)
+    if not is_run(source):
+        return source
+    others = sorted(path.relative_to(source).as_posix() for path in source.glob("[!.]*/masks"))
+    for name in dict.fromkeys((*FOLDERS, *others)):
+        if (source / name).is_dir() and (source / name).with_name("done.json").is_file():
+            return source / name
+    raise SBNetError(f"{source}: this run has no finished masks: finish it (sbnet run {source})")
+
+
+def find_classes(folder: Path, file: Path | None) -> tuple[str, ...]:
+    """Class names from `file`, else from classes.txt in the masks' folder or the one above."""
+    from sbnet.data.datasets.labels import read_class_names
+
+    places = [file] if file else [folder / "classes.txt", folder.absolute().parent / "classes.txt"]
+    for place in places:
+        if file or place.is_file():
+            return read_class_names(place)
+    raise SBNetError(
+        f"{folder}: there is no classes.txt in it: give the class names: --classes FILE, one name per line"
+    )
+
+
+def export_masks(
+    folder: Path, form: Export, out: Path, *, classes: Sequence[str], images: Mapping[str, Path] | None = None
+) -> int:
+    """Writes `folder`/NAME.png to the folder `out`, new or empty; returns how many.
+
+    classes: names by id, background first. images: name -> file, of those that are known. Raises SBNetError for a
+    folder without masks, a mask of another mode or with ids beyond the classes, and an `out` that
+    holds files; `out` then stays as it is.
+    """
+    from sbnet.data.io.named_files import masks_by_name
+
+    found = masks_by_name(folder)
+    if not found:
+        raise SBNetError(
+            f"{folder}: there are no masks (NAME.png) in it: give a run folder or a folder of masks"
+        )
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise SBNetError(f"{out} already exists: choose a new or empty folder (--out)")
+    temporary = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        count = form.write(_read(found, len(classes), images or {}), classes, temporary)
+        temporary.replace(out)
+    except OSError as error:
+        raise SBNetError(
+            f"{out} cannot be written ({error.strerror}): choose another folder (--out)"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return count
+
+
+def _read(found: Mapping[str, Path], classes: int, images: Mapping[str, Path]) -> Iterator[NamedMask]:
+    from sbnet.data.io.image import read_mask
+
+    for name, path in found.items():
+        yield NamedMask(name, read_mask(path, classes=classes), images.get(name))

@@ -1,0 +1,1 @@
+"""The smallest method, refinement, decoder, data set and export format."""

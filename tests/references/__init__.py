@@ -1,0 +1,1 @@
+"""Slow and short implementations that the ops are held to."""
