@@ -198,7 +198,7 @@ def test_through_voc_s_layout(made: tuple[Path, dict[str, np.ndarray]], tmp_path
     with pytest.raises(SBNetError, match="is another image"):
         write_voc_layout(found, tmp_path / "voc", "train")
     (tmp_path / "voc/classes.txt").write_text("cat\n")
-    with pytest.raises(SBNetError, match="names other classes"):
+    with pytest.raises(SBNetError, match="with other classes"):
         write_voc_layout(found, tmp_path / "voc", "train")
 
 

@@ -100,7 +100,7 @@ def test_broken_files_name_the_remedy(tmp_path: Path, kind: str, damage: str) ->
 
 def test_missing_files(tmp_path: Path) -> None:
     for read in (read_scores, read_json):
-        with pytest.raises(SBNetError, match="run the stage that writes it"):
+        with pytest.raises(SBNetError, match="run the step that writes it"):
             read(tmp_path / "none")
 
 
@@ -182,5 +182,5 @@ def test_an_output_that_is_an_input(tmp_path: Path) -> None:
     second.symlink_to(first)
     roundabout = tmp_path / ".." / tmp_path.name / "first"
     for out, read in ((first, first), (second, first), (first, second), (roundabout, first)):
-        with pytest.raises(SBNetError, match="is an input and would be overwritten: choose another name"):
+        with pytest.raises(SBNetError, match="is an input and would be overwritten: choose another"):
             check_output(out, [None, read])
