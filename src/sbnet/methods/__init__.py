@@ -1,0 +1,1 @@
+"""Methods: a folder each. `base.py` says what one is."""

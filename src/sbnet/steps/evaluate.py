@@ -117,7 +117,7 @@ def evaluate_scores(
 ) -> dict[str, Any] | None:
     """Metrics of the CAMs `folder`/NAME.npz at the best background score, with the curve over all of them.
 
-    `miou_at_setting`: at the score nearest to `cut`, where the recipe's own background cuts (`equal_score`); a cut
+    `miou_at_setting`: at the score nearest to `cut`, where the recipe's own background cuts; a cut
     beyond the usual scores is one more of them.
     None where no photo has a true mask.
     """
@@ -150,15 +150,6 @@ def evaluate_scores(
         "miou_at_setting": curve[setting],
         "without_truth": len(collection) - len(known),
     }
-
-
-def equal_score(background_alpha: float, score_power: float = 1.0) -> float:
-    """The score m in [0, 1] with (1 - m^power)^alpha = m^power, by bisection."""
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if (1 - middle) ** background_alpha > middle else (low, middle)
-    return low ** (1 / score_power)
 
 
 def _facts(confusion: np.ndarray, classes: Sequence[str], absent: Absent, photos: int) -> dict[str, Any]:

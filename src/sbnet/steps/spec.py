@@ -70,12 +70,13 @@ class StepSpec:
     name: its folder in the run, its verb, and its name for --from and --to. title: in the report. does: printed when it
     runs. run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
     reads: the name under which the step reads it -> kind; the nearest step before it that writes this kind provides it.
-    images: the list it works on. trains: starts from the run's backbone, weights and seed. network: runs one at all, so
-    that the precision counts. neutral: settings that do not change the result. only: settings that just one of the
+    images: the list it works on. trains: the family of the network that it trains, from the run's backbone,
+    weights and seed. network: runs one at all, so
+    that the precision counts. views: scales at which it sees an image, and whether it sees its mirror image too: the
+    bound on an image's size follows from them. neutral: settings that do not change the result. only: settings that just one of the
     outputs depends on, by kind: who reads the others stays up to date when they change.
     variants: `module:function` of ([settings], context) giving image -> masks, where settings can be swept.
-    role: the recipe's section that it belongs to; key: the dotted key of its settings in the recipe; both filled by the
-    graph where the method leaves them out.
+    key: where its settings are in the recipe, such as `crf`; in a method, within its own section, such as `train`.
     """
 
     name: str
@@ -86,8 +87,9 @@ class StepSpec:
     reads: Mapping[str, Kind] = field(default_factory=dict)
     writes: tuple[Kind, ...] = ()
     images: Images = "train"
-    trains: bool = False
+    trains: str = ""
     network: bool = True
+    views: tuple[tuple[float, ...], bool] = ((1.0,), False)
     neutral: tuple[str, ...] = ("checkpoint_every",)
     only: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     measures: tuple[Measure, ...] = ()

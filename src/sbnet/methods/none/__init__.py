@@ -1,0 +1,19 @@
+"""No refinement: the segmenter learns from the CRF masks."""
+
+from __future__ import annotations
+
+from sbnet.methods.base import Method, register
+from sbnet.settings import Settings
+from sbnet.steps.spec import StepSpec
+
+
+@register
+class NoRefinement(Method):
+    name = "none"
+    title = "no refinement"
+    role = "refine"
+    about = "the segmenter learns from the CRF masks"
+    Settings = Settings
+
+    def steps(self, settings: Settings) -> list[StepSpec]:
+        return []

@@ -1,0 +1,72 @@
+"""Settings of SBNet. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from sbnet.methods.cam.settings import InferSettings, TwoViewSettings
+from sbnet.settings import Count, Folder, NotNegative, Settings
+from sbnet.steps.settings import CrfSettings
+
+
+class BootstrapTrainSettings(TwoViewSettings):
+    """Training of the network that makes the boundary labels: the same network without its boundary terms."""
+
+    consistency: bool = True
+    """Train with SEAM's terms; otherwise with the class loss alone."""
+
+    @model_validator(mode="after")
+    def _check(self) -> BootstrapTrainSettings:
+        self.check_shrink()
+        return self
+
+
+class SBNetTrainSettings(TwoViewSettings):
+    """SBNet's training: SEAM's terms, boundary and smoothness."""
+
+    boundary_weight: NotNegative = 0.01
+    """Weight of the boundary loss."""
+    smoothness_weight: NotNegative = 1.0
+    """Weight of the smoothness loss, 10 x first-order + second-order."""
+    boundary_labels: Literal["seeds", "masks"] = "seeds"
+    """Which labels of the bootstrap boundaries are taken from: the `seeds`, which have no boundary beside what they
+    leave unknown, or the CRF `masks`, which leave nothing unknown: more boundaries, more of them wrong."""
+    boundary_maker: Literal["change", "window"] = "change"
+    """Boundaries where labels `change`, or by class shares in a 13 x 13 `window` (BES)."""
+    boundary_width: Count = 3
+    """Pixels on both sides of a label change that count as boundary."""
+    boundaries: Folder = ""
+    """A folder of label PNGs made elsewhere, which replace the bootstrap's."""
+    canny: Literal["image", "normalized"] = "image"
+    """Edges for the boundary head: of the `image`; or of the `normalized` image cast to bytes that wrap, as in the
+    published code, which amounts to noise (`reference: true` sets it)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SBNetTrainSettings:
+        self.check_shrink()
+        return self
+
+
+class SBNetInferSettings(InferSettings):
+    map: Literal["refined", "raw"] = "refined"
+    """Maps after the pixel correlation module, or before it."""
+    boundaries: bool = False
+    """Keep the predicted boundaries of every image, and not only of those in the report. Costs one more pass."""
+
+
+class BootstrapSettings(Settings):
+    train: BootstrapTrainSettings = BootstrapTrainSettings()
+    """Training of the bootstrap network."""
+    crf: CrfSettings = CrfSettings()
+    """CRF over its maps: the labels whose boundaries are learned."""
+
+
+class SBNetSettings(Settings):
+    bootstrap: BootstrapSettings = BootstrapSettings()
+    """Sub-steps that make boundary labels; skipped where `train.boundaries` names a folder of them."""
+    train: SBNetTrainSettings = SBNetTrainSettings()
+    """Training of the CAM network with its boundary branch."""
+    infer: SBNetInferSettings = SBNetInferSettings()
+    """Maps of the training images, the bootstrap's too."""

@@ -1,0 +1,91 @@
+"""What a segmenter's method is: a decoder over a backbone, trained on masks. Imports no PyTorch."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from sbnet.backbones.settings import check_weights
+from sbnet.engine.optimization import TrainSettings
+from sbnet.errors import SBNetError
+from sbnet.methods.base import Method
+from sbnet.settings import Count, Factors, Positive, Scales, Weights
+from sbnet.steps.spec import MODEL, PSEUDO_MASKS, StepSpec
+
+LIBRARY = "segmentation_models_pytorch"
+
+
+def _first_is_one(scales: tuple[float, ...]) -> tuple[float, ...]:
+    if scales[0] != 1 or not all(0.05 <= scale <= 4 for scale in scales):
+        raise ValueError("expected scales from 0.05 to 4, the first 1, to whose size the others' logits are resized")
+    return scales
+
+
+class SegmenterSettings(TrainSettings):
+    """Training of the segmenter."""
+
+    backbone: str = ""
+    """Its backbone; empty for the recipe's. One that is named is dilated, as DeepLab's."""
+    weights: Weights = "auto"
+    """First weights of its backbone, as `backbone.weights`."""
+    freeze: Annotated[int, Field(ge=-1)] = -1
+    """Stages that are not trained; -1 for the recipe's."""
+    labels: Literal["pseudo", "truth"] = "pseudo"
+    """What it learns from: `pseudo` masks, or `truth`, the ground truth of the training images: the ceiling."""
+    scales: Annotated[Scales, AfterValidator(_first_is_one)] = (1.0, 0.75, 0.5)
+    """Image sizes whose logits are maxed, and each trained (DeepLab v2, section 3.1)."""
+    epochs: Count = 20
+    batch: Count = 10
+    learning_rate: Positive = 2.5e-4
+    """Of the backbone."""
+    head_rate: Positive = 10.0
+    """Learning rate of the new layers, in multiples of the backbone's."""
+    crop: Annotated[int, Field(ge=8)] = 321
+    scale: Factors = (0.5, 1.5)
+    """Range of the random factor by which images are resized."""
+
+
+class SegmenterMethod(Method):
+    """A method in the role of the segmenter. Its family of networks has its own name."""
+
+    role = "segmenter"
+    Settings: ClassVar[type[SegmenterSettings]] = SegmenterSettings
+    smallest_batch: ClassVar[int] = 1
+    library: ClassVar[bool] = False
+
+    def steps(self, settings: Any) -> list[StepSpec]:
+        masks = "the pseudo masks" if settings.labels == "pseudo" else "the ground truth"
+        taken = bool(settings.network)
+        return [
+            StepSpec(
+                name="train_segmenter",
+                title=f"Train the segmenter ({self.title})",
+                does=f"take over the segmenter {settings.network}" if taken else f"train the segmenter on {masks}",
+                run="sbnet.segmenters.train:run",
+                settings=settings,
+                reads={"labels": PSEUDO_MASKS} if settings.labels == "pseudo" and not taken else {},
+                writes=(MODEL,),
+                trains=self.name,
+            )
+        ]
+
+    def options(self, settings: Any) -> dict[str, Any]:
+        """What `build` takes besides the backbone's options."""
+        return {"scales": settings.scales}
+
+    def check(self, settings: Any, recipe: Any) -> None:
+        if settings.network:
+            return
+        check_weights("segmenter.weights", settings.backbone or recipe.backbone.name, settings.weights)
+        if self.library and find_spec(LIBRARY) is None:
+            raise SBNetError(
+                f"segmenter.method: {self.name}'s decoder is segmentation-models-pytorch's, which is not installed; "
+                "pip install 'sbnet[smp]'"
+            )
+        if settings.batch < self.smallest_batch:
+            raise SBNetError(
+                f"segmenter.batch is {settings.batch}; {self.name} needs batches of {self.smallest_batch} images or more, "
+                "for its decoder's batch norms"
+            )

@@ -1,0 +1,64 @@
+"""Train a network on pairs of pixels of the seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sbnet.data.training.dataset import TrainingSet
+from sbnet.data.training.transforms import JITTER, TrainTransform
+from sbnet.engine.model_file import load_model
+from sbnet.engine.networks import same_backbone
+from sbnet.errors import SBNetError
+from sbnet.steps.affinity import AffinityTrainSettings
+from sbnet.steps.context import Context
+from sbnet.steps.training import train
+
+SMALLEST_GRID = 5  # cells a side, below which no cell has a neighbor to pair with
+
+
+def train_affinity(
+    settings: AffinityTrainSettings, context: Context, *, title: str, objective: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """objective(model): its loss terms on images and seeds."""
+
+    def prepare(model: Any) -> None:
+        smallest = SMALLEST_GRID * model.output_stride
+        if settings.crop < smallest:
+            raise SBNetError(
+                f"refine.train.crop is {settings.crop}; expected {smallest} or more, the smallest crop with pairs of "
+                "grid cells, best 200 or more"
+            )
+        if settings.start == "seeds":
+            cam, _ = load_model(context.inputs["cam"])
+            check_start(cam.name, context.backbone.name)
+            model.backbone.load_state_dict(cam.backbone.state_dict())
+
+    def samples(model: Any) -> TrainingSet:
+        transform = TrainTransform(
+            crop=settings.crop,
+            long_side=settings.long_side,
+            jitter=JITTER if settings.jitter else None,
+            augmentation=settings.augmentation,
+        )
+        return TrainingSet(
+            context.train,
+            transform,
+            normalization=model.normalization,
+            seed=context.runtime.seed,
+            label_folder=context.inputs["seeds"],
+        )
+
+    return train(
+        settings, context, title=f"train {title}", samples=samples, objective=objective, prepare=prepare
+    )
+
+
+def check_start(network: str, backbone: str) -> None:
+    """Refuse, with SBNetError, to start `backbone` from that of the network of this name, a different one."""
+    theirs = network.partition("-")[2]
+    if not same_backbone(theirs, backbone):
+        raise SBNetError(
+            f"refine.train.start: {backbone} cannot start from the network of the seeds, which is {network}; "
+            f"set refine.train.start=imagenet, or backbone.name={theirs}"
+        )

@@ -1,0 +1,61 @@
+"""A training step: build the network (or take over one), train it on samples with an objective, save it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sbnet.backbones.network import Network
+from sbnet.data.training.dataset import TrainingSet
+from sbnet.engine.bring import bring_network
+from sbnet.engine.fit import fit
+from sbnet.engine.model_file import save_model
+from sbnet.engine.networks import build
+from sbnet.engine.optimization import TrainSettings
+from sbnet.steps.context import Context
+
+
+def train(
+    settings: TrainSettings,
+    context: Context,
+    *,
+    title: str,
+    samples: Callable[[Any], TrainingSet],
+    objective: Callable[[Any], Any],
+    prepare: Callable[[Any], None] | None = None,
+    backbone: str = "",
+    options: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | None = None,
+    **schedule: Any,
+) -> dict[str, Any]:
+    """Write `model.safetensors` and `log.csv` into the step's folder; returns facts.
+
+    samples(model): what it learns from. objective(model): its
+    loss terms, see `engine.objective`. prepare(model): before anything else, for other initial weights and for checks.
+    backbone, options: by default the recipe's. schedule: keywords of `fit`, such as `hold`.
+    Raises SBNetError for images, labels or weights that cannot be used.
+    """
+    target = context.folder / "model.safetensors"
+    said = context.meta(**(meta or {}))
+    name = f"{context.family}-{backbone or context.backbone.name}"
+    if settings.network:
+        classes = context.train.classes
+        return bring_network(settings.network, target, name=name, classes=classes, meta=said)
+    context.runtime.seed_torch()  # new layers are random
+    recipe = context.backbone
+    own = {"weights": recipe.weights, "stride": recipe.stride, "freeze": recipe.freeze, "dilate": recipe.dilate}
+    model: Network = build(name, classes=len(context.train.classes), **(own | dict(options or {})))
+    if prepare is not None:
+        prepare(model)
+    facts = fit(
+        model,
+        samples(model),
+        objective(model),
+        settings=settings,
+        runtime=context.runtime,
+        folder=context.folder,
+        title=title,
+        **schedule,
+    )
+    save_model(model, target, meta=said)
+    return facts
