@@ -7,7 +7,7 @@ import platform
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from sbnet.engine.runtime import cpu_count
+from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
 from sbnet.backbones.weights import LITES, lite_path
 

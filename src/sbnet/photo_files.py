@@ -1,4 +1,4 @@
-"""Photo files named on a command line: files and folders, each photo with a name of its own."""
+"""Images named on a command line: files and folders, each image with a name of its own."""
 
 from __future__ import annotations
 
@@ -12,53 +12,52 @@ from sbnet.data.io.named_files import photos_by_name
 from sbnet.errors import SBNetError
 
 logger = logging.getLogger(__name__)
+SUFFIXES = ", ".join(PHOTO_SUFFIXES)
 
 
 def find_photos(paths: Sequence[str | Path]) -> list[Path]:
-    """The files named and, sorted, the photos directly in the folders named.
+    """The files given and, sorted, the images directly in the folders given.
 
-    Warns of files in a folder that are left out. Raises SBNetError for what does not exist, for a folder without
-    photos, and for two photos of one name.
+    Warns of other files in a folder. Raises SBNetError for a path that does not exist, a folder without images, and two
+    images of one name.
     """
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside, others = photos_by_name(path).values(), _others(path)
-            if not inside:
-                near = f"; did you mean {path / 'JPEGImages'}?" if (path / "JPEGImages").is_dir() else ""
-                held = f", but {others}" if others else ""
-                raise SBNetError(
-                    f"{path}: no photos in this folder ({', '.join(PHOTO_SUFFIXES)}){held}{near}"
-                )
-            if others:
-                logger.warning(
-                    "%s: left out, as they are no photos by their suffix: %s; save photos as one of %s",
-                    path,
-                    others,
-                    ", ".join(PHOTO_SUFFIXES),
-                )
-            found += inside
+            found += _inside(path)
         elif path.exists():
             found.append(path)
         else:
-            raise SBNetError(f"{path}: no such photo or folder; a relative path begins at {Path.cwd()}")
+            raise SBNetError(f"{path}: no such image or folder; a relative path starts at {Path.cwd()}")
     if not found:
-        raise SBNetError("no photos given; name files or folders")
+        raise SBNetError("no images given; give files or folders")
     seen: dict[str, Path] = {}
     for path in found:
         other = seen.setdefault(path.stem, path)
         if other is not path:
             what = (
-                "is named twice" if other == path else f"and {other} would both be written as {path.stem}.png"
+                "is given twice" if other == path else f"and {other} would both be written as {path.stem}.png"
             )
             raise SBNetError(
-                f"{path} {what}; name it once, rename one, or predict each folder into one of its own"
+                f"{path} {what}; give it once, rename one, or predict each folder into one of its own"
             )
     return found
 
 
+def _inside(folder: Path) -> list[Path]:
+    images, others = list(photos_by_name(folder).values()), _others(folder)
+    if not images:
+        near = f"; did you mean {folder / 'JPEGImages'}?" if (folder / "JPEGImages").is_dir() else ""
+        raise SBNetError(
+            f"{folder}: no images in this folder ({SUFFIXES}){others and f', but {others}'}{near}"
+        )
+    if others:
+        logger.warning("%s: ignored %s; supported image files: %s", folder, others, SUFFIXES)
+    return images
+
+
 def _others(folder: Path) -> str:
-    """`3 files (2 .heic, 1 .txt)`: those that are no photos by their suffix, hidden ones aside; "" for none."""
+    """`3 files (2 .heic, 1 .txt)`: those that are no images by their suffix, except hidden ones; "" for none."""
     counts = Counter(
         path.suffix.lower() or "without suffix"
         for path in folder.iterdir()

@@ -1,4 +1,4 @@
-"""A trained segmenter and its results on photos. H x W pixels, C classes."""
+"""A trained segmenter and its results on images. H x W pixels, C classes."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from sbnet.data.io.image import MAX_PIXELS, read_photo
 from sbnet.data.io.palette import PALETTE, overlay
 from sbnet.data.io.photo_kind import check_white
 from sbnet.data.io.photo_notes import tell_of_photos
-from sbnet.engine.inference import Failure, Told, tried, without_failures
-from sbnet.engine.photo_crf import PhotoCRF
+from sbnet.engine.crf import PhotoCRF
+from sbnet.engine.inference import Failure, LoadedImage, Told, tried, without_failures
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import strongest_labels
 from sbnet.photo_files import find_photos
-from sbnet.steps.predict import Settings, crf_mask
+from sbnet.steps.predict import crf_mask
+from sbnet.steps.settings import PredictSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Used = TypeVar("Used")
-Photos = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
+Images = str | Path | np.ndarray | Iterable[str | Path | np.ndarray]
 COLUMNS = 4  # pictures a row of Result.plot
-EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it shows next to nothing
+EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it counts as empty
 
 
 @dataclass(frozen=True)
 class Result:
-    """names, photos (paths, or arrays (H, W, 3) uint8 as given) and masks (H, W) uint8, one each a photo;
+    """names, images (paths, or arrays (H, W, 3) uint8 as given) and masks (H, W) uint8, one each an image;
     classes: names by class id. white: see `Segmenter`.
     """
 
     names: list[str]
-    photos: list[Path | np.ndarray]
+    images: list[Path | np.ndarray]
     masks: list[np.ndarray]
     classes: tuple[str, ...]
     white: float = 0
@@ -51,17 +52,18 @@ class Result:
         return len(self.masks)
 
     def save(self, folder: str | Path, *, overlays: bool = True) -> Path:
-        """Write `NAME.png` (VOC's palette) and, by choice, `overlays/NAME.jpg` into `folder`.
+        """Write `NAME.png` (VOC's palette) and optionally `overlays/NAME.jpg` into `folder`.
 
-        Raises SBNetError where one of the photos is in such a folder.
+        Raises SBNetError where one of the images is in such a folder.
         """
-        _check_target(Path(folder), self.photos, overlays=overlays)
-        for name, photo, mask in zip(self.names, self.photos, self.masks, strict=True):
-            _save(Path(folder), name, _pixels(photo, self.white), mask, overlays=overlays)
-        return Path(folder)
+        folder = Path(folder)
+        _check_target(folder, self.images, overlays=overlays)
+        for name, image, mask in zip(self.names, self.images, self.masks, strict=True):
+            _save(folder, name, _pixels(image, self.white), mask, overlays=overlays)
+        return folder
 
     def plot(self) -> Figure:
-        """A matplotlib figure of the photos with their masks laid over, titled by the classes found; their colours."""
+        """A matplotlib figure of the images overlaid with their masks, titled by the classes found; a legend."""
         from matplotlib.figure import Figure  # loads only when something is drawn
         from matplotlib.patches import Patch
 
@@ -71,15 +73,14 @@ class Result:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes:
             axis.set_axis_off()
-        for axis, name, photo, mask in zip(axes, self.names, self.photos, self.masks, strict=False):
-            axis.imshow(overlay(_pixels(photo, self.white), mask))
+        for axis, name, image, mask in zip(axes, self.names, self.images, self.masks, strict=False):
+            axis.imshow(overlay(_pixels(image, self.white), mask))
             found = [self.classes[index] for index in self._found([mask])]
             axis.set_title(f"{name}: {', '.join(found) or 'nothing found'}", fontsize=9)
-        colours = [
-            Patch(color=PALETTE[index] / 255, label=self.classes[index]) for index in self._found(self.masks)
-        ]
-        if colours:
-            figure.legend(handles=colours, loc="outside lower center", ncols=2 * columns, fontsize=9)
+        found = self._found(self.masks)
+        if found:
+            colors = [Patch(color=PALETTE[index] / 255, label=self.classes[index]) for index in found]
+            figure.legend(handles=colors, loc="outside lower center", ncols=2 * columns, fontsize=9)
         return figure
 
     def _found(self, masks: Sequence[np.ndarray]) -> list[int]:
@@ -89,9 +90,9 @@ class Result:
 
 
 class Segmenter:
-    """The segmenter of a run: photos in, masks out. classes: names by class id. settings: views, CRF.
+    """The segmenter of a run: images in, masks out. classes: names by class id. settings: views, CRF.
 
-    white: the value that is white in photos of more than 8 bits or of floats, 0 for the largest that the format has.
+    white: the value that is white in images of more than 8 bits or of floats, 0 for the largest that the format has.
     """
 
     def __init__(
@@ -99,38 +100,38 @@ class Segmenter:
         model: Any,
         classes: Sequence[str],
         *,
-        settings: Settings | None = None,
+        settings: PredictSettings | None = None,
         runtime: Runtime | None = None,
         white: float = 0,
     ) -> None:
-        self.classes, self.settings, self.white = tuple(classes), settings or Settings(), white
         check_white(white)
-        scales, mirror = self.settings.scales, self.settings.mirror
+        self.classes, self.settings, self.white = tuple(classes), settings or PredictSettings(), white
         self._runtime = runtime or Runtime()
-        self._predictor = SegmenterPredictor(model, runtime=self._runtime, scales=scales, mirror=mirror)
+        self._predictor = SegmenterPredictor(
+            model, runtime=self._runtime, scales=self.settings.scales, mirror=self.settings.mirror
+        )
 
-    def mask(self, photo: np.ndarray, *, crf: bool = False) -> np.ndarray:
+    def mask(self, image: np.ndarray, *, crf: bool = False) -> np.ndarray:
         """(H, W, 3) uint8 RGB -> (H, W) uint8 class ids; `crf` sharpens the outlines with the dense CRF.
 
-        Raises SBNetError for what is no such array, and for more pixels than memory is planned for or holds.
+        Raises SBNetError for anything else than such an array, and for more pixels than memory is planned for or holds.
         """
-        _check_array(photo)
-        return self.predict(photo, crf=crf).masks[0]
+        _check_array(image)
+        return self.predict(image, crf=crf).masks[0]
 
-    def predict(self, photos: Photos, *, crf: bool = False) -> Result:
-        """Masks of photos: files, folders, arrays (H, W, 3) uint8, or a list of them.
+    def predict(self, images: Images, *, crf: bool = False) -> Result:
+        """Masks of images: files, folders, arrays (H, W, 3) uint8, or a list of them.
 
-        Raises SBNetError for a photo that cannot be read. All masks are held in memory;
-        `predict_folder` is for many.
+        Raises SBNetError for an image that cannot be read. All masks are held in memory; use `predict_folder` for many.
         """
-        sources, listed = _collect(photos, self.white)
-        masks = dict(self._infer(listed, lambda photo, _, mask: (photo.name, mask), crf=crf))
-        names = [photo.name for photo in listed]
+        sources, photos = _collect(images, self.white)
+        masks = dict(self._infer(photos, lambda image, mask: (image.photo.name, mask), crf=crf))
+        names = [photo.name for photo in photos]
         return Result(names, sources, [masks[name] for name in names], self.classes, self.white)
 
     def predict_folder(
         self,
-        photos: str | Path | Sequence[str | Path],
+        images: str | Path | Sequence[str | Path],
         folder: str | Path,
         *,
         crf: bool = False,
@@ -138,22 +139,22 @@ class Segmenter:
         failed: Callable[[Path, SBNetError], None],
         empty: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
-        """Write `NAME.png` (and `overlays/NAME.jpg`) for each photo; gives each mask's path once written: in the order
-        of the photos on the CPU, those of one size together on a GPU.
+        """Write `NAME.png` (and `overlays/NAME.jpg`) for each image; gives each mask's path once it is written: in the
+        order of the images on the CPU, those of one size together on a GPU.
 
-        A photo that cannot be read, or is too large for the CRF, is told to `failed` and passed over; the path of a
-        mask that is background but for less than a hundredth to `empty`, too. Photos are read, and masks of those
-        before refined and written, while the network looks at others.
+        failed: called for each image that cannot be read or is too large for the CRF; the others go on. empty: called
+        with each mask of which less than a hundredth is not background. Images are read, and earlier masks refined and
+        written, while the network runs on others.
         """
-        sources, listed = _collect(photos, self.white)
+        sources, photos = _collect(images, self.white)
         folder = Path(folder)
         _check_target(folder, sources, overlays=overlays)
 
-        def write(photo: Photo, pixels: np.ndarray, mask: np.ndarray) -> tuple[Path, bool]:
-            path = _save(folder, photo.name, pixels, mask, overlays=overlays)
+        def write(image: LoadedImage, mask: np.ndarray) -> tuple[Path, bool]:
+            path = _save(folder, image.photo.name, image.pixels, mask, overlays=overlays)
             return path, bool((mask != 0).mean() < EMPTY)
 
-        done = self._infer(listed, write, crf=crf, failed=lambda photo, error: failed(photo.path, error))
+        done = self._infer(photos, write, crf=crf, failed=lambda photo, error: failed(photo.path, error))
 
         def paths() -> Iterator[Path]:
             for path, is_empty in done:
@@ -166,31 +167,31 @@ class Segmenter:
     def _infer(
         self,
         photos: Sequence[Photo],
-        use: Callable[[Photo, np.ndarray, np.ndarray], Used],
+        use: Callable[[LoadedImage, np.ndarray], Used],
         *,
         crf: bool,
         failed: Told | None = None,
     ) -> Iterator[Used]:
-        """What `use(photo, pixels, mask)` gives for each photo; see `SegmenterPredictor.infer`. `failed` is told of
-        photos too large for the CRF, too. Warns of files whose bands are not all read, or that are dark as most of
-        their bits are not used.
+        """What `use(image, mask)` returns for each image; see `SegmenterPredictor.infer`. Images too large for the CRF
+        are `failed`, too. Warns of files with bands that are not read, and of dark ones that use few of their bits.
         """
-        files = [photo.path for photo in photos if not isinstance(photo, _PhotoInMemory)]
+        files = [photo.path for photo in photos if not isinstance(photo, _InMemory)]
         tell_of_photos(files, white=self.white, setting="--white {0} (sbnet.load(..., white={0}))")
         refinement = PhotoCRF(self._runtime) if crf else None
 
-        def finish(photo: Photo, pixels: np.ndarray, probabilities: np.ndarray) -> Used | Failure:
+        def finish(image: LoadedImage, probabilities: np.ndarray) -> Used | Failure:
             if refinement is None:
-                return use(photo, pixels, strongest_labels(probabilities))
-            mask = tried(photo, partial(crf_mask, refinement, photo, pixels, probabilities, self.settings))
-            return mask if isinstance(mask, Failure) else use(photo, pixels, mask)
+                return use(image, strongest_labels(probabilities))
+            work = partial(crf_mask, refinement, image, probabilities, self.settings)
+            mask = tried(image.photo, work)
+            return mask if isinstance(mask, Failure) else use(image, mask)
 
         return without_failures(self._predictor.infer(photos, finish, failed=failed), failed)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _PhotoInMemory(Photo):
-    """A photo that is no file. array: (H, W, 3) uint8 RGB. path: its name, for messages."""
+class _InMemory(Photo):
+    """An image that is no file. array: (H, W, 3) uint8 RGB. path: its name, for messages."""
 
     array: np.ndarray
 
@@ -208,32 +209,33 @@ class _PhotoInMemory(Photo):
         return height, width
 
 
-def _collect(given: Photos, white: float) -> tuple[list[Path | np.ndarray], list[Photo]]:
-    """The photos as they were given, and as the network takes them; their names differ."""
-    photos = [given] if isinstance(given, (str, Path, np.ndarray)) else list(given)
-    files = [photo for photo in photos if isinstance(photo, (str, Path))]
-    if len(files) == len(photos):
+def _collect(given: Images, white: float) -> tuple[list[Path | np.ndarray], list[Photo]]:
+    """The images as they were given, and as the network takes them; their names differ."""
+    images = [given] if isinstance(given, (str, Path, np.ndarray)) else list(given)
+    files = [image for image in images if isinstance(image, (str, Path))]
+    if len(files) == len(images):
         found = find_photos(files)
         return list(found), [Photo(path.stem, path, white=white) for path in found]
     if files:
         raise SBNetError("give either files and folders or arrays, not both at once")
-    arrays = [np.asarray(photo) for photo in photos]
+    arrays = [np.asarray(image) for image in images]
     for array in arrays:
         _check_array(array)
-    names = [f"photo_{number:04}" for number in range(1, len(arrays) + 1)]
-    in_memory = zip(names, arrays, strict=True)
-    return list(arrays), [_PhotoInMemory(name, Path(name), array=array) for name, array in in_memory]
+    names = [f"image_{number:04}" for number in range(1, len(arrays) + 1)]
+    return list(arrays), [
+        _InMemory(name, Path(name), array=array) for name, array in zip(names, arrays, strict=True)
+    ]
 
 
-def _check_array(photo: np.ndarray) -> None:
-    if not isinstance(photo, np.ndarray):
-        raise SBNetError(f"a photo is an array here, not {photo!r}; `predict` takes files")
-    if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
-        raise SBNetError(f"a photo is (H, W, 3) uint8 RGB, not {photo.shape} {photo.dtype}")
+def _check_array(image: np.ndarray) -> None:
+    if not isinstance(image, np.ndarray):
+        raise SBNetError(f"expected an array, not {image!r}; `predict` takes files")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise SBNetError(f"expected an image (H, W, 3) uint8 RGB, not {image.shape} {image.dtype}")
 
 
-def _pixels(photo: Path | np.ndarray, white: float) -> np.ndarray:
-    return read_photo(photo, white=white) if isinstance(photo, Path) else photo
+def _pixels(image: Path | np.ndarray, white: float) -> np.ndarray:
+    return read_photo(image, white=white) if isinstance(image, Path) else image
 
 
 def _check_target(folder: Path, sources: Sequence[Path | np.ndarray], *, overlays: bool) -> None:
@@ -241,15 +243,15 @@ def _check_target(folder: Path, sources: Sequence[Path | np.ndarray], *, overlay
     for source in sources:
         if isinstance(source, Path) and {source.resolve().parent, source.parent.resolve()} & targets:
             raise SBNetError(
-                f"{source} is in the folder that masks or overlays are to be written to, where they would be mixed "
-                "with photos; choose another folder"
+                f"{source} is in the folder to which masks or overlays would be written, where they would mix with "
+                "images; choose another folder"
             )
 
 
-def _save(folder: Path, name: str, photo: np.ndarray, mask: np.ndarray, *, overlays: bool) -> Path:
+def _save(folder: Path, name: str, pixels: np.ndarray, mask: np.ndarray, *, overlays: bool) -> Path:
     path = folder / f"{name}.png"
     write_label(path, mask)
     if overlays:
         with atomic_write(folder / "overlays" / f"{name}.jpg") as file:
-            Image.fromarray(overlay(photo, mask)).save(file, "jpeg", quality=90)
+            Image.fromarray(overlay(pixels, mask)).save(file, "jpeg", quality=90)
     return path

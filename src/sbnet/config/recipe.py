@@ -1,135 +1,217 @@
-"""A recipe: everything a run needs, typed. `load_recipe` reads one, `Recipe.write` keeps it as run."""
+"""A recipe: everything a run needs, by role. `load_recipe` reads one, `Recipe.write` keeps it as it ran."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
-from sbnet.data.io.files import write_bytes
-from sbnet.engine.runtime import Runtime
-from sbnet.metrics import Absent
+from sbnet.backbones.settings import BackboneSettings
 from sbnet.config import source
-from sbnet.config.checks import check_values
-from sbnet.config.convert import build, plain
-from sbnet.methods.cam import infer as infer_cam, train as train_cam
-from sbnet.steps import predict, propagate as random_walk, crf as refine, train_segmenter
-from sbnet.methods.affinitynet import train as train_affinity
-from sbnet.steps.workspace import ModelSettings
+from sbnet.config.refusals import refusal, section_model, unknown_key
+from sbnet.config.source import Source
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
+from sbnet.registry import DATASETS, METHODS, Registry
+from sbnet.settings import Settings, plain
+from sbnet.steps.settings import CrfSettings, PredictSettings
 
-Training = TypeVar("Training", train_cam.Settings, train_affinity.Settings)
-RefineSettings = refine.Settings  # the recipe has a section of the module's name, and two of its kind
+# Section -> the key that chooses its settings, and the registry to choose from.
+CHOSEN: dict[str, tuple[str, Registry[Any]]] = {
+    "data": ("source", DATASETS),
+    "seeds": ("method", METHODS),
+    "refine": ("method", METHODS),
+    "segmenter": ("method", METHODS),
+}
+FIXED: dict[str, type[Settings]] = {
+    "backbone": BackboneSettings,
+    "crf": CrfSettings,
+    "predict": PredictSettings,
+    "runtime": Runtime,
+}
 
 
 @dataclass(frozen=True)
-class SceneSettings:
-    """The built-in scenes: pictures of the two lists, their (height, width), the seed they follow from."""
+class Choice:
+    """A method or data set with its settings."""
 
-    train: int = 160
-    val: int = 40
-    size: tuple[int, int] = (144, 192)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """source: `scenes` (made in the run folder), `voc` (a folder of the VOC layout at `root`) or `coco` (COCO's own).
-    train, val: lists in ImageSets/Segmentation, or of COCO's instances files; val may be ''.
-    labels: image labels from `auto`, `masks`, `xml`, or a label file. classes: '' or a file of class names.
-    masks: the folder of the true masks, '' for SegmentationClass; a name in `root`, or a path.
-    white: the value that is white in photos of more than 8 bits or of floats; 0: the largest that the format has.
-    """
-
-    source: str = "scenes"
-    root: str = ""
-    train: str = "train"
-    val: str = "val"
-    labels: str = "auto"
-    classes: str = ""
-    masks: str = ""
-    white: float = 0.0
-    scenes: SceneSettings = field(default_factory=SceneSettings)
+    name: str
+    settings: Any
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """about: the evidence (command, hardware, time, measured mIoU), or 'not yet measured'.
-    reference: with the quirks of the reference code that change numbers (see `with_quirks`), to compare with it.
-    bootstrap, bootstrap_refine: training of the network that makes the boundary labels, and the CRF that makes them of
-    its CAMs; used where train_cam.method is `sbnet`.
+    """about: its evidence (command, hardware, time, measured mIoU). reference: reproduce the quirks of the published code
+    that change numbers, to compare with it. The other fields are the sections, by role.
     """
 
     name: str
-    about: str = ""
-    reference: bool = False
-    data: DataSettings = field(default_factory=DataSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
-    runtime: Runtime = field(default_factory=Runtime)
-    bootstrap: train_cam.Settings = field(default_factory=lambda: train_cam.Settings(method="seam"))
-    train_cam: train_cam.Settings = field(default_factory=train_cam.Settings)
-    infer_cam: infer_cam.Settings = field(default_factory=infer_cam.Settings)
-    refine: RefineSettings = field(default_factory=RefineSettings)
-    bootstrap_refine: RefineSettings = field(default_factory=RefineSettings)
-    train_affinity: train_affinity.Settings = field(default_factory=train_affinity.Settings)
-    random_walk: random_walk.Settings = field(default_factory=random_walk.Settings)
-    train_segmenter: train_segmenter.Settings = field(default_factory=train_segmenter.Settings)
-    predict: predict.Settings = field(default_factory=predict.Settings)
-
-    @property
-    def absent(self) -> Absent:
-        """How the mean takes a class that is in neither prediction nor truth: the reference counts it as IoU 0."""
-        return "zero" if self.reference else "nan"
+    about: str
+    reference: bool
+    data: Choice
+    backbone: BackboneSettings
+    seeds: Choice
+    crf: CrfSettings
+    refine: Choice
+    segmenter: Choice
+    predict: PredictSettings
+    runtime: Runtime
 
     def with_quirks(self) -> Recipe:
-        """The settings that the stages get: under `reference`, those that its code amounts to."""
+        """The settings that the steps get: under `reference`, those that the published code amounts to."""
         if not self.reference:
             return self
+        roles = {role: getattr(self, role) for role in CHOSEN if role != "data"}
         return replace(
             self,
-            bootstrap=replace(_own_momentum(self.bootstrap), canny="normalized"),
-            train_cam=replace(_own_momentum(self.train_cam), canny="normalized"),
-            train_affinity=_own_momentum(self.train_affinity),
+            **{
+                role: replace(choice, settings=METHODS[choice.name].reference(choice.settings))
+                for role, choice in roles.items()
+            },
         )
 
+    def section(self, key: str) -> Settings:
+        """Settings by the dotted key of their section, such as `seeds.train`."""
+        first, *rest = key.split(".")
+        found = getattr(self, first)
+        found = found.settings if isinstance(found, Choice) else found
+        for name in rest:
+            found = getattr(found, name)
+        return found  # type: ignore[no-any-return]
+
+    def plain(self) -> dict[str, Any]:
+        """Every value, in the order above, as YAML and JSON have them."""
+        values: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, Choice):
+                values[one.name] = {CHOSEN[one.name][0]: value.name, **plain(value.settings)}
+            else:
+                values[one.name] = plain(value)
+        return values
+
     def to_yaml(self) -> str:
-        """Every value, in the order above; `load_recipe` gives the same recipe back."""
-        return yaml.safe_dump(plain(self), sort_keys=False, width=100)
+        """`load_recipe` gives the same recipe back."""
+        return yaml.safe_dump(self.plain(), sort_keys=False, width=100)
 
     def write(self, path: Path) -> None:
+        from sbnet.data.io.files import write_bytes
+
         write_bytes(path, self.to_yaml().encode())
 
 
-def _own_momentum(settings: Training) -> Training:
-    """As in the reference's optimiser, where the weight decay stands in momentum's place: 0.0005 instead of 0.9."""
-    return replace(settings, momentum=settings.weight_decay)
-
-
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:
-    """The packaged recipe of that name, or that of a YAML file or run folder; `overrides` come on top, such
-    as `["train_cam.epochs=3"]`, `{"train_cam.epochs": 3}` or `{"train_cam": {"epochs": 3}}`.
+    """The packaged recipe of that name, or that of a YAML file or run folder; `overrides` come on top, such as
+    `["seeds.train.epochs=3"]`, `{"seeds.train.epochs": 3}` or `{"seeds": {"train": {"epochs": 3}}}`.
 
     Raises SBNetError for an unknown recipe, key or value, naming file, line, and what it should be.
     """
-    recipe = read_values(name_or_path)
+    found = source.read(source.find(str(name_or_path)))
     if isinstance(overrides, Mapping):
         for key, value in _leaves(overrides):
-            recipe.set(key, value, place="")
+            found.set(key, value, place="")
     else:
         for assignment in overrides:
-            recipe.set(*source.split(assignment), place=f"'{assignment}': ")
-    loaded: Recipe = build(Recipe, recipe.values, recipe.where)
-    check_values(loaded, recipe.where)
-    return loaded
+            found.set(*source.split(assignment), place=f"'{assignment}': ")
+    return typed(found)
 
 
-def read_values(name_or_path: str | Path) -> source.Source:
-    """The values of a recipe's file and its bases, not yet typed, with what they leave out of the bootstrap."""
-    found = source.read(source.find(str(name_or_path)))
-    _fill_bootstrap(found.values)
-    return found
+def typed(found: Source) -> Recipe:
+    """The recipe of these values. Raises SBNetError as `load_recipe` does."""
+    values = dict(found.values)
+    known = [one.name for one in fields(Recipe)]
+    for key in values:
+        if key not in known:
+            raise SBNetError(f"{found.where(key)}{unknown_key(key, known, _models(values))}")
+    reference = values.get("reference", False)
+    if isinstance(reference, str):
+        reference = {"true": True, "false": False}.get(reference.lower(), reference)
+    if not isinstance(reference, bool):
+        raise SBNetError(f"{found.where('reference')}reference is {reference!r}; expected true or false")
+    sections = {key: _fixed(kind, values.get(key, {}), found, key) for key, kind in FIXED.items()}
+    chosen = {key: _choice(values.get(key, {}), found, key) for key in CHOSEN}
+    return Recipe(
+        name=str(values.get("name", "")),
+        about=str(values.get("about", "")),
+        reference=reference,
+        **sections,  # type: ignore[arg-type]
+        **chosen,  # type: ignore[arg-type]
+    )
+
+
+def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settings:
+    if not isinstance(values, dict):
+        raise SBNetError(f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise refusal(error, kind, found.where, key) from None
+
+
+def _choice(values: Any, found: Source, key: str) -> Choice:
+    chooser, registry = CHOSEN[key]
+    dotted = f"{key}.{chooser}"
+    if not isinstance(values, dict):
+        raise SBNetError(f"{found.where(key)}{key} is {values!r}; expected settings such as '{chooser}'")
+    rest = dict(values)
+    name = rest.pop(chooser, None)
+    if name is None:
+        raise SBNetError(f"{found.where(key)}{dotted} is required; available: {', '.join(_names(key))}")
+    try:
+        entry = registry[str(name)]
+    except SBNetError as error:
+        raise SBNetError(f"{found.where(dotted)}{dotted}: {error}") from None
+    role = getattr(entry, "role", key)
+    if role != key:
+        raise SBNetError(
+            f"{found.where(dotted)}{dotted} is '{name}', which is a method for `{role}`; available: {', '.join(_names(key))}"
+        )
+    changed = found.layers.get(dotted, 0)
+    kept = _below(rest, entry.Settings, found, key, changed, all_of=key == "data")
+    return Choice(str(name), _fixed(entry.Settings, kept, found, key))
+
+
+def _below(
+    values: dict[str, Any], kind: type[Settings], found: Source, key: str, layer: int, *, all_of: bool
+) -> dict[str, Any]:
+    """The values without those that a file below the choice meant for another method: keys that this one does not have;
+    of a data set, all.
+    """
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        dotted = f"{key}.{name}"
+        inner = section_model(kind, name)
+        if isinstance(value, dict) and inner is not None:
+            kept[name] = _below(value, inner, found, dotted, layer, all_of=all_of)
+        elif _layer(found, dotted, value) >= layer or (name in kind.model_fields and not all_of):
+            kept[name] = value
+    return kept
+
+
+def _layer(found: Source, key: str, value: Any) -> int:
+    if isinstance(value, dict):
+        return max((_layer(found, f"{key}.{name}", inner) for name, inner in value.items()), default=0)
+    return found.layers.get(key, 0)
+
+
+def _names(key: str) -> list[str]:
+    _, registry = CHOSEN[key]
+    return [entry.name for entry in registry.entries() if getattr(entry, "role", key) == key]
+
+
+def _models(values: Mapping[str, Any]) -> dict[str, type[Settings]]:
+    """Section -> its settings, as far as they are known, to look for a key's name in."""
+    models = dict(FIXED)
+    for key, (chooser, registry) in CHOSEN.items():
+        given = values.get(key, {})
+        name = given.get(chooser) if isinstance(given, dict) else None
+        if name in registry:
+            models[key] = registry[str(name)].Settings
+    return models
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -139,17 +221,3 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
             yield from _leaves(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", value
-
-
-def _fill_bootstrap(values: dict[str, Any]) -> None:
-    """What a recipe's file leaves out of the bootstrap: the method is SEAM, the CRF is as the file has it for `refine`.
-
-    Overrides come after: `refine.mask_alpha=9` leaves the boundary labels, and so the trained CAM network, as they are.
-    """
-    for section, fallback in (
-        ("bootstrap", {"method": "seam"}),
-        ("bootstrap_refine", values.get("refine", {})),
-    ):
-        own = values.get(section, {})
-        if isinstance(own, dict) and isinstance(fallback, dict):
-            values[section] = {**fallback, **own}

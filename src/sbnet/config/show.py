@@ -1,8 +1,9 @@
-"""A recipe as `sbnet recipes NAME` shows it: every setting, and which file chose it for what reason."""
+"""A recipe as `sbnet recipes NAME` shows it: every setting with what it is, and which file chose it for what reason."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +11,68 @@ import yaml
 
 from sbnet.config import source
 from sbnet.config.comments import Comment, comments, heading
-from sbnet.config.convert import build, plain
-from sbnet.config.recipe import Recipe, read_values
+from sbnet.config.recipe import CHOSEN, FIXED, Recipe, typed
+from sbnet.config.refusals import section_model
+from sbnet.registry import DATASETS, METHODS
+from sbnet.settings import Settings
 
-COLUMN = 36  # where the remarks begin
+COLUMN = 40  # where the remarks begin
 LEGEND = "Behind a value: * where this recipe sets it, a base's name where that does, nothing for a default."
 # Dotted key -> who sets it (`*`, or a base's name), and the comment there.
 Remarks = Mapping[str, tuple[str, Comment]]
 
 
-def resolved(name_or_path: str) -> str:
+@dataclass(frozen=True)
+class _Lines:
+    remarks: Remarks
+    docs: bool
+
+    def of(self, values: Mapping[str, Any], model: type[Settings] | None, parent: str = "") -> Iterator[str]:
+        for key, value in values.items():
+            dotted = f"{parent}.{key}" if parent else key
+            yield from self._setting(key, value, model, dotted)
+
+    def _setting(self, key: str, value: Any, model: type[Settings] | None, dotted: str) -> Iterator[str]:
+        indent = "  " * dotted.count(".")
+        who, comment = self.remarks.get(dotted, ("", Comment()))
+        info = model.model_fields.get(key) if model else None
+        if self.docs and info is not None and info.description:
+            yield from (f"{indent}# {line.strip()}" for line in info.description.splitlines())
+        yield from (f"{indent}# {_remark(who, line)}" for line in comment.above)
+        if isinstance(value, dict):
+            yield f"{indent}{key}:" + (f"  # {_remark(who, comment.behind)}" if comment.behind else "")
+            yield from self.of(value, section_model(model, key) if model else None, dotted)
+        elif dotted in source.OWN:
+            yield _text(key, value)
+        else:
+            line = f"{indent}{key}: {_flow(value)}"
+            yield f"{line:<{COLUMN - 2}}  # {_remark(who, comment.behind)}" if who else line
+
+
+def resolved(name_or_path: str, *, docs: bool = True) -> str:
     """Every value of a recipe, its bases' and the defaults among them, as YAML that loads as this recipe.
 
-    Behind each is who sets it, with the comments that stand there. Raises SBNetError for an unknown recipe, key or
-    type of value; that it names no photos is no mistake here.
+    docs: with what each setting is. Behind each is who sets it, with the comments that are there. Raises SBNetError for
+    an unknown recipe, key or value.
     """
-    found = read_values(name_or_path)
-    recipe: Recipe = build(Recipe, found.values, found.where)
-    own = found.files[-1]
-    head = [*heading(source.read_text(own)), LEGEND]
-    lines = [*(f"# {line}".rstrip() for line in head), *_lines(plain(recipe), _remarks(found.files))]
+    found = source.read(source.find(name_or_path))
+    recipe = typed(found)
+    head = [*heading(source.read_text(found.files[-1])), LEGEND]
+    writer = _Lines(_remarks(found.files), docs)
+    lines = [f"# {line}".rstrip() for line in head]
+    for key, value in recipe.plain().items():
+        if isinstance(value, dict):
+            lines += ["", f"{key}:", *writer.of(value, _model(recipe, key), key)]
+        else:
+            lines += writer.of({key: value}, None)
     return "\n".join(lines) + "\n"
+
+
+def _model(recipe: Recipe, key: str) -> type[Settings]:
+    if key in FIXED:
+        return FIXED[key]
+    name = getattr(recipe, key).name
+    return (DATASETS if CHOSEN[key][1] is DATASETS else METHODS)[name].Settings  # type: ignore[attr-defined, no-any-return]
 
 
 def _remarks(files: Sequence[Path]) -> Remarks:
@@ -41,24 +83,7 @@ def _remarks(files: Sequence[Path]) -> Remarks:
         for key, comment in comments(source.read_text(file)).items():
             if own or key not in source.OWN:
                 remarks[key] = ("*" if own else file.stem, comment)
-    followed = {f"bootstrap_{key}": ("as refine", Comment()) for key in remarks if key.startswith("refine.")}
-    return followed | remarks
-
-
-def _lines(values: Mapping[str, Any], remarks: Remarks, parent: str = "") -> Iterator[str]:
-    for key, value in values.items():
-        dotted = f"{parent}.{key}" if parent else key
-        indent = "  " * dotted.count(".")
-        who, comment = remarks.get(dotted, ("", Comment()))
-        yield from (f"{indent}# {_remark(who, line)}" for line in comment.above)
-        if isinstance(value, dict):
-            yield f"{indent}{key}:" + (f"  # {_remark(who, comment.behind)}" if comment.behind else "")
-            yield from _lines(value, remarks, dotted)
-        elif dotted in source.OWN:
-            yield _text(key, value)
-        else:
-            line = f"{indent}{key}: {_flow(value)}"
-            yield f"{line:<{COLUMN - 2}}  # {_remark(who, comment.behind)}" if who else line
+    return remarks
 
 
 def _remark(who: str, comment: str) -> str:

@@ -16,12 +16,15 @@ OWN = ("name", "about")  # what a recipe never takes from its base
 
 @dataclass
 class Source:
-    """Values of a recipe before they are typed. `places`: dotted key -> `file.yaml, line 7: `. `files`: those that they
-    are from, each after its base.
+    """Values of a recipe before they are typed.
+
+    places: dotted key -> `file.yaml, line 7: `. layers: dotted key -> 0 for the lowest base, one more for each file above
+    it, overrides last: where a value last changed. files: those that the values are from, each after its base.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    layers: dict[str, int] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     def where(self, key: str) -> str:
@@ -31,7 +34,9 @@ class Source:
         return self.places.get(key, "")
 
     def merge(self, other: Source) -> None:
-        _merge(self.values, other.values)
+        """Lay another file's values over these."""
+        layer = len(self.files)
+        self._merge(self.values, other.values, "", layer)
         self.places.update(other.places)
         self.files += other.files
 
@@ -42,28 +47,36 @@ class Source:
         for parent in parents:
             values = values.setdefault(parent, {})
             if not isinstance(values, dict):
-                raise SBNetError(f"{place}'{parent}' is one value; it holds no setting '{name}'")
+                raise SBNetError(f"{place}'{parent}' is one value; it has no setting '{name}'")
+        self._note(key, values.get(name), value, len(self.files))
         values[name] = value
         self.places[key] = place
 
+    def _merge(self, into: dict[str, Any], values: dict[str, Any], above: str, layer: int) -> None:
+        for key, value in values.items():
+            dotted = f"{above}{key}"
+            if isinstance(value, dict):
+                inner = into.get(key)
+                into[key] = inner if isinstance(inner, dict) else {}
+                self._merge(into[key], value, f"{dotted}.", layer)
+            else:
+                self._note(dotted, into.get(key), value, layer)
+                into[key] = value
+
+    def _note(self, key: str, before: Any, value: Any, layer: int) -> None:
+        if before != value:
+            self.layers[key] = layer
+
 
 def split(assignment: str) -> tuple[str, str]:
-    """`train_cam.epochs=3` -> key and value."""
+    """`seeds.train.epochs=3` -> key and value."""
     key, equals, value = assignment.partition("=")
     if not equals or not key.strip():
-        remedy = "write KEY=VALUE, for example train_cam.epochs=3"
+        remedy = "write KEY=VALUE, for example seeds.train.epochs=3"
         if Path(assignment).is_dir():
-            remedy = f"a folder of photos is given as --data {assignment}"
+            remedy = f"a folder of images is given as --data {assignment}"
         raise SBNetError(f"'{assignment}' is not a setting; {remedy}")
     return key.strip(), value.strip()
-
-
-def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
 
 
 def find(name_or_path: str, beside: Path | None = None) -> Path:
@@ -81,13 +94,13 @@ def find(name_or_path: str, beside: Path | None = None) -> Path:
     path = Path(name_or_path)
     if path.is_dir():
         raise SBNetError(
-            f"{path}: the folder holds no recipe.yaml, so it is no run; name a recipe: {_choices()}"
+            f"{path} is not a run folder (it has no recipe.yaml); name a recipe: {_choices()}"
         )
     if path.suffix in (".yaml", ".yml"):
-        raise SBNetError(f"{path}: there is no such recipe file")
+        raise SBNetError(f"{path}: no such recipe file")
     raise SBNetError(
         f"there is no recipe '{name_or_path}'{did_you_mean(name_or_path, names())}; "
-        f"recipes are {_choices()}, or the path of a YAML file or of a run folder"
+        f"available: {_choices()}; or give the path of a YAML file or of a run folder"
     )
 
 
@@ -95,20 +108,20 @@ def _choices() -> str:
     return ", ".join(names())
 
 
-def read(path: Path, _below: tuple[Path, ...] = ()) -> Source:
-    """A recipe file's values, its base's beneath them."""
-    if path.resolve() in _below:
-        raise SBNetError(f"{path}: the recipe is its own base; take the line 'base:' out of one of them")
+def read(path: Path, _above: tuple[Path, ...] = ()) -> Source:
+    """A recipe file's values over its base's."""
+    if path.resolve() in _above:
+        raise SBNetError(f"{path}: the recipe is its own base; remove the line 'base:' from one of them")
     own = _read_one(path)
     base = own.values.pop("base", None)
     own.values.setdefault("name", path.stem)
-    if base is None:
-        return own
-    if not isinstance(base, str):
-        raise SBNetError(f"{own.where('base')}base is {base!r}; expected a recipe's name or path")
-    source = read(find(base, path.parent), (*_below, path.resolve()))
-    for key in OWN:
-        source.values.pop(key, None)
+    source = Source()
+    if base is not None:
+        if not isinstance(base, str):
+            raise SBNetError(f"{own.where('base')}base is {base!r}; expected a recipe's name or path")
+        source = read(find(base, path.parent), (*_above, path.resolve()))
+        for key in OWN:
+            source.values.pop(key, None)
     source.merge(own)
     return source
 
@@ -119,7 +132,7 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SBNetError(
-            f"{path}: the recipe cannot be read ({error}); check the name, save it as UTF-8"
+            f"{path}: the recipe cannot be read ({error}); check the name, and save it as UTF-8"
         ) from error
 
 
@@ -131,9 +144,9 @@ def _read_one(path: Path) -> Source:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        raise SBNetError(f"{path}{line}: not YAML ({getattr(error, 'problem', None) or error})") from error
+        raise SBNetError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', None) or error})") from error
     if not isinstance(values, dict):
-        raise SBNetError(f"{path}: a recipe is a list of 'key: value' lines; see `sbnet recipes quickstart`")
+        raise SBNetError(f"{path}: a recipe consists of 'key: value' lines; see `sbnet recipes quickstart`")
     source = Source(values, files=[path])
     _note_lines(node, path, "", source.places)
     return source
@@ -146,6 +159,6 @@ def _note_lines(node: yaml.Node | None, path: Path, above: str, places: dict[str
         dotted = f"{above}.{key.value}" if above else str(key.value)
         place = f"{path}, line {key.start_mark.line + 1}: "
         if dotted in places:
-            raise SBNetError(f"{place}'{dotted}' stands here twice; keep one")
+            raise SBNetError(f"{place}'{dotted}' is set twice; keep one")
         places[dotted] = place
         _note_lines(value, path, dotted, places)

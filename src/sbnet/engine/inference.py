@@ -1,133 +1,161 @@
-"""The one inference loop: photos are read by threads ahead of the network, results written by threads behind it.
+"""The one inference loop: images are read by threads ahead of the network, results written by threads behind it.
 
-Photos of one size pass the network together. And what a network needs to be fast in it.
+Images of one size pass the network together.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.image import MAX_PIXELS, pixel_limit
-from sbnet.engine.gpu_memory import gpu_memory_told
-from sbnet.work.parallel import in_order
+from sbnet.engine.memory import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
 from sbnet.errors import SBNetError
-from sbnet.backbones.network import Backbone
-from sbnet.backbones.fold import fold_batch_norm
+from sbnet.work.parallel import in_order
 
-AHEAD = 4  # photos read before their turn, or one batch, where that is more; results not yet written, or one a worker
+AHEAD = 4  # images read before their turn, or one batch, where that is more; results not yet written, or one a worker
 
-OnHost = Callable[[], np.ndarray]  # see `to_host`
-Told = Callable[[Photo, SBNetError], None]
+Found = TypeVar("Found")
 Result = TypeVar("Result")
+Told = Callable[[Photo, SBNetError], None]
 
 
 class Failure(NamedTuple):
-    """A photo that could not be read, or finished."""
+    """An image that could not be read or processed."""
 
     photo: Photo
     error: SBNetError
 
 
 @dataclass(frozen=True)
-class Batch:
-    """B photos of one size. pixels: (H, W, 3) uint8 RGB each. views: (B, 3, h, w) uint8 for each scale.
-    beside: what else was read of each photo.
+class LoadedImage:
+    """An image as `Job.load` gives it. pixels: (H, W, 3) uint8 RGB. views: (h, w, 3) uint8 each, what the network is to
+    see, none once it is in a batch. extra: whatever else was read.
     """
 
-    photos: tuple[Photo, ...]
-    pixels: tuple[np.ndarray, ...]
-    views: tuple[Tensor, ...]
-    beside: tuple[Any, ...]
+    photo: Photo
+    pixels: np.ndarray
+    views: tuple[np.ndarray, ...] = ()
+    extra: Any = None
 
     @property
     def size(self) -> tuple[int, int]:
-        height, width = self.pixels[0].shape[:2]
+        """(H, W)."""
+        height, width = self.pixels.shape[:2]
         return height, width
 
 
-def inference_network(model: nn.Module, runtime: Runtime) -> tuple[Fabric, nn.Module]:
-    """`model` on the device, for inference alone; it is changed, and can be neither trained nor saved any more.
+@dataclass(frozen=True)
+class Batch:
+    """B images of one size (H, W). views: (B, 3, h, w) uint8 each, on the CPU, pinned for a GPU."""
 
-    Its backbones' batch norms are folded, their convolutions kept in bfloat16 where that is the precision, which
-    autocast would otherwise make of them anew in every pass; channels last. Raises SBNetError where the GPU's memory
-    does not suffice.
+    images: tuple[LoadedImage, ...]
+    views: tuple[Tensor, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.images[0].size
+
+
+class Job(ABC, Generic[Found, Result]):
+    """What is done with each image: three methods, each called on the threads that suit it.
+
+    1. `load` reads an image, on threads ahead of the network. By default its pixels, and a view for each scale.
+    2. `forward` computes, on the thread that calls `infer`, one batch after the other. It returns a result for each
+       image, best by way of `to_host`: copied from the GPU while the next batch is computed.
+    3. `write` finishes a result, on threads behind the network: waits for its copy, post-processes, writes files. What
+       it returns, `infer` gives. A file whose presence marks an image as done is to be written last.
+
+    scales: at which the network sees an image. mirror: it also sees the mirror images. Both bound the pixels that an
+    image or a batch may have. gradients: `forward` needs them (Grad-CAM).
+
+        class Segment(Job[OnHost, Path]):
+            def forward(self, batch):
+                (images,) = views(batch.views, self.network, mirror=False, device=self.device)
+                return [to_host(logits.argmax(0)) for logits in self.network(images).logits]
+
+            def write(self, image, result):
+                path = self.folder / f"{image.photo.name}.png"
+                write_label(path, result().astype(np.uint8))
+                return path
+
+        for path in infer(images, Segment(...), runtime=runtime): ...
     """
-    fabric = runtime.fabric(model)
-    for backbone in [module for module in model.eval().modules() if isinstance(module, Backbone)]:
-        fold_batch_norm(backbone)
-        if runtime.precision_for(model) == "bf16":
-            _keep_half(backbone)
-    with gpu_memory_told("the network", "take a smaller one, or runtime.device=cpu"):
-        return fabric, fabric.setup_module(model.to(memory_format=torch.channels_last))
+
+    scales: Sequence[float] = (1.0,)
+    mirror: bool = False
+    gradients: bool = False
+
+    @property
+    def max_pixels(self) -> int:
+        """The most of an image, and of a batch's images together."""
+        return pixel_limit(self.scales, mirror=self.mirror)
+
+    def load(self, photo: Photo) -> LoadedImage:
+        """Raises SBNetError for an image that cannot be used. Subclasses may add `extra` to what this gives."""
+        pixels = photo.pixels(max_pixels=self.max_pixels)
+        return LoadedImage(photo, pixels, tuple(resized(pixels, self.scales)))
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Sequence[Found]:
+        """One result an image, in the batch's order."""
+
+    @abstractmethod
+    def write(self, image: LoadedImage, result: Found) -> Result:
+        """image: without its views."""
 
 
-def _keep_half(backbone: nn.Module) -> None:
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(torch.bfloat16)
-
-
-def infer_photos(
-    photos: Sequence[Photo],
-    compute: Callable[[Batch], Sequence[Callable[[], Result]]],
-    *,
-    runtime: Runtime,
-    scales: Sequence[float],
-    mirror: bool = False,
-    beside: Callable[[Photo], Any] | None = None,
-    failed: Told | None = None,
+def infer(
+    images: Sequence[Photo], job: Job[Found, Result], *, runtime: Runtime, failed: Told | None = None
 ) -> Iterator[Result]:
-    """For each batch of photos: read and resize them, `compute(batch)` on this thread, then the finishers that it
-    returned, one a photo, on others. Gives the finishers' results: in the order of the photos where a batch is one
-    photo, else those of one size together.
+    """What `job.write` returns for each image: in the images' order where a batch is one image, else those of one size
+    together.
 
-    scales: at which the network sees them. mirror: it sees their mirror images as well; counts for the batch's bound.
-    beside: reads what else is needed of a photo, on the threads that read ahead.
-    failed: is told, on this thread, of each photo that cannot be read, and the others go on; without it that error is
-    raised here. Those of `compute` and of the finishers always are, and SBNetError where the GPU's memory does not
-    suffice. Photos finished before stay.
+    failed: called on this thread for each image that `job.load` refuses, and the others go on; without it that error is
+    raised here. Those of `forward` and `write` always are, and SBNetError where the GPU's memory does not suffice.
+    Results of images before are finished first.
     """
-    most, device, bound = runtime.photos_at_once, runtime.torch_device(), pixel_limit(scales, mirror=mirror)
+    most, device = runtime.images_at_once, runtime.torch_device()
 
-    def read(photo: Photo) -> tuple[Photo, np.ndarray, list[np.ndarray], Any]:
-        pixels = photo.pixels(max_pixels=bound)
-        return photo, pixels, resized(pixels, scales), beside(photo) if beside else None
-
-    def finishers() -> Iterator[tuple[Callable[[], Result], int]]:
-        groups = _of_one_size(photos, pool, most=most, pixels=bound)
-        reads = ((partial(tried, photo, partial(read, photo)), 0) for group in groups for photo in group)
+    def writers() -> Iterator[tuple[Callable[[], Result], int]]:
+        groups = _of_one_size(images, pool, most=most, pixels=job.max_pixels)
+        reads = ((partial(tried, photo, partial(job.load, photo)), 0) for group in groups for photo in group)
         ahead = in_order(pool, reads, most=most + max(AHEAD, most), weight=0)
         for group in groups:
-            found = list(without_failures(islice(ahead, len(group)), failed))
-            if not found:
+            loaded = list(without_failures(islice(ahead, len(group)), failed))
+            if not loaded:
                 continue
-            listed, pixels, at_scales, others = zip(*found, strict=True)
-            with gpu_memory_told(listed[0].path, _less(len(listed))):
-                views = tuple(stacked(one, device=device) for one in zip(*at_scales, strict=True))
-                batch = Batch(listed, pixels, views, others)
-                finishing = compute(batch)
-            yield from ((finish, batch.size[0] * batch.size[1]) for finish in finishing)
+            with gpu_memory_told(loaded[0].photo.path, _less_memory(len(loaded))):
+                views = zip(*(image.views for image in loaded), strict=True)
+                batch = Batch(
+                    tuple(replace(image, views=()) for image in loaded),
+                    tuple(stacked(one, device=device) for one in views),
+                )
+                with torch.inference_mode(not job.gradients):
+                    results = job.forward(batch)
+            weight = batch.size[0] * batch.size[1]
+            for image, result in zip(batch.images, results, strict=True):
+                yield partial(job.write, image, result), weight
 
     with ThreadPoolExecutor(max(1, runtime.worker_count)) as pool:
         behind = max(AHEAD, most, runtime.worker_count)
-        yield from in_order(pool, finishers(), most=behind, weight=MAX_PIXELS)
+        yield from in_order(pool, writers(), most=behind, weight=MAX_PIXELS)
 
 
 def tried(photo: Photo, work: Callable[[], Result]) -> Result | Failure:
-    """What `work()` gives for the photo, or why it cannot."""
+    """What `work()` gives for the image, or why it cannot."""
     try:
         return work()
     except SBNetError as error:
@@ -135,7 +163,7 @@ def tried(photo: Photo, work: Callable[[], Result]) -> Result | Failure:
 
 
 def without_failures(results: Iterable[Result | Failure], failed: Told | None) -> Iterator[Result]:
-    """The results; of failures `failed` is told, or they are raised where there is none."""
+    """The results; `failed` is called for failures, or they are raised where there is none."""
     for result in results:
         if not isinstance(result, Failure):
             yield result
@@ -145,48 +173,26 @@ def without_failures(results: Iterable[Result | Failure], failed: Told | None) -
             failed(result.photo, result.error)
 
 
-def _less(photos: int) -> str:
-    """What takes less of a GPU's memory, where so many photos passed the network together."""
-    first = f"lower runtime.inference_batch below {photos}" if photos > 1 else "save the photo smaller"
+def _less_memory(images: int) -> str:
+    """What takes less of a GPU's memory, where so many images passed the network together."""
+    first = f"lower runtime.inference_batch below {images}" if images > 1 else "make the image smaller"
     return f"{first}, lower the scales at which the network sees it, use the CPU (device=cpu)"
 
 
 def _of_one_size(
-    photos: Sequence[Photo], pool: ThreadPoolExecutor, *, most: int, pixels: int
+    images: Sequence[Photo], pool: ThreadPoolExecutor, *, most: int, pixels: int
 ) -> list[list[Photo]]:
-    """Photos of the same size together, `most` of them or as many as have no more than `pixels`; one at least. Alone is
-    one whose size cannot be read: what ails it is told when it is.
+    """Images of the same size together, `most` of them or as many as have no more than `pixels`; one at least. An image
+    whose size cannot be read is alone: its error comes when it is loaded.
     """
     if most == 1:
-        return [[photo] for photo in photos]
+        return [[photo] for photo in images]
     alike: dict[tuple[int, int] | Failure, list[Photo]] = {}
-    sizes = pool.map(lambda photo: tried(photo, photo.size), photos)
-    for photo, size in zip(photos, sizes, strict=True):
+    sizes = pool.map(lambda photo: tried(photo, photo.size), images)
+    for photo, size in zip(images, sizes, strict=True):
         alike.setdefault(size, []).append(photo)
     groups = []
     for size, members in alike.items():
         count = 1 if isinstance(size, Failure) else max(1, min(most, pixels // (size[0] * size[1])))
         groups += [members[start : start + count] for start in range(0, len(members), count)]
     return groups
-
-
-def to_host(values: Tensor) -> OnHost:
-    """Begins to copy a result to the CPU. Calling what this gives waits for the copy, on any thread, and not for what
-    the GPU was told to do after it; this thread goes on to the next photos.
-    """
-    if values.is_cpu:
-        return values.numpy
-    copied = values.to("cpu", non_blocking=True)  # into pinned memory
-    made = torch.cuda.Event(blocking=True)  # who waits sleeps, and leaves the core to other threads
-    made.record(torch.cuda.current_stream(values.device))
-
-    def wait() -> np.ndarray:
-        made.synchronize()
-        return copied.numpy()
-
-    return wait
-
-
-def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """A small tensor of the CPU on the device, without waiting for what that has to do first."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values

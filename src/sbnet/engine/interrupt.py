@@ -1,4 +1,4 @@
-"""Ctrl-C put off until the step of a training that is under way is done, so that it can be kept."""
+"""Ctrl-C put off until the current training step is done, so that it can be saved."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USUAL: dict[signal.Signals, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
 }
-NOTICE = b"\nsbnet: stopping once this training step is done and kept; interrupt again to stop at once\n"
+NOTICE = b"\nsbnet: stopping after this training step, which is saved; interrupt again to stop at once\n"
 
 
 class Interrupt:

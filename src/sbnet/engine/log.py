@@ -21,27 +21,25 @@ class Meter:
 
     def _reset(self) -> None:
         self._sums: dict[str, float] = {}
-        self._passes = self._photos = 0
+        self._passes = self._images = 0
         self._since = time.perf_counter()
 
-    def add(self, terms: Mapping[str, float], photos: int) -> None:
+    def add(self, terms: Mapping[str, float], images: int) -> None:
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._passes += 1
-        self._photos += photos
+        self._images += images
 
     def flush(self) -> dict[str, float]:
-        """photos_per_second, loss (the sum), then each term's mean; and begin anew."""
+        """images_per_second, loss (the sum), then each term's mean; and starts over."""
         means = {name: total / self._passes for name, total in self._sums.items()}
-        rate = self._photos / (time.perf_counter() - self._since)
+        rate = self._images / (time.perf_counter() - self._since)
         self._reset()
-        return {"photos_per_second": rate, "loss": sum(means.values()), **means}
+        return {"images_per_second": rate, "loss": sum(means.values()), **means}
 
 
 class TrainingLog:
-    """Rows of numbers at `path`. Rows past `start`, and TensorBoard's, are dropped, so that a resumed run writes them
-    anew.
-    """
+    """Rows of numbers at `path`. Rows past step `start`, and TensorBoard's, are dropped: a resumed run repeats them."""
 
     def __init__(self, path: Path, *, start: int = 0, tensorboard: bool = False) -> None:
         self.path = path

@@ -1,43 +1,28 @@
-"""What makes the steps of a training fast."""
+"""What makes training steps fast, and PyTorch's threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from sbnet.backbones.fold import batch_norm_fused
 from sbnet.engine.memory import freed_memory_kept
 from sbnet.errors import SBNetError
-from sbnet.backbones.fold import batch_norm_fused
-
-# (network, batch, share of the training that is done) -> loss terms
-Losses = Callable[[nn.Module, Mapping[str, Tensor], float], dict[str, Tensor]]
 
 
 @contextmanager
 def fast_steps(network: nn.Module, device: torch.device, *, compiled: bool) -> Iterator[None]:
-    """Within it the steps of training `network`, which lies on the device as it is to start from, are taken.
+    """Within it, training steps of `network` are taken, which is on the device with its first weights.
 
-    compiled: by `compile_network`, which sees by itself what `batch_norm_fused` would do. Raises SBNetError as it does.
+    compiled: by `compile_network`, which does by itself what `batch_norm_fused` would. Raises SBNetError as it does.
     """
     if compiled:
         compile_network(network, device)
     with freed_memory_kept(), nullcontext() if compiled else batch_norm_fused(network):
         yield
-
-
-def loss_terms(
-    losses: Losses, network: nn.Module, batch: Mapping[str, Tensor], done: float, device: torch.device
-) -> dict[str, Tensor]:
-    """`losses(network, batch, done)`, for which weights are cast to half precision once.
-
-    The network's own autocast would cast them in every pass: of two views, twice. Around it stands one that is off;
-    what was cast is dropped when the outermost ends.
-    """
-    with torch.autocast(device.type, enabled=False):
-        return losses(network, batch, done)
 
 
 def compile_network(network: nn.Module, device: torch.device) -> None:
@@ -53,7 +38,18 @@ def compile_network(network: nn.Module, device: torch.device) -> None:
         needed = "Triton" if device.type == "cuda" else "a C++ compiler"
         raise SBNetError(
             f"runtime.compile: PyTorch cannot compile here ({type(error).__name__}: {reason}); "
-            f"install {needed}, or leave out runtime.compile"
+            f"install {needed}, or set runtime.compile=false"
         ) from error
     torch._dynamo.config.suppress_errors = True
     network.compile()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Where images are processed side by side, an operation of PyTorch on several cores takes them from the others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,22 +1,20 @@
-"""A run's photos: read (or, for the scenes, made), checked, and their fingerprint."""
+"""A run's images: opened by their data set's reader, checked, and their fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sbnet.data.datasets.coco import find_list, label_file
+from sbnet.config.recipe import Recipe
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.image import check_photo, pixel_limit
 from sbnet.data.io.photo_notes import band_notes, dark_note
-from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.data.datasets.voc import SOURCES, read_voc
 from sbnet.errors import SBNetError
-from sbnet.data.datasets.coco_voc import empty_note, make_voc_layout
-from sbnet.config.recipe import DataSettings, Recipe
+from sbnet.pipeline.graph import Step
+from sbnet.registry import DATASETS
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +23,7 @@ SAMPLE = 4096  # bytes read from each end of a file
 
 @dataclass(frozen=True)
 class RunData:
-    """The two lists. fingerprints: what identifies their photos (`train`, `val`) and their true masks (`truth`,
+    """The two lists. fingerprints: what identifies their images (`train`, `val`) and their ground truth (`truth`,
     `val_truth`).
     """
 
@@ -34,102 +32,65 @@ class RunData:
     fingerprints: dict[str, str]
 
 
-def open_data(recipe: Recipe, folder: Path) -> RunData:
-    """Photos of the recipe's lists, checked for training. Scenes are made in `folder`/data first, and COCO's lists are
-    brought into VOC's layout there.
+def open_data(recipe: Recipe, folder: Path, steps: Sequence[Step]) -> RunData:
+    """Images of the recipe's lists, checked for what the steps do with them. What a reader makes goes to `folder`/data.
 
-    Raises SBNetError for whatever the readers refuse, a mask of another size than its photo, photos of 16 bits that
-    use few of them where it is not said which value is white, an image without class or a class without image.
+    Raises SBNetError for whatever the reader refuses, a mask of another size than its image, images of 16 bits that use
+    few of them where it is not said which value is white, an image without class or a class without image.
     """
-    settings = recipe.data
-    root, labels = Path(settings.root), settings.labels
-    if settings.source == "coco":
-        root, labels = _from_coco(settings, folder / "data")
-    if settings.source == "scenes":
-        scenes = settings.scenes
-        root = make_scenes(
-            folder / "data", train=scenes.train, val=scenes.val, size=scenes.size, seed=scenes.seed
-        )
-    classes = settings.classes or None
-    masks = _mask_folder(settings)
-    white = settings.white
-    train = read_voc(root, settings.train, labels=labels, classes=classes, masks=masks, white=white)
-    val = None
-    if settings.val:
-        # A label file need not list the val photos: they are measured by their masks.
-        labels = labels if labels in SOURCES else "masks"
-        val = read_voc(root, settings.val, labels=labels, classes=classes, masks=masks, white=white)
+    settings = recipe.data.settings
+    train, val = DATASETS[recipe.data.name].open(settings, work=folder / "data")
     fingerprints = {}
-    for name, truth, photos in (("train", "truth", train), ("val", "val_truth", val)):
-        if photos:
-            _check_files(photos, limit=_pixel_limit(recipe, train=name == "train"), white=white)
-        fingerprints[name] = fingerprint(photos) if photos else ""
-        fingerprints[truth] = files_fingerprint(photo.mask for photo in photos or () if photo.mask)
-    _check(recipe, train)
+    for name, truth, images in (("train", "truth", train), ("val", "val_truth", val)):
+        if images:
+            _check_files(images, limit=_pixel_limit(steps, name), white=settings.white_level)
+        fingerprints[name] = fingerprint(images) if images else ""
+        fingerprints[truth] = files_fingerprint(image.mask for image in images or () if image.mask)
+    _check(steps, train)
     return RunData(train, val, fingerprints)
 
 
-def _check_files(photos: Collection, *, limit: int, white: float) -> None:
-    """From headers and, of photos of more than 8 bits, a look at some: see `open_data`. Bands that are not read are
-    told.
-    """
+def _check_files(images: Collection, *, limit: int, white: float) -> None:
+    """From headers and, of images of more than 8 bits, a look at some: see `open_data`."""
     kinds = {
-        photo.path: check_photo(photo.path, photo.mask, max_pixels=limit, white=white) for photo in photos
+        image.path: check_photo(image.path, image.mask, max_pixels=limit, white=white) for image in images
     }
-    if not white and (dark := dark_note(kinds, setting="data.white={}")):
-        raise SBNetError(f"{photos.name}: {dark}")
+    if not white and (dark := dark_note(kinds, setting="data.white_level={}")):
+        raise SBNetError(f"{images.name}: {dark}")
     for note in band_notes(kinds):
-        logger.warning("%s: %s", photos.name, note)
+        logger.warning("%s: %s", images.name, note)
 
 
-def _from_coco(settings: DataSettings, folder: Path) -> tuple[Path, str]:
-    """COCO's lists as a folder in VOC's layout, and where the image labels come from: COCO's annotations, unless the
-    recipe says otherwise.
+def _pixel_limit(steps: Sequence[Step], images: str) -> int:
+    """Pixels that an image may have, so that every network that sees it can. The report's training images are seen by
+    the steps of the val images too.
     """
-    for name in dict.fromkeys(filter(None, (settings.train, settings.val))):
-        instances, photos = find_list(settings.root, name)
-        made = make_voc_layout(instances, photos, folder, name, masks=not settings.masks)
-        if made.empty:
-            logger.warning("%s: %s", instances, empty_note(made.empty))
-    return folder, str(label_file(folder, settings.train)) if settings.labels == "auto" else settings.labels
+    seen = [step.spec for step in steps if step.spec.network and (images == "train" or step.spec.images == images)]
+    inferred = [spec for spec in seen if not spec.trains]
+    return min(pixel_limit(spec.views[0], mirror=spec.views[1]) for spec in inferred)
 
 
-def _mask_folder(settings: DataSettings) -> str:
-    """`data.masks`; for COCO, in whose place the run's own folder is read, as a path where it is a name in `root`."""
-    inside = Path(settings.root) / settings.masks
-    return str(inside) if settings.source == "coco" and settings.masks and inside.is_dir() else settings.masks
-
-
-def _pixel_limit(recipe: Recipe, *, train: bool) -> int:
-    """Pixels that a photo may have, so that every network which sees it can."""
-    predict, infer = recipe.predict, recipe.infer_cam
-    limits = [pixel_limit(predict.scales, mirror=predict.mirror)]
-    if train and recipe.train_segmenter.labels == "pseudo" and not recipe.random_walk.masks:
-        limits.append(pixel_limit(infer.scales, mirror=infer.mirror))
-        irn = recipe.train_affinity.method == "irn"  # which sees the mirror image, too
-        limits.append(pixel_limit([recipe.random_walk.scale], mirror=irn))
-    return min(limits)
-
-
-def _check(recipe: Recipe, train: Collection) -> None:
-    if recipe.train_segmenter.labels == "pseudo":
+def _check(steps: Sequence[Step], train: Collection) -> None:
+    truth = [step for step in steps if getattr(step.spec.settings, "labels", "") == "truth"]
+    if not truth:
         train.check_trainable()
         return
-    bare = [photo.name for photo in train if photo.mask is None]
+    bare = [image.name for image in train if image.mask is None]
     if bare:
+        key = f"{truth[0].spec.key}.labels"
         raise SBNetError(
-            f"{train.name}: {len(bare)} photos have no mask ('{bare[0]}' is the first), and "
-            "train_segmenter.labels is 'truth'; add the masks, or set train_segmenter.labels=pseudo"
+            f"{train.name}: {len(bare)} images have no mask ('{bare[0]}' is the first), and {key} is 'truth'; add the "
+            f"masks, or set {key}=pseudo"
         )
 
 
 def fingerprint(collection: Collection) -> str:
-    """Sha256 over class names, photo names, image labels and the photos' files."""
+    """Sha256 over class names, image names, image labels and the images' files."""
     digest = hashlib.sha256(repr(collection.classes).encode())
-    for photo in collection:
-        white = (photo.white,) if photo.white else ()
-        digest.update(repr((photo.name, photo.classes, *white)).encode())
-    digest.update(files_fingerprint(photo.path for photo in collection).encode())
+    for image in collection:
+        white = (image.white,) if image.white else ()
+        digest.update(repr((image.name, image.classes, *white)).encode())
+    digest.update(files_fingerprint(image.path for image in collection).encode())
     return digest.hexdigest()
 
 
@@ -146,6 +107,6 @@ def files_fingerprint(paths: Iterable[Path]) -> str:
                 digest.update(file.read(SAMPLE))
         except OSError as error:
             raise SBNetError(
-                f"{path} cannot be read ({error.strerror}); put the file back or take it off its list"
+                f"{path} cannot be read ({error.strerror}); put the file back or remove it from its list"
             ) from error
     return digest.hexdigest()

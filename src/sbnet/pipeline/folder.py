@@ -5,15 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import yaml
-
+from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.errors import SBNetError
-from sbnet.config.recipe import Recipe
+from sbnet.registry import DATASETS
 
 
 @contextmanager
@@ -41,12 +41,12 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise SBNetError(
-                f"{folder}: another run (process {lock.read().strip() or 'unknown'}) works in this folder; "
-                "wait for it, end it, or choose another --out"
+                f"{folder}: another run (process {lock.read().strip() or 'unknown'}) is using this folder; "
+                "wait for it, stop it, or choose another --out"
             ) from None
         with suppress(
             OSError
-        ):  # a full disk: who holds the lock is a courtesy, and a full disk is told later
+        ):  # a full disk: who holds the lock is a courtesy, and the disk will be reported later
             lock.truncate(0)
             os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         _check_same(folder, recipe)
@@ -77,28 +77,19 @@ def _check_same(folder: Path, recipe: Recipe) -> None:
     if not path.exists():
         return
     try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
-        name, data = there["name"], there["data"]
-        before = tuple(data[key] for key in ("source", "train", "val"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError) as error:
+        before = load_recipe(path)
+    except SBNetError as error:
         raise SBNetError(
             f"{path} is not a run's recipe ({error}); choose another --out, or delete the folder"
         ) from error
-    if name != recipe.name:
+    if before.name != recipe.name:
         raise SBNetError(
-            f"{folder} is a run of recipe '{name}', not of '{recipe.name}'; choose another --out, "
-            f"or go on with that run: sbnet run {folder}"
+            f"{folder} is a run of recipe '{before.name}', not of '{recipe.name}'; choose another --out, "
+            f"or resume that run: sbnet run {shlex.quote(str(folder))}"
         )
-    now = (recipe.data.source, recipe.data.train, recipe.data.val)
-    if before != now:
-        raise SBNetError(
-            f"{folder} is a run on other photos ({_lists(*before)}; asked for: {_lists(*now)}); "
-            "choose another --out"
-        )
-
-
-def _lists(source: str, train: str, val: str) -> str:
-    return f"{source}, train list '{train}', val list '{val}'"
+    there, now = (DATASETS[one.data.name].lists(one.data.settings) for one in (before, recipe))
+    if there != now:
+        raise SBNetError(f"{folder} is a run on other images ({there}; now: {now}); choose another --out")
 
 
 def remove(folder: Path) -> None:

@@ -5,61 +5,56 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from sbnet.config.recipe import Recipe
 from sbnet.data.io.files import read_json, write_json
 from sbnet.errors import SBNetError
 from sbnet.pipeline.data import RunData, files_fingerprint
 from sbnet.pipeline.folder import aside, put_aside, put_back, remove
-from sbnet.pipeline.steps import Step
-from sbnet.config.convert import plain
-from sbnet.config.recipe import Recipe
+from sbnet.pipeline.graph import Step
+from sbnet.settings import Settings, outside, plain
+from sbnet.steps.spec import Kind
 
 State = Literal["done", "half done", "stale", "new"]
-# Settings that older run folders do not know -> the value that they were made with: it counts as not set.
-AS_BEFORE = {"jitter": True, "dilate": True, "head_rate": 10.0}
-# Setting that names a folder -> its stage.
-FOLDERS = {"boundaries": "train_cam", "scores": "infer_cam", "masks": "random_walk"}
-WITHOUT_EFFECT = ("checkpoint_every",)  # settings that do not change what a stage makes
-UNREAD = {
-    "infer_cam": ("boundaries",),
-    "refine": ("mask_alpha",),
-}  # those of which no later step sees anything
 
 
 @dataclass(frozen=True)
 class Status:
     """state of a step's folder; parts: what it would be made from now; reason: what changed, where stale.
-    done: its done.json, where current. id: that of its output once made, '' for a new one.
+    done: its done.json, where current. ids: those of its outputs that stay what they were, by kind.
     """
 
     state: State
     parts: dict[str, Any]
     reason: str = ""
     done: Mapping[str, Any] | None = None
-    id: str = ""
+    ids: Mapping[str, str] = field(default_factory=dict)
 
 
 class RunState:
     """Reads and writes the `state.json` and `done.json` of a run's steps.
 
-    A step is current when its stage, settings, network, photos and the very outputs that it read are those of
-    now. Each output has an `id`, so that a step redone with equal settings makes its readers stale; one redone
-    for a setting that its readers do not see keeps its id.
+    A step is current when its code, settings, backbone, images and the very outputs that it read are those of now. Each
+    output has an id, so that a step that ran again makes its readers stale; an output keeps its id where only a
+    setting changed that it does not depend on (`StepSpec.only`).
     """
 
-    def __init__(self, folder: Path, steps: list[Step], recipe: Recipe, data: RunData) -> None:
-        self.folder, self.steps, self.recipe, self.data = folder, steps, recipe, data
-        self._read_files: dict[tuple[str, ...], str] = {}
-        for step in steps:  # the settings are those of the training that was to be replaced again
+    def __init__(self, folder: Path, steps: Sequence[Step], recipe: Recipe, data: RunData) -> None:
+        self.folder, self.steps, self.recipe, self.data = folder, list(steps), recipe, data
+        self._read_files: dict[tuple[Path, ...], str] = {}
+        for step in self.steps:  # the settings are again those of the training that was to be replaced
             waiting = aside(folder / step.name)
             if waiting.exists() and _read(waiting / "done.json").get("fingerprint") == _fingerprint(
                 self._parts(step)
             ):
                 put_back(folder / step.name)
+
+    def step(self, name: str) -> Step:
+        return next(step for step in self.steps if step.name == name)
 
     def status(self, step: Step) -> Status:
         """The step's state now; its input steps are looked at first."""
@@ -69,78 +64,67 @@ class RunState:
         made_from = begun.get("made_from")
         if not folder.exists():
             return Status("new", parts)
-        if made_from is None:
+        if not isinstance(made_from, dict):
             return Status("stale", parts, "its state.json is missing or broken")
         if made_from != parts:
-            unread = () if self._masks_are_read(step) else UNREAD.get(parts["stage"], ())
-            same = _without(made_from, unread) == _without(parts, unread)
-            return Status(
-                "stale", parts, _difference(made_from, parts), id=begun.get("id", "") if same else ""
-            )
+            kept = _kept_ids(step, made_from, parts, begun.get("ids"))
+            return Status("stale", parts, _difference(made_from, parts), ids=kept)
         if done.get("fingerprint") == _fingerprint(parts):
             return Status("done", parts, done=done)
         return Status("half done", parts)
 
     def _parts(self, step: Step) -> dict[str, Any]:
-        """All that decides what the step makes, as it would stand in state.json."""
-        recipe, runtime = self.recipe, self.recipe.runtime
-        idle = {*WITHOUT_EFFECT, *step.idle}
-        settings = _set({key: value for key, value in plain(step.settings).items() if key not in idle})
-        parts: dict[str, Any] = {"stage": step.module.__name__.rpartition(".")[2], "settings": settings}
-        if step.trains or settings.get("scores") or settings.get("masks"):
-            parts["files"] = self._files(recipe.model.weights if step.trains else "", settings)
-            parts["settings"] = _without_places(settings)
-        if step.trains:
-            parts["model"], parts["seed"] = _without_places(_set(plain(recipe.model))), runtime.seed
-        if step.network:
-            parts["precision"] = runtime.precision
-        truth = step.trains and settings.get("labels") == "truth"
-        parts["photos"] = self.data.fingerprints[step.photos] + (
+        """All that decides what the step makes, as it would be in state.json."""
+        recipe, spec = self.recipe, step.spec
+        parts: dict[str, Any] = {"step": spec.run, "settings": _settings(spec.settings, spec.neutral)}
+        files = _outside(_named(step, recipe))
+        if files:
+            parts["files"] = self._files(files)
+        if spec.trains:
+            parts["backbone"], parts["seed"] = _settings(recipe.backbone), recipe.runtime.seed
+        if spec.network:
+            parts["precision"] = recipe.runtime.precision
+        truth = spec.trains and getattr(spec.settings, "labels", "") == "truth"
+        parts["images"] = self.data.fingerprints[spec.images] + (
             self.data.fingerprints["truth"] if truth else ""
         )
-        parts["inputs"] = {
-            name: _read(self.folder / name / "done.json").get("id", "")
-            if self.status(self.step(name)).state == "done"
-            else ""
-            for name in step.inputs.values()
-        }
+        parts["inputs"] = {name: self._id(*provider) for name, provider in step.inputs.items()}
         return parts
 
-    def _masks_are_read(self, step: Step) -> bool:
-        """Whether a later step reads the masks of this CRF step, and not its labels alone."""
-        return step.name == "bootstrap_refine" and self.recipe.train_cam.boundary_labels == "crf"
+    def _id(self, name: str, kind: Kind) -> str:
+        """Of a step's output; '' where that is not done."""
+        status = self.status(self.step(name))
+        return str((status.done or {}).get("ids", {}).get(kind.name, ""))
 
-    def _files(self, weights: str, settings: Mapping[str, Any]) -> str:
-        """Fingerprint of the files and folders outside the run that settings name; they are read once."""
-        named = (weights, *(str(settings.get(key, "")) for key in ("weights", *FOLDERS, "network")))
-        if named not in self._read_files:
-            self._read_files[named] = files_fingerprint(_outside(weights, settings))
-        return self._read_files[named]
-
-    def step(self, name: str) -> Step:
-        return next(step for step in self.steps if step.name == name)
+    def _files(self, paths: Sequence[Path]) -> str:
+        """Fingerprint of files outside the run; they are read once."""
+        key = tuple(paths)
+        if key not in self._read_files:
+            self._read_files[key] = files_fingerprint(paths)
+        return self._read_files[key]
 
     def begin(self, step: Step, status: Status) -> None:
         """Make the step's folder ready: a half-done one stays, a stale one is emptied."""
         folder = self.folder / step.name
-        if status.state == "stale" and step.trains:
+        if status.state == "stale" and step.spec.trains:
             put_aside(folder)
         elif status.state == "stale":
             remove(folder)
         if status.state != "half done":
+            ids = {kind.name: status.ids.get(kind.name) or secrets.token_hex(8) for kind in step.spec.writes}
             write_json(
                 folder / "state.json",
                 {
                     "fingerprint": _fingerprint(status.parts),
-                    "settings": plain(step.settings),
+                    "settings": plain(step.spec.settings),
                     "made_from": status.parts,
-                    "id": status.id or secrets.token_hex(8),
+                    "ids": ids,
                     "seconds": 0.0,
                 },
             )
 
     def take_back(self, step: Step) -> None:
-        """After a refusal: where nothing was made anew yet, the finished training that was to be replaced."""
+        """After a refusal: where nothing was made yet, the finished training that was to be replaced."""
         folder = self.folder / step.name
         if {path.name for path in folder.iterdir()} == {"state.json"} and aside(folder).exists():
             put_back(folder)
@@ -157,7 +141,7 @@ class RunState:
         """Written last: the step is done."""
         done = {
             "fingerprint": _fingerprint(status.parts),
-            "id": read_json(self.folder / step.name / "state.json")["id"],
+            "ids": read_json(self.folder / step.name / "state.json")["ids"],
             "seconds": seconds,
             "device": device_name(self.recipe),
             "facts": dict(facts),
@@ -165,17 +149,19 @@ class RunState:
         write_json(self.folder / step.name / "done.json", done)
         remove(aside(self.folder / step.name))
 
+    def artifact(self, name: str, kind: Kind) -> Path:
+        """Where a step's output of this kind is."""
+        return self.folder / name / kind.place
+
 
 def check_apart(folder: Path, recipe: Recipe, steps: Sequence[Step]) -> None:
-    """Raises SBNetError where a step is to take what lies in its own folder, which is emptied before it begins."""
+    """Raises SBNetError where a step is to take what lies in its own folder, which is emptied before it starts."""
     for step in steps:
         own = (folder / step.name).resolve()
-        read = {name: value for name, value in plain(step.settings).items() if name not in step.idle}
-        named = _outside(recipe.model.weights if step.trains else "", read)
-        inside = [path for path in named if path.resolve().is_relative_to(own)]
+        inside = [path for path in _outside(_named(step, recipe)) if path.resolve().is_relative_to(own)]
         if inside:
             raise SBNetError(
-                f"{inside[0]} lies in the folder of the step that is to take it, {step.name}, and would be deleted: "
+                f"{inside[0]} is in the folder of the step that would take it, {step.name}, and would be deleted: "
                 "copy or move it out of the run, or choose another --out"
             )
 
@@ -196,41 +182,50 @@ def device_name(recipe: Recipe) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
-def _outside(weights: str, settings: Mapping[str, Any]) -> list[Path]:
+def _named(step: Step, recipe: Recipe) -> list[tuple[str, Settings]]:
+    """The settings that may name files of this step, with their dotted keys."""
+    own = [(step.spec.key, step.spec.settings)]
+    return [*own, ("backbone", recipe.backbone)] if step.spec.trains else own
+
+
+def _outside(named: Iterable[tuple[str, Settings]]) -> list[Path]:
     """The files that settings name, and those in the folders that they name."""
-    given = (weights, str(settings.get("weights", "")))
-    paths = [Path(value[5:]) for value in given if value.startswith("file:")]
-    if settings.get("network"):
-        paths.append(Path(settings["network"]))
-    for key, stage in FOLDERS.items():
-        if not isinstance(settings.get(key), str) or not settings[key]:  # infer_cam has a switch of this name
-            continue
-        folder = Path(settings[key])
-        if not folder.is_dir():
-            raise SBNetError(f"{stage}.{key}: there is no folder {folder}; leave it empty to have them made")
-        paths += sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".npz", ".npy"))
+    paths: list[Path] = []
+    for section, settings in named:
+        for key, path, mark in outside(settings):
+            if mark.kind != "folder":
+                paths.append(path)
+            elif path.is_dir():
+                paths += sorted(one for one in path.iterdir() if one.suffix.lower() in (".png", ".npz", ".npy"))
+            else:
+                raise SBNetError(f"{section}.{key}: there is no folder {path}; check the path")
     return paths
 
 
-def _without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Where files lie does not count; what is in them does, and is in the parts besides."""
-    kept = dict(settings)
-    if str(kept.get("weights", "")).startswith("file:"):
-        kept["weights"] = "file"
-    if kept.get("network"):
-        kept["network"] = "file"
-    for key in FOLDERS:
-        if isinstance(kept.get(key), str) and kept[key]:
-            kept[key] = "folder"
+def _settings(settings: Settings, neutral: Sequence[str] = ()) -> dict[str, Any]:
+    """Plain settings. Where files are does not count; what is in them does, and is among the parts."""
+    kept = {key: value for key, value in plain(settings).items() if key not in neutral}
+    for key, _, mark in outside(settings):
+        if key in kept:
+            kept[key] = mark.kind
     return kept
 
 
-def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings without those at their value of AS_BEFORE."""
-    return {key: value for key, value in settings.items() if key not in AS_BEFORE or value != AS_BEFORE[key]}
+def _kept_ids(
+    step: Step, before: Mapping[str, Any], now: Mapping[str, Any], ids: object
+) -> dict[str, str]:
+    """The ids of outputs that do not depend on what changed."""
+    if not isinstance(ids, dict):
+        return {}
+    kept = {}
+    for kind in step.spec.writes:
+        others = {name for one, names in step.spec.only.items() if one != kind for name in names}
+        if _without(before, others) == _without(now, others):
+            kept[kind.name] = str(ids.get(kind.name, ""))
+    return kept
 
 
-def _without(parts: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def _without(parts: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """The parts without the settings of these names."""
     settings = {key: value for key, value in dict(parts.get("settings", {})).items() if key not in names}
     return {**parts, "settings": settings}
@@ -256,14 +251,11 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
-        if key in ("settings", "model") and isinstance(old, dict) and isinstance(new, dict):
-            old, new = {**AS_BEFORE, **old}, {**AS_BEFORE, **new}
-            changes += [
-                f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)
-            ]
+        if isinstance(old, dict) and isinstance(new, dict) and key != "inputs":
+            changes += [f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)]
         elif key == "inputs":
             changes.append("its inputs changed")
-        elif key in ("photos", "files"):
+        elif key in ("images", "files"):
             changes.append(f"the {key} changed")
         else:
             changes.append(f"{key} {old} -> {new}")

@@ -14,9 +14,10 @@ from sbnet.data.io.files import read_scores, write_label, write_scores
 from sbnet.data.io.image import photo_size, read_photo
 from sbnet.data.io.photo_notes import tell_of_photos
 from sbnet.work.parallel import map_unordered
-from sbnet.engine.photo_crf import PhotoCRF
+from sbnet.engine.crf import PhotoCRF
 from sbnet.work.progress import work_through
-from sbnet.engine.runtime import Runtime, cpu_count
+from sbnet.engine.runtime import Runtime
+from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError, check_folder
 from sbnet.compat.cam_files import read_cam, read_marginals, write_cam, write_marginals
 from sbnet.ops import confident_labels, with_background_score

@@ -12,8 +12,9 @@ import torch
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import Scores, read_scores, write_label
 from sbnet.data.io.image import photo_size
-from sbnet.work.parallel import map_unordered, one_torch_thread
-from sbnet.engine.photo_crf import Marginals, PhotoCRF
+from sbnet.engine.speed import one_torch_thread
+from sbnet.work.parallel import map_unordered
+from sbnet.engine.crf import Marginals, PhotoCRF
 from sbnet.work.progress import work_through
 from sbnet.ops import confident_labels, strongest_labels, with_background_score
 from sbnet.steps.variants import alike

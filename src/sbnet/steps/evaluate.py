@@ -19,7 +19,7 @@ from sbnet.data.datasets.labels import VOC_CLASSES, read_class_names
 from sbnet.data.io.named_files import masks_by_name
 from sbnet.data.datasets.voc import read_list
 from sbnet.work.parallel import map_unordered
-from sbnet.engine.runtime import cpu_count
+from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
 from sbnet.metrics.confusion import Absent
 

@@ -1,9 +1,8 @@
-"""Masks of the val photos from the trained segmenter, without and with CRF; and of the report's training photos."""
+"""Masks of the val images from the trained segmenter, without and with CRF; and of the report's training images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,62 +11,53 @@ import numpy as np
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_label
-from sbnet.engine.photo_crf import PhotoCRF
-from sbnet.engine.predict import SegmenterPredictor
-from sbnet.work.progress import work_through
+from sbnet.engine.crf import PhotoCRF
+from sbnet.engine.inference import LoadedImage
 from sbnet.engine.model_file import load_model
+from sbnet.engine.predict import SegmenterPredictor
 from sbnet.ops import strongest_labels
 from sbnet.report import shown_photos
-from sbnet.steps.workspace import Workspace
-
-READS = ("network",)
-WRITES = ("masks", "masks_crf", "train_masks")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """crf: a second set of masks after the dense CRF (DeepLab v2's settings: gaussian (sxy, weight),
-    bilateral (sxy, srgb, weight)). scales, mirror: test-time views whose probabilities are averaged.
-    """
-
-    crf: bool = True
-    scales: tuple[float, ...] = (1.0,)
-    mirror: bool = False
-    iterations: int = 10
-    gaussian: tuple[float, float] = (1.0, 3.0)
-    bilateral: tuple[float, float, float] = (67.0, 3.0, 4.0)
+from sbnet.steps.context import Context
+from sbnet.steps.settings import PredictSettings
+from sbnet.work.progress import work_through
 
 
-def run(settings: Settings, workspace: Workspace) -> dict[str, Any]:
-    """Write the masks of every val photo that has none yet, and of the report's training photos."""
-    model, _ = load_model(workspace.inputs["network"] / "model.safetensors")
+def run(settings: PredictSettings, context: Context) -> dict[str, Any]:
+    """Write the masks of every val image that has none yet, and of the report's training images."""
+    model, _ = load_model(context.inputs["network"])
     predictor = SegmenterPredictor(
-        model, runtime=workspace.runtime, scales=settings.scales, mirror=settings.mirror
+        model, runtime=context.runtime, scales=settings.scales, mirror=settings.mirror
     )
-    crf = PhotoCRF(workspace.runtime)
-    masks, refined, shown = (workspace.folder / name for name in ("masks", "masks_crf", "train_masks"))
-    last = refined if settings.crf else masks  # a photo that has this one is done
+    crf = PhotoCRF(context.runtime)
+    masks, refined, shown = (context.folder / name for name in ("masks", "masks_crf", "train_masks"))
+    last = refined if settings.crf else masks  # an image that has this one is done
 
-    def write(folder: Path, photo: Photo, pixels: np.ndarray, probabilities: np.ndarray) -> None:
-        write_label(folder / f"{photo.name}.png", strongest_labels(probabilities))
+    def write(folder: Path, image: LoadedImage, probabilities: np.ndarray) -> None:
+        name = f"{image.photo.name}.png"
+        write_label(folder / name, strongest_labels(probabilities))
         if settings.crf and folder == masks:
-            mask = crf_mask(crf, photo, pixels, probabilities, settings)
-            write_label(refined / f"{photo.name}.png", mask)
+            write_label(refined / name, crf_mask(crf, image, probabilities, settings))
 
-    def predict(title: str, photos: Sequence[Photo], folder: Path) -> None:
-        work_through(title, predictor.infer(photos, partial(write, folder)), len(photos))
+    def predict(title: str, images: Sequence[Photo], done: Path, folder: Path) -> None:
+        todo = [photo for photo in images if not (done / f"{photo.name}.png").exists()]
+        work_through(title, predictor.infer(todo, partial(write, folder)), len(todo))
 
-    photos = workspace.val.photos if workspace.val else ()
-    predict("predict", [photo for photo in photos if not (last / f"{photo.name}.png").exists()], masks)
-    bare = [photo for photo in shown_photos(workspace.train) if not (shown / f"{photo.name}.png").exists()]
-    predict("predict report photos", bare, shown)
-    return {"photos": len(photos)}
+    images = context.val.photos if context.val else ()
+    predict("predict", images, last, masks)
+    predict("predict the report's images", shown_photos(context.train), shown, shown)
+    return {"images": len(images)}
 
 
 def crf_mask(
-    crf: PhotoCRF, photo: Photo, pixels: np.ndarray, probabilities: np.ndarray, settings: Settings
+    crf: PhotoCRF, image: LoadedImage, probabilities: np.ndarray, settings: PredictSettings
 ) -> np.ndarray:
     """(C, H, W) probabilities -> the mask (H, W) uint8 after the CRF. Raises SBNetError as `PhotoCRF.room` does."""
-    kernels = {"gaussian": settings.gaussian, "bilateral": settings.bilateral}
-    with crf.room(photo.path, pixels.shape[:2], labels=len(probabilities)) as marginals:
-        return strongest_labels(marginals(pixels, probabilities, iterations=settings.iterations, **kernels))
+    with crf.room(image.photo.path, image.size, labels=len(probabilities)) as marginals:
+        found = marginals(
+            image.pixels,
+            probabilities,
+            iterations=settings.iterations,
+            gaussian=settings.gaussian,
+            bilateral=settings.bilateral,
+        )
+        return strongest_labels(found)

@@ -20,7 +20,7 @@ from sbnet.data.io.files import Scores, read_scores, write_grey, write_label
 from sbnet.data.io.image import photo_size, read_mask
 from sbnet.engine.inference import Batch, OnHost, infer_photos, inference_network, to_device, to_host
 from sbnet.work.parallel import map_unordered
-from sbnet.engine.photo_crf import PhotoCRF
+from sbnet.engine.crf import PhotoCRF
 from sbnet.work.progress import photo_progress, work_through
 from sbnet.engine.views import stacks
 from sbnet.engine.walks import interpolated, irn_boundary, photo_affinity, walk_on_grid

@@ -8,7 +8,7 @@ from typing import Any
 from sbnet.backbones.network import Network
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.engine.bring import bring_network
-from sbnet.engine.fit import fit
+from sbnet.engine.training import fit
 from sbnet.engine.model_file import save_model
 from sbnet.engine.networks import build
 from sbnet.engine.optimization import TrainSettings

@@ -1,4 +1,4 @@
-"""Work photo by photo on several threads, in bounded memory, losing nothing when one photo fails.
+"""Work image by image on several threads, in bounded memory, losing nothing when one image fails.
 
 Threads serve, not processes: the compiled kernels, the PNG and zip coders and the network release Python's lock.
 """
@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import torch
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def cpu_count() -> int:
+    """Cores this process may use (respects affinity masks and containers)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_unordered(work: Callable[[Item], Result], items: Iterable[Item], *, workers: int) -> Iterator[Result]:
@@ -140,14 +143,3 @@ def _free_in_group(group: Path, bound: str, used: str, cache: str) -> Iterator[i
     except (OSError, ValueError):  # no such group, seen from inside a container perhaps; or no bound ("max")
         return
     yield limit - taken + int(counts.get(cache, 0))
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Where photos are worked on side by side, an operation of PyTorch on several cores takes them from the others."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -25,7 +25,7 @@ def training_progress(
             terms = list(row)[list(row).index("loss") :]
             show(
                 step,
-                f"{row['photos_per_second']:.1f} photos/s  "
+                f"{row['images_per_second']:.1f} images/s  "
                 + "  ".join(f"{name} {row[name]:.3g}" for name in terms),
             )
 
@@ -38,7 +38,7 @@ def photo_progress(title: str, items: Iterable[Item], total: int) -> Iterator[It
     with _progress(title, total, 0) as show:
         for done, item in enumerate(items, start=1):
             yield item
-            show(done, f"{done / (time.perf_counter() - begun):.1f} photos/s")
+            show(done, f"{done / (time.perf_counter() - begun):.1f} images/s")
 
 
 def work_through(title: str, items: Iterable[object], total: int) -> None:

@@ -11,7 +11,7 @@ from sbnet.data.datasets.coco_file import Instances, Picture, read_instances
 from sbnet.data.datasets.coco_masks import draw_for
 from sbnet.work.parallel import map_unordered
 from sbnet.work.progress import photo_progress
-from sbnet.engine.runtime import cpu_count
+from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
 
 

@@ -13,7 +13,7 @@ from sbnet.data.datasets.coco_masks import draw_for
 from sbnet.data.io.files import check_output, read_json, write_json, write_label
 from sbnet.work.parallel import map_unordered
 from sbnet.work.progress import photo_progress
-from sbnet.engine.runtime import cpu_count
+from sbnet.work.parallel import cpu_count
 from sbnet.errors import SBNetError
 
 MARKER = "coco.json"  # list -> what it was made from, and, once it is whole, the facts

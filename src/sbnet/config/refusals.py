@@ -1,0 +1,67 @@
+"""What a user is told of a value that pydantic refuses: place, key, value, what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from sbnet.errors import SBNetError, did_you_mean
+from sbnet.settings import Settings
+
+Where = Callable[[str], str]  # dotted key -> "file.yaml, line 7: "
+
+
+def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str) -> SBNetError:
+    """The first of the errors that `kind`, the model of the section `key`, has raised."""
+    first = error.errors(include_url=False)[0]
+    names = [str(part) for part in first["loc"] if isinstance(part, str)]
+    dotted = ".".join([key, *names])
+    if first["type"] == "extra_forbidden":
+        parent = kind
+        for name in names[:-1]:
+            parent = section_model(parent, name) or parent
+        return SBNetError(f"{where(dotted)}{unknown_key(dotted, parent.model_fields, sections(parent))}")
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        return SBNetError(f"{where(dotted)}{dotted} has {first['loc'][-1]} numbers; expected more")
+    if first["type"] == "missing":
+        return SBNetError(f"{where(dotted)}{dotted} is required")
+    if isinstance(first["input"], Mapping | Settings):  # of a whole section: the message names the setting
+        return SBNetError(f"{where(dotted)}{dotted}.{message}")
+    return SBNetError(f"{where(dotted)}{dotted} is {first['input']!r}; {message[:1].lower()}{message[1:]}{_near(first)}")
+
+
+def _near(error: Any) -> str:
+    choices = str(error.get("ctx", {}).get("expected", "")) if error["type"] == "literal_error" else ""
+    return did_you_mean(str(error["input"]), [word.strip("' ") for word in choices.replace(" or ", ",").split(",")])
+
+
+def unknown_key(dotted: str, known: Iterable[str], below: Mapping[str, type[Settings]]) -> str:
+    """What is said of a key that is none of `known`: the nearest one, or those of its name in the sections `below`."""
+    parent, _, name = dotted.rpartition(".")
+    place = f"'{parent}' has no setting '{name}'" if parent else f"there is no setting '{name}'"
+    same = [f"'{key}'" for key in _found(name, below, f"{parent}." if parent else "")]
+    near = f" (did you mean {' or '.join(same)}?)" if same else did_you_mean(name, known)
+    return f"{place}{near}; available: {', '.join(known)}"
+
+
+def _found(name: str, models: Mapping[str, type[Settings]], above: str) -> Iterator[str]:
+    for key, model in models.items():
+        if name in model.model_fields:
+            yield f"{above}{key}.{name}"
+        yield from _found(name, sections(model), f"{above}{key}.")
+
+
+def section_model(kind: type[Settings], name: str) -> type[Settings] | None:
+    """The settings that a field holds, where it holds a section."""
+    info = kind.model_fields.get(name)
+    annotation = info.annotation if info else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Settings) else None
+
+
+def sections(kind: type[Settings]) -> dict[str, type[Settings]]:
+    """Field -> settings, of those that hold a section."""
+    found = {name: section_model(kind, name) for name in kind.model_fields}
+    return {name: model for name, model in found.items() if model is not None}

@@ -1,0 +1,149 @@
+"""A recipe's steps in order, resolved from the kinds of artifacts that they read and write. No step is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sbnet.config.recipe import Recipe
+from sbnet.errors import SBNetError, did_you_mean
+from sbnet.registry import METHODS
+from sbnet.steps.shared import crf_step, predict_step
+from sbnet.steps.spec import KINDS, Kind, StepSpec
+
+ALWAYS = ("evaluate", "report")  # brought up to date by every run, never skipped
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of this run. inputs: the name under which it reads -> the step that provides it, and the kind."""
+
+    spec: StepSpec
+    inputs: Mapping[str, tuple[str, Kind]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def needs(self) -> set[str]:
+        return {name for name, _ in self.inputs.values()}
+
+
+def recipe_steps(recipe: Recipe) -> list[Step]:
+    """The steps of a recipe in order. What no later step needs is left out: ground truth or masks made elsewhere need no
+    maps, a bootstrap is needed where its labels are read.
+
+    Raises SBNetError, with the method's name, for steps that cannot be put in order.
+    """
+    recipe = recipe.with_quirks()
+    images = "val" if getattr(recipe.data.settings, "val", "") else "train"
+    specs = [
+        *role_steps(recipe, "seeds"),
+        crf_step(recipe.crf, key="crf"),
+        *role_steps(recipe, "refine"),
+        *role_steps(recipe, "segmenter"),
+    ]
+    return resolve([*specs, predict_step(recipe.predict, images="val" if images == "val" else "train")])
+
+
+def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
+    choice = getattr(recipe, role)
+    specs = METHODS[choice.name].steps(choice.settings)
+    for spec in specs:
+        _check_kinds(spec, choice.name)
+    return [replace(spec, key=f"{role}.{spec.key}".rstrip(".")) for spec in specs]
+
+
+def _check_kinds(spec: StepSpec, method: str) -> None:
+    for kind in (*spec.reads.values(), *spec.writes):
+        if kind not in KINDS:
+            known = ", ".join(one.name for one in KINDS)
+            name = getattr(kind, "name", kind)
+            raise SBNetError(
+                f"method '{method}': its step '{spec.name}' names the artifact kind '{name}', which there is not; "
+                f"available: {known}"
+            )
+
+
+def resolve(specs: Sequence[StepSpec]) -> list[Step]:
+    """The last of the specs and all that it needs. Who reads a kind gets it from the nearest step before it that writes
+    it; where there is none, from the first one after it, which then runs earlier.
+    """
+    _check_names(specs)
+    done: dict[str, Step] = {}
+    under_way: list[str] = []
+
+    def visit(index: int) -> None:
+        spec = specs[index]
+        if spec.name in done:
+            return
+        if spec.name in under_way:
+            ring = " -> ".join([*under_way[under_way.index(spec.name) :], spec.name])
+            raise SBNetError(f"the steps need each other in a circle: {ring}; change what one of them reads")
+        under_way.append(spec.name)
+        inputs = {}
+        for name, kind in spec.reads.items():
+            provider = _provider(specs, index, kind)
+            visit(provider)
+            inputs[name] = (specs[provider].name, kind)
+        under_way.pop()
+        done[spec.name] = Step(spec, inputs)
+
+    visit(len(specs) - 1)
+    return list(done.values())
+
+
+def _provider(specs: Sequence[StepSpec], index: int, kind: Kind) -> int:
+    writers = [place for place, spec in enumerate(specs) if kind in spec.writes and place != index]
+    before = [place for place in writers if place < index]
+    if not writers:
+        spec = specs[index]
+        raise SBNetError(
+            f"the step '{spec.name}' ({spec.key}) reads {kind.name}, which no step of this recipe writes; choose another "
+            "method or other settings there"
+        )
+    return before[-1] if before else writers[0]
+
+
+def _check_names(specs: Sequence[StepSpec]) -> None:
+    seen: dict[str, StepSpec] = {}
+    for spec in specs:
+        other = seen.setdefault(spec.name, spec)
+        if other is not spec or spec.name in ALWAYS:
+            raise SBNetError(
+                f"two steps are named '{spec.name}' ({other.key} and {spec.key}); rename the one of the plug-in"
+            )
+
+
+def choose(
+    steps: Sequence[Step], start: str | None, stop: str | None, only: str | None
+) -> tuple[list[Step], set[str]]:
+    """The steps to bring up to date, and the names of those that must be done already.
+
+    start, stop: the first and last of them; only: that step and what it needs. `evaluate` and `report` are names too.
+    Raises SBNetError for a name that is no step of this recipe, or a stop before the start.
+    """
+    names = [step.name for step in steps] + list(ALWAYS)
+    for name in (start, stop, only):
+        if name is not None and name not in names:
+            raise SBNetError(
+                f"this run has no step '{name}'{did_you_mean(name, names)}; its steps: {', '.join(names)}"
+            )
+    if only is not None:
+        needed = upstream(steps, only)
+        return [step for step in steps if step.name in needed], set()
+    first = names.index(start) if start else 0
+    last = names.index(stop) if stop else len(names) - 1
+    if last < first:
+        raise SBNetError(f"--to {stop} comes before --from {start}; swap them")
+    chosen = list(steps[first : last + 1])
+    before = set().union(*(upstream(steps, step.name) for step in chosen)) - {step.name for step in chosen}
+    return chosen, before
+
+
+def upstream(steps: Iterable[Step], name: str) -> set[str]:
+    """`name` and every step whose output it needs, directly or not; nothing for `evaluate` and `report`."""
+    needs = {step.name: step.needs() for step in steps}
+    if name not in needs:
+        return set()
+    return {name}.union(*(upstream(steps, needed) for needed in needs[name]))
