@@ -16,10 +16,10 @@ from PIL import Image
 from fake_stages import STEPS, FakeStages
 from sbnet import models
 from sbnet.cli import execute
-from sbnet.data.io.files import read_json, read_label, write_label
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import save_model
 from sbnet.config import source
+from sbnet.data.io.files import read_json, read_label, write_label
+from sbnet.engine.model_file import save_model
+from sbnet.errors import SBNetError
 
 
 def shell(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

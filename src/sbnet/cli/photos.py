@@ -10,7 +10,6 @@ from cyclopts import App, Group, Parameter
 
 from sbnet.errors import SBNetError
 
-
 GROUP = Group("Images and masks", sort_key=2)
 
 
