@@ -1,8 +1,9 @@
-"""Networks by name (`build`), model files (`load_model`, `save_model`), weights of other origin (`convert_weights`)."""
+"""Networks by name (`build`), model files (`load_model`, `save_model`), weights of other
+origin (`convert_weights`), and back (`write_reference`)."""
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.engine.foreign import convert_weights
+from sbnet.engine.foreign import convert_weights, write_reference
 from sbnet.engine.model_file import load_model, save_model
 from sbnet.engine.networks import build, build_backbone, model_names
 
@@ -15,4 +16,5 @@ __all__ = [
     "load_model",
     "model_names",
     "save_model",
+    "write_reference",
 ]

@@ -697,7 +697,7 @@ def case_curve(shop: Shop, told: Row) -> None:
             pairs.append((np.where(cams.max(0) > cam["thresholds"][place], best, 0), read_label(photo.mask)))
         assert cam["curve"][place] == pytest.approx(mean_iou(pairs), abs=1e-6)
     assert cam["curve"][50] < 1
-    assert f"best 100.0 % at {cam['threshold']:.2f}" in (run / "report.html").read_text(encoding="utf-8")
+    assert f"best: 100.0 at {cam['threshold']:.2f}" in (run / "report.html").read_text(encoding="utf-8")
 
 
 @row("lists `voc12/train.txt`")

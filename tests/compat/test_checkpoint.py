@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from sbnet.backbones.normalization import Normalization
 from sbnet.engine.model_file import is_model, load_model, network_name, save_model
 from sbnet.engine.networks import build, same_backbone
 from sbnet.errors import SBNetError
+from sbnet.methods.cam.network import CamNetwork
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -49,6 +52,24 @@ def test_normalization_is_that_of_the_file(tmp_path: Path) -> None:
     model.normalization = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), bgr=True)
     save_model(model, tmp_path / "model.safetensors", meta={})
     assert load_model(tmp_path / "model.safetensors")[0].normalization == model.normalization
+
+
+def test_heads_that_compute_with_their_first_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cannot be made without memory; their files are checked all the same."""
+    made = CamNetwork.__init__
+
+    @functools.wraps(made)
+    def computing(self: CamNetwork, *arguments: Any, **options: Any) -> None:
+        made(self, *arguments, **options)
+        self.fc8.weight.sum().item()
+
+    monkeypatch.setattr(CamNetwork, "__init__", computing)
+    path, model = tmp_path / "model.safetensors", build("cam-lite0", 3, weights="none")
+    save_model(model, path, meta={})
+    assert torch.equal(load_model(path)[0].fc8.weight, model.fc8.weight)
+    model.extra = torch.nn.Linear(1, 1)
+    with pytest.raises(SBNetError, match=r"not written, .*its tensors are not those of the network"):
+        save_model(model, path, meta={})
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
