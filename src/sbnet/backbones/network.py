@@ -25,8 +25,8 @@ class Network(nn.Module):
     `options` are what `build()` needs to make the network again.
 
     A constructor is also called under `torch.device("meta")`, where tensors have no values, to compare a file with the
-    network before memory is taken for it. One that computes with values (`item`, `numpy`) works all the same, but its
-    files are compared once the network is built.
+    network before memory is taken for it. A plug-in's may compute with values (`item`, `numpy`)
+    all the same: its files are compared once the network is built.
     """
 
     family: ClassVar[str] = ""

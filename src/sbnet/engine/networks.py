@@ -21,7 +21,7 @@ from sbnet.backbones.timm_vit import TimmVit, is_vit
 from sbnet.backbones.weights import LITES, fit_backbone, lite_path, lite_state
 from sbnet.compat.state_file import read_state
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.registry import METHODS
+from sbnet.registry import METHODS, PACKAGE
 
 REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
 BACKBONES = (*REFERENCE, *LITES)
@@ -184,13 +184,15 @@ def _checked(
     classes: int,
     head: dict[str, Any],
 ) -> bool:
-    """Have the network checked whose heads have no memory for their weights; False where they cannot be made so."""
+    """Have the network checked whose heads have no memory for their weights; False where a plug-in's cannot be made so."""
     try:
         with torch.device("meta"):
             network = family(backbone, classes, **head)
-    except SBNetError:
-        raise
-    except Exception:  # a plug-in's heads may raise anything without memory; what else is wrong is raised again
+    except Exception:
+        if (
+            family.__module__.partition(".")[0] == PACKAGE
+        ):  # ours can be made so, and what they refuse is wrong
+            raise
         return False
     check(network)
     return True
