@@ -71,7 +71,7 @@ class SegmenterMethod(Method):
         ]
 
     def options(self, settings: Any) -> dict[str, Any]:
-        """What `build` takes besides the backbone's options."""
+        """What `build` takes in addition to the backbone's options."""
         return {"scales": settings.scales}
 
     def check(self, settings: Any, recipe: Any) -> None:
