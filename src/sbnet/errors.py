@@ -1,4 +1,4 @@
-"""What is said to a user whose input cannot be used."""
+"""Errors that a user can fix, and their messages."""
 
 from __future__ import annotations
 

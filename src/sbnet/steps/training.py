@@ -1,4 +1,4 @@
-"""A training step: build the network (or take over one), train it on samples with an objective, save it."""
+"""A training step: build the network (or load a trained one), train it on samples with an objective, save it."""
 
 from __future__ import annotations
 
