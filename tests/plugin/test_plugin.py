@@ -111,7 +111,15 @@ def test_it_trains_is_killed_and_resumes_to_the_same_weights(
 ) -> None:
     """The objective's memory, the teacher, is in the checkpoint."""
     whole = command(
-        "run", finished.parent / "toy.yaml", "--data", data, "--out", tmp_path / "run", *SMALL, "--to", "train_toy"
+        "run",
+        finished.parent / "toy.yaml",
+        "--data",
+        data,
+        "--out",
+        tmp_path / "run",
+        *SMALL,
+        "--to",
+        "train_toy",
     )
     assert whole.returncode == 0, whole.stderr
     weights = [run / "train_toy" / "model.safetensors" for run in (finished, tmp_path / "run")]
@@ -145,7 +153,9 @@ def test_steps_that_nobody_needs_are_left_out(finished: Path) -> None:
 
 def test_it_is_listed_and_has_verbs(command: Command, finished: Path) -> None:
     listed = command("methods").stdout
-    assert all(name in listed for name in ("toy_cam", "toy_blur", "toydecoder", "nobody, nowhere", "sbnet_toy"))
+    assert all(
+        name in listed for name in ("toy_cam", "toy_blur", "toydecoder", "nobody, nowhere", "sbnet_toy")
+    )
     shown = command("--help").stdout
     assert "train-toy" in shown
     assert "toy-blur" in shown
@@ -172,7 +182,9 @@ def test_its_masks_are_exported_and_its_segmenter_predicts(
     exported = command("export", finished, "--to", "toy_text", "--out", tmp_path / "text")
     assert exported.returncode == 0, exported.stderr
     assert len((tmp_path / "text" / "counts.txt").read_text().splitlines()) == 4
-    predicted = command("predict", data / "red" / "red0.png", "--model", finished, "--out", tmp_path / "masks")
+    predicted = command(
+        "predict", data / "red" / "red0.png", "--model", finished, "--out", tmp_path / "masks"
+    )
     assert predicted.returncode == 0, predicted.stderr
     assert (tmp_path / "masks" / "red0.png").is_file()
 
