@@ -56,7 +56,7 @@ def _count(prediction: Array, target: Array, classes: int, ignore: int) -> Array
             pairs[ignore] = 0
         counts = pairs[:classes, :classes]
         if counts.sum() == pairs.sum():  # else there are ids beyond the classes, which are named below
-            kept: Array = counts.clone() if isinstance(counts, Tensor) else counts.copy()
+            kept: Any = counts.clone() if isinstance(counts, Tensor) else counts.copy()
             return kept
     found, wanted = _as(found, "int64"), _as(wanted, "int64")
     known = wanted != ignore
