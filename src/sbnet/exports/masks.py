@@ -10,6 +10,7 @@ from pathlib import Path
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 from sbnet.exports.base import Export, NamedMask
 
+
 def check_masks(folder: Path) -> None:
     """Raises SBNetError where there is no such folder."""
     if not folder.is_dir():
