@@ -1,9 +1,8 @@
-"""Networks by name (`build`), model files (`load_model`, `save_model`), weights of other
-origin (`convert_weights`), and back (`write_reference`)."""
+"""Networks by name (`build`), model files (`load_model`, `save_model`), weights of other origin (`convert_weights`)."""
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.engine.foreign import convert_weights, write_reference
+from sbnet.engine.foreign import convert_weights
 from sbnet.engine.model_file import load_model, save_model
 from sbnet.engine.networks import build, build_backbone, model_names
 
@@ -16,5 +15,4 @@ __all__ = [
     "load_model",
     "model_names",
     "save_model",
-    "write_reference",
 ]

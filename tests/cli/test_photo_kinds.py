@@ -153,12 +153,12 @@ def test_predict_reads_photos_as_the_training_did(
     plain = predict("plain", "of_8")
     assert told(caplog) == []
     assert predict("deep", "of_12") == plain
-    assert predict("deep", "of_8", "--white", "4095") == plain
+    assert predict("deep", "of_8", "--white-level", "4095") == plain
     assert told(caplog) == []
     assert predict("deep", "of_8") != plain
     (note,) = told(caplog)
     assert "a.tif has 16 bits" in note
-    assert "--white 4095 (sbnet.load(..., white=4095)) where" in note
+    assert "--white-level 4095 (sbnet.load(..., white_level=4095)) where" in note
     result = sbnet.load(tmp_path / "of_12").predict(tmp_path / "deep")
     result.save(tmp_path / "saved")
     assert overlay(tmp_path / "saved") == plain

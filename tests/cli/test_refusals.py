@@ -16,7 +16,7 @@ from refusals import unreadable
 from sbnet.cli import about, execute
 from sbnet.data.io.files import write_label
 
-NO_LEAVE = "Permission denied; get leave to use it (chmod, chown), or name another"
+NO_LEAVE = "Permission denied; fix its permissions (chmod, chown), or choose another"
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_part_of_the_photos_that_may_not_be_read(
         ),
         (
             IsADirectoryError(21, "Is a directory", "a.json"),
-            "a.json: Is a directory; mend it or name another",
+            "a.json: Is a directory; repair it or choose another",
         ),
         (
             OSError("Caught OSError in worker 0.\nTraceback:\n  here\nOSError: [Errno 5] I/O error: 'a'"),

@@ -69,7 +69,7 @@ def test_a_base_s_values_bear_its_name_and_comments() -> None:
     base = "# voc12-resnet38: The reference reads its boundary maps from"
     assert any(line.startswith(base) for line in shown)
     assert not any(
-        "the code's optimiser has 0.0005" in line for line in shown
+        "the code's optimizer has 0.0005" in line for line in shown
     )  # of the value that it has not
 
 

@@ -41,7 +41,7 @@ def convert_weights(
         The file to write: a .safetensors; with --to, a .pth.
     model
         The network, such as seam-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default the
-        network that the names in the file tell.
+        names of the tensors in the file decide.
     to
         Write a file for the scripts of the network's paper (reference); of an SBNet network, the part that SEAM's or
         PSA's scripts load (seam, psa).
@@ -87,7 +87,7 @@ def convert_cams(
 
     A run takes their CAM files without conversion:
 
-      sbnet run voc12-resnet38 --data VOC2012 seeds.method=files seeds.folder=out_cam
+      sbnet run voc12-resnet38 --data VOC2012 seeds.method=cam_files seeds.folder=out_cam
 
     Parameters
     ----------

@@ -173,7 +173,7 @@ def _outline(chosen: str, options: dict[str, Any]) -> Backbone | None:
     try:
         with torch.device("meta"):
             return build_backbone(chosen, weights="none", **options)
-    except Exception:  # whatever is wrong with name or options is told when it is built
+    except Exception:  # whatever is wrong with name or options is reported when it is built
         return None
 
 

@@ -92,7 +92,7 @@ def unmirror(maps: Tensor, images: int) -> Tensor:
 
 def to_host(values: Tensor) -> OnHost:
     """Starts copying a result to the CPU. Calling what this returns waits for the copy, on any thread, and not for what
-    the GPU was told to do after it; this thread goes on to the next images.
+    the GPU was asked to do after it; this thread continues with the next images.
     """
     if values.is_cpu:
         return values.numpy

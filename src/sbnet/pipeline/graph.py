@@ -60,7 +60,7 @@ def _check_kinds(spec: StepSpec, method: str) -> None:
             known = ", ".join(one.name for one in KINDS)
             name = getattr(kind, "name", kind)
             raise SBNetError(
-                f"method '{method}': its step '{spec.name}' names the artifact kind '{name}', which there is not; "
+                f"method '{method}': its step '{spec.name}' names the artifact kind '{name}', which does not exist; "
                 f"available: {known}"
             )
 

@@ -1,4 +1,4 @@
-"""A training step: build the network (or take over one), train it on samples with an objective, save it."""
+"""A training step: build the network (or load a trained one), train it on samples with an objective, save it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def train(
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)
     context.runtime.seed_torch()  # new layers are random
     recipe = context.backbone
-    own = {
+    own: dict[str, Any] = {
         "weights": recipe.weights,
         "stride": recipe.stride,
         "freeze": recipe.freeze,

@@ -123,7 +123,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) over all epochs in one stream, each epoch in its own order.
 
     The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, the
-    stream goes on as it would have. No restart between epochs, so workers never run dry.
+    stream continues as it would have. No restart between epochs, so workers never run dry.
     """
 
     def __init__(self, count: int, *, epochs: int, seed: int, batch_size: int, first: int = 0) -> None:
