@@ -173,15 +173,15 @@ def test_a_run_starts_from_someones_cams(
         assert (out / "infer_cam" / "scores" / path.name).read_bytes() == path.read_bytes()
         assert (out / "crf" / "seeds" / f"{path.stem}.png").exists()
     assert read_json(out / "metrics.json")["cam"]["miou"] == 1
-    assert f"take over the CAMs in {cams}" in capsys.readouterr().out
+    assert f"{cams}: starting" in capsys.readouterr().out
     moved = cams.rename(tmp_path / "moved")
     assert run(*begin, f"seeds.folder={moved}") == 0
-    assert f"take over the CAMs in {moved}: skipped" in capsys.readouterr().out
+    assert f"{moved}: skipped" in capsys.readouterr().out
     cam_files.write_cam(
         moved / f"{path.stem}.npy", *(read_scores(path).scores / 2, read_scores(path).classes)
     )
     assert run(*begin, f"seeds.folder={moved}") == 0
-    assert "running again (the files changed)" in capsys.readouterr().out
+    assert "(the files changed)" in capsys.readouterr().out
     (moved / f"{path.stem}.npy").unlink()
     assert run(*begin, f"seeds.folder={moved}") == 2
     assert f"no CAMs of image '{path.stem}'" in capsys.readouterr().err
@@ -214,8 +214,8 @@ def test_a_run_takes_networks_made_elsewhere(
     ]
     assert run(*begin, *settings) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
-    for what in ("the SBNet network", "AffinityNet from", "the segmenter"):
-        assert f"take over {what} " in printed
+    for path in weights.values():
+        assert f"{path}: starting" in printed
     note = "left out, next to 'state_dict' in the file: epoch"
     assert f"      {note}\n" in printed
     assert read_json(out / "train_cam" / "done.json")["facts"]["notes"] == [note]
@@ -228,7 +228,7 @@ def test_a_run_takes_networks_made_elsewhere(
     assert meta["recipe"]["seeds"]["train"]["network"] == str(weights["sbnet"])
     assert len(list((out / "propagate" / "masks").iterdir())) == len(list(scored.iterdir()))
     assert run(*begin, *settings) == 0
-    assert "running again" not in capsys.readouterr().out
+    assert capsys.readouterr().out.count(": skipped") == len(folders)
     wrong = [f"seeds.train.network={weights['affinitynet']}", *settings[1:]]
     assert run(*begin, *wrong) == 2
     error = capsys.readouterr().err
