@@ -49,20 +49,20 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
 def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
     specs = METHODS[choice.name].steps(choice.settings)
-    for spec in specs:
-        _check_kinds(spec, choice.name)
+    check_steps(specs, choice.name)
     return [replace(spec, key=f"{role}.{spec.key}".rstrip(".")) for spec in specs]
 
 
-def _check_kinds(spec: StepSpec, method: str) -> None:
-    for kind in (*spec.reads.values(), *spec.writes):
-        if kind not in KINDS:
-            known = ", ".join(one.name for one in KINDS)
-            name = getattr(kind, "name", kind)
-            raise SBNetError(
-                f"method '{method}': its step '{spec.name}' names the artifact kind '{name}', which does not exist; "
-                f"available: {known}"
-            )
+def check_steps(specs: Iterable[StepSpec], method: str) -> None:
+    """Raises SBNetError, with the method's name, for a step that names an unknown kind of artifact."""
+    for spec in specs:
+        for kind in (*spec.reads.values(), *spec.writes):
+            if kind not in KINDS:
+                raise SBNetError(
+                    f"method '{method}': its step '{spec.name}' names the artifact kind "
+                    f"'{getattr(kind, 'name', kind)}', which does not exist; available: "
+                    f"{', '.join(one.name for one in KINDS)}"
+                )
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:
