@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import sbnet
-from fake_stages import STEPS, FakeStages
+from fake_steps import STEPS, FakeSteps
 from sbnet import models
 from sbnet.data.io.files import read_label
 from sbnet.engine.runtime import Runtime
@@ -50,14 +50,14 @@ def test_parts_come_with_the_package() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_run(stages: FakeStages, shared_data: Path, tmp_path: Path) -> None:
+def test_run(steps: FakeSteps, shared_data: Path, tmp_path: Path) -> None:
     settings = {"data.source": "voc", "data.root": str(shared_data), "predict.crf": False}
     result = sbnet.run("quickstart", tmp_path / "out", settings)
     assert result.metrics["segmenter"]["miou"] == 1
     assert "segmenter_crf" not in result.metrics
     assert result.report.exists()
     assert sbnet.run(result.folder).metrics == result.metrics
-    assert stages.ran == STEPS
+    assert steps.ran == STEPS
 
 
 def test_a_run_brings_its_prediction_settings(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fake_stages import FakeStages
+from fake_steps import FakeSteps
 from sbnet.cli import execute
 from sbnet.data.io.files import write_label
 
@@ -84,7 +84,7 @@ def _finished(out: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_finished_run_is_left_alone(
-    case: str, stages: FakeStages, shared_data: Path, tmp_path: Path, refused: Any
+    case: str, steps: FakeSteps, shared_data: Path, tmp_path: Path, refused: Any
 ) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     shutil.copytree(shared_data, data)
@@ -112,7 +112,7 @@ def test_a_finished_run_is_left_alone(
     ids=["unknown class", "no photo of a class", "image without any class"],
 )
 def test_label_files(
-    word: str, message: str, stages: FakeStages, shared_data: Path, tmp_path: Path, refused: Any
+    word: str, message: str, steps: FakeSteps, shared_data: Path, tmp_path: Path, refused: Any
 ) -> None:
     names = (shared_data / "ImageSets/Segmentation/train.txt").read_text().split()
     labels = tmp_path / "labels.txt"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import coco_folder
-from fake_stages import STEPS, FakeStages
+from fake_steps import STEPS, FakeSteps
 from sbnet.cli import execute
 
 TINY = [
@@ -69,7 +69,7 @@ def test_as_a_user_types_it(
     folder: tuple[Path, dict[str, np.ndarray]],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    stages: FakeStages,
+    steps: FakeSteps,
 ) -> None:
     """Two lists in one folder, `check`, and a run on it as the printed line says."""
     root, _ = folder
@@ -88,30 +88,30 @@ def test_as_a_user_types_it(
     assert "list train             20 images, each with a mask" in capsys.readouterr().out
     line = next(line for line in told.splitlines() if line.startswith("next: sbnet run coco14-lite"))
     assert execute([*line.removeprefix("next: sbnet ").split(), "--out", str(tmp_path / "run")]) == 0
-    assert stages.take() == STEPS
+    assert steps.take() == STEPS
 
 
 def test_a_run_on_coco_s_own_folder(
-    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, stages: FakeStages, refused: Any
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, steps: FakeSteps, refused: Any
 ) -> None:
     root, _ = folder
     out = tmp_path / "run"
     words = ["run", "coco14-lite", "--data", str(root), "--out", str(out)]
     assert execute(words) == 0
-    assert stages.take() == STEPS
+    assert steps.take() == STEPS
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["random_walk"]["miou"] == 1
     assert (metrics["random_walk"]["photos"], metrics["segmenter"]["photos"]) == (20, 4)
     assert len(metrics["random_walk"]["per_class"]) == 81
     before = written(out / "data")
     assert execute(words) == 0
-    assert stages.take() == []
+    assert steps.take() == []
     assert written(out / "data") == before
     moved = root.rename(tmp_path / "moved")
     error = refused("run", out)
     assert "annotations/instances_train.json: there is no such file; it has none" in error
     assert execute(["run", str(out), "--data", str(moved)]) == 0  # where the data lies does not count
-    assert stages.take() == []
+    assert steps.take() == []
     words = ["run", "coco14-lite", "--data", str(moved), "--out", str(tmp_path / "own")]
     assert "instances_trian.json: there is no such file" in refused(*words, "data.train=trian")
     assert not (tmp_path / "own").exists()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fake_stages import FakeStages
+from fake_steps import FakeSteps
 from sbnet.cli import execute
 from sbnet.data.io.files import write_label
 
@@ -149,7 +149,7 @@ def test_mistakes(root: Path, refused: Any) -> None:
     assert "--from takes over one list" in refused("data", "make-lists", root, "--masks", "--from", "a.txt")
 
 
-def test_train_aug_with_its_true_masks(root: Path, tmp_path: Path, stages: FakeStages, refused: Any) -> None:
+def test_train_aug_with_its_true_masks(root: Path, tmp_path: Path, steps: FakeSteps, refused: Any) -> None:
     """Masks that SegmentationClass has not, measured and trained on: data.masks=SegmentationClassAug."""
     masks = root / "SegmentationClass"
     masks.rename(root / "SegmentationClassAug")
@@ -157,7 +157,7 @@ def test_train_aug_with_its_true_masks(root: Path, tmp_path: Path, stages: FakeS
     words = ["run", "voc12-lite", "--data", root, "--out", tmp_path / "run", "train_segmenter.labels=truth"]
     assert "has neither a mask nor an annotation" in refused(*words)
     seen = []
-    stages.before["train_segmenter"] = lambda workspace: seen.extend(photo.mask for photo in workspace.train)
+    steps.before["train_segmenter"] = lambda workspace: seen.extend(photo.mask for photo in workspace.train)
     assert execute([*map(str, words), "data.masks=SegmentationClassAug"]) == 0
     assert {path.parent.name for path in seen} == {"SegmentationClassAug"}
-    assert stages.take() == ["train_segmenter", "predict"]
+    assert steps.take() == ["train_segmenter", "predict"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import sbnet
-from fake_stages import FakeStages
+from fake_steps import FakeSteps
 from sbnet import models
 from sbnet.cli import execute
 from sbnet.data.io.image import read_photo
@@ -52,7 +52,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
-    root: Path, tmp_path: Path, stages: FakeStages, refused: Any
+    root: Path, tmp_path: Path, steps: FakeSteps, refused: Any
 ) -> None:
     names = names_of(root)
     before = {name: read_photo(next((root / "JPEGImages").glob(f"{name}.*"))) for name in names}
@@ -64,22 +64,22 @@ def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
         in message
     )
     assert "data.white_level=4095 where they were taken with 12 bits, or data.white_level=65535" in message
-    assert stages.take() == []
+    assert steps.take() == []
     seen = {}
-    stages.before["train_cam"] = lambda workspace: seen.update(
+    steps.before["train_cam"] = lambda workspace: seen.update(
         {photo.name: photo.pixels() for photo in workspace.train}
     )
     assert execute([*words, "data.white_level=4095"]) == 0
     for name in names:
         np.testing.assert_array_equal(seen[name], before[name])
-    stages.take()
+    steps.take()
     assert execute([*words, "data.white_level=65535"]) == 0  # other pixels: everything again
-    assert "train_cam" in stages.take()
+    assert "train_cam" in steps.take()
     assert max(pixels.max() for pixels in seen.values()) <= 16
 
 
 def test_a_run_tells_once_of_bands_that_are_not_read(
-    root: Path, tmp_path: Path, stages: FakeStages, caplog: pytest.LogCaptureFixture
+    root: Path, tmp_path: Path, steps: FakeSteps, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, third, fourth, *_ = names_of(root)
     count = len(names_of(root))
