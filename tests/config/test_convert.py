@@ -6,10 +6,10 @@ import typing
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from sbnet.errors import SBNetError
 from sbnet.config.convert import build, convert, field_types, plain
+
 from sbnet.config.recipe import Recipe
+from sbnet.errors import SBNetError
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 

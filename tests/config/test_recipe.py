@@ -11,18 +11,18 @@ import pytest
 import timm
 from hypothesis import given
 from hypothesis import strategies as st
+from sbnet.config.convert import plain
 
 from sbnet import models, ops
-from sbnet.data.training import transforms
-from sbnet.engine import optimizer
-from sbnet.errors import SBNetError
-from sbnet.segmenters import deeplab
-from sbnet.methods.irn import network as irn_network
 from sbnet.backbones import resnet38, resnet101
 from sbnet.config import FOLDER, names
 from sbnet.config.comments import heading
-from sbnet.config.convert import plain
 from sbnet.config.recipe import Recipe, load_recipe
+from sbnet.data.training import transforms
+from sbnet.engine import optimizer
+from sbnet.errors import SBNetError
+from sbnet.methods.irn import network as irn_network
+from sbnet.segmenters import deeplab
 from sbnet.steps import train_segmenter
 from sbnet.steps.evaluate import equal_score
 

@@ -10,13 +10,13 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from sbnet.config.convert import plain
 
-from sbnet.errors import SBNetError
 from sbnet.config import FOLDER, names
 from sbnet.config.comments import comments, heading
-from sbnet.config.convert import plain
 from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.config.show import resolved
+from sbnet.errors import SBNetError
 
 
 def flat(values: dict[str, Any], parent: str = "") -> dict[str, Any]:

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sbnet.steps.workspace import ModelSettings, Workspace
 from torch.nn import functional
 
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.training.edges import normalized_edges
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.runtime import Runtime
+from sbnet.data.training.edges import normalized_edges
 from sbnet.engine.model_file import load_model, save_model
-from sbnet.methods.cam.network import CamNetwork
 from sbnet.engine.networks import build
+from sbnet.engine.runtime import Runtime
 from sbnet.methods.cam import infer as infer_cam
-from sbnet.steps.workspace import ModelSettings, Workspace
+from sbnet.methods.cam.network import CamNetwork
 from ways import NO_CUDA
 
 SCALES = (0.5, 1.0)

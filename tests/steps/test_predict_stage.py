@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sbnet.steps.workspace import ModelSettings, Workspace
 
 from sbnet import models
+from sbnet.config.recipe import load_recipe
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.runtime import Runtime
 from sbnet.engine.model_file import save_model
+from sbnet.engine.runtime import Runtime
 from sbnet.ops import DenseCRF
-from sbnet.config.recipe import load_recipe
 from sbnet.steps.predict import Settings, run
-from sbnet.steps.workspace import ModelSettings, Workspace
 
 
 def prepared(

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sbnet.engine.walks import irn_boundary, photo_affinity, walk_on_grid
+from sbnet.steps.workspace import ModelSettings, Workspace
 from torch import nn
 from torch.nn import functional
 
-from sbnet.data.io.files import read_label, write_scores
 from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.runtime import Runtime
-from sbnet.engine.views import stacks
-from sbnet.engine.walks import irn_boundary, photo_affinity, walk_on_grid
+from sbnet.data.io.files import read_label, write_scores
 from sbnet.engine.model_file import save_model
 from sbnet.engine.networks import build
+from sbnet.engine.runtime import Runtime
+from sbnet.engine.views import stacks
 from sbnet.methods.affinitynet.network import AffinityOutput
 from sbnet.ops import boundary_walk, pair_affinity, random_walk
 from sbnet.ops.random_walk import random_walk_reference
 from sbnet.steps.propagate import Settings, run, variants
-from sbnet.steps.workspace import ModelSettings, Workspace
 
 
 class Grid(nn.Module):

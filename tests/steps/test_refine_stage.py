@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sbnet.steps.workspace import ModelSettings, Workspace
 from scipy import ndimage
 
 import ways
@@ -20,7 +21,6 @@ from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 from sbnet.steps import crf as refine
-from sbnet.steps.workspace import ModelSettings, Workspace
 
 NAMES = ("background", "cat", "dog", "hen")
 

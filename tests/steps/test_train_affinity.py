@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from sbnet.pipeline.steps import recipe_steps
+from sbnet.steps.workspace import ModelSettings, Workspace
 
 from sbnet import losses
+from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError
 from sbnet.engine.model_file import load_model, save_model
 from sbnet.engine.networks import build
-from sbnet.pipeline.steps import recipe_steps
-from sbnet.config.recipe import load_recipe
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
 from sbnet.methods.affinitynet import train as train_affinity
-from sbnet.steps.workspace import ModelSettings, Workspace
 
 TINY = train_affinity.Settings(epochs=1, batch=1, crop=64, long_side=(64, 64), learning_rate=1e-9)
 

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from sbnet.engine.optimizer import Plan
+from sbnet.segmenters.deeplab import DeepLab
+from sbnet.steps.workspace import ModelSettings, Workspace
 from torch import Tensor, nn
 
+from sbnet.config.recipe import load_recipe
+from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.optimizer import Plan
-from sbnet.engine.runtime import Runtime
 from sbnet.engine.model_file import load_model
-from sbnet.segmenters.deeplab import DeepLab
-from sbnet.config.recipe import load_recipe
+from sbnet.engine.runtime import Runtime
 from sbnet.steps import train_segmenter
-from sbnet.steps.workspace import ModelSettings, Workspace
 
 SMALL: dict[str, Any] = {"weights": "none", "crop": 49, "epochs": 1}
 BGR_MEAN = (104.008, 116.669, 122.675)

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sbnet.steps.workspace import ModelSettings, Workspace
 from torch import nn
 
-from sbnet.data.training.dataset import TrainingSet
-from sbnet.data.training.transforms import JITTER, TrainTransform
-from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import load_model
 from sbnet.backbones.network import Network
 from sbnet.config.recipe import load_recipe
+from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.training.dataset import TrainingSet
+from sbnet.data.training.transforms import JITTER, TrainTransform
+from sbnet.engine.model_file import load_model
+from sbnet.engine.runtime import Runtime
+from sbnet.errors import SBNetError
 from sbnet.methods.affinitynet import train as train_affinity
 from sbnet.methods.cam import train as train_cam
 from sbnet.steps import train_segmenter
-from sbnet.steps.workspace import ModelSettings, Workspace
 
 IRN = "voc12-resnet50-irn"
 TRAININGS = [train_cam, train_affinity, train_segmenter]

@@ -10,6 +10,8 @@ from cyclopts import App, Group, Parameter
 
 from sbnet.errors import SBNetError
 
+GROUP = Group("Images and masks", sort_key=2)
+
 
 GROUP = Group("Images and masks", sort_key=2)
 

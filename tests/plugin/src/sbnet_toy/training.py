@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from sbnet_toy.cam import TrainToy
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +15,7 @@ from sbnet.data.training.transforms import TrainTransform
 from sbnet.engine.objective import Objective
 from sbnet.steps.context import Context
 from sbnet.steps.training import train
+from sbnet_toy.cam import TrainToy
 
 
 class Teacher(Objective):
