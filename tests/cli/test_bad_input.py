@@ -40,13 +40,13 @@ def _append(data: Path, line: str) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
-    "missing photo": (
+    "missing image": (
         lambda data, name: (data / PHOTO.format(name)).unlink(),
         ("train.txt, line 1: ", "'{}'", "JPEGImages"),
     ),
     "non-image": (
-        lambda data, name: _rewrite(data, name, lambda path: path.write_text("no photo")),
-        ("{}.jpg: the photo cannot be read (not an image)", "replace it"),
+        lambda data, name: _rewrite(data, name, lambda path: path.write_text("no image")),
+        ("{}.jpg: the image cannot be read (not an image)", "replace it"),
     ),
     "beyond the memory bound": (
         lambda data, name: _rewrite(data, name, _huge),
@@ -54,7 +54,7 @@ BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
     ),
     "mask of another size": (
         lambda data, name: write_label(data / MASK.format(name), np.ones((7, 9), np.uint8)),
-        ("{}.png: the mask has 9 x 7 pixels, its photo (upright) has 64 x 48", "make them equal"),
+        ("{}.png: the mask has 9 x 7 pixels, its image (upright) has 64 x 48"),
     ),
     "mask of another mode": (
         lambda data, name: _rewrite(data, name, Image.new("RGB", (64, 48)).save, MASK),
@@ -62,7 +62,7 @@ BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
     ),
     "mask with classes beyond the list": (
         lambda data, name: write_label(data / MASK.format(name), np.full((48, 64), 77, np.uint8)),
-        ("{}.png: the mask has the class id 77", "mend the mask or the list of classes"),
+        ("{}.png: the mask has the class id 77", "fix the mask or the class list"),
     ),
     "listed twice": (lambda data, name: _append(data, name), ("train.txt, line 25: ", "'{}'", "line 1")),
     "listed and not there": (
@@ -71,7 +71,7 @@ BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
     ),
     "image without any class": (
         lambda data, name: write_label(data / MASK.format(name), np.zeros((48, 64), np.uint8)),
-        ("train.txt, line 1: photo '{}' has no class in ", "{}.png: training needs", "take it off the list"),
+        ("train.txt, line 1: image '{}' has no class in ", "{}.png: ", "remove it from the list"),
     ),
 }
 
@@ -104,12 +104,12 @@ def test_a_finished_run_is_left_alone(
     [
         (
             "lighthouse car",
-            "labels.txt, line 1: class 'lighthouse' is not in the list of classes (did you mean 'house'?)",
+            "labels.txt, line 1: class 'lighthouse' is not in the class list (did you mean 'house'?)",
         ),
         ("car", "'house' and 1 more without any photo: a class is learnt from its photos; add some"),
         ("", "labels.txt, line 1 (nor have 23 others): training needs what each photo shows; label it"),
     ],
-    ids=["unknown class", "no photo of a class", "image without any class"],
+    ids=["unknown class", "no image of a class", "image without any class"],
 )
 def test_label_files(
     word: str, message: str, steps: FakeSteps, shared_data: Path, tmp_path: Path, refused: Any
@@ -123,7 +123,7 @@ def test_label_files(
     assert not out.exists()
 
 
-def test_a_truncated_photo_ends_the_stage_that_meets_it(
+def test_a_truncated_image_ends_the_step_that_meets_it(
     shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
@@ -132,20 +132,20 @@ def test_a_truncated_photo_ends_the_stage_that_meets_it(
     photo = data / PHOTO.format(name)
     photo.write_bytes(photo.read_bytes()[:-700])
     quick = [
-        "model.weights=none",
-        "train_segmenter.weights=none",
-        "train_segmenter.epochs=1",
+        "backbone.weights=none",
+        "segmenter.weights=none",
+        "segmenter.epochs=1",
         "runtime.workers=1",
     ]
-    quick += ["train_segmenter.labels=truth", "train_segmenter.batch=8", "train_segmenter.crop=32"]
+    quick += ["segmenter.labels=truth", "segmenter.batch=8", "segmenter.crop=32"]
     assert execute(["run", "voc12-lite", "--data", str(data), "--out", str(out), *quick]) == 2
     error = capsys.readouterr().err
-    assert f"sbnet: {photo}: the photo cannot be read (broken or unknown" in error
-    assert "replace it or take it off the list" in error
+    assert f"sbnet: {photo}: the image cannot be read (broken or unknown" in error
+    assert "replace it or remove it from the list" in error
     assert (out / "train_segmenter" / "done.json").exists()
     shutil.copy(shared_data / PHOTO.format(name), photo)
     assert execute(["run", str(out)]) == 0
-    assert "done before" in capsys.readouterr().out
+    assert "skipped (already done" in capsys.readouterr().out
 
 
 class _Evil:
@@ -160,7 +160,7 @@ def test_a_pickle_with_code_in_it_is_never_run(shared_data: Path, tmp_path: Path
     weights, marker = tmp_path / "weights.pth", tmp_path / "it-ran"
     torch.save({"conv.weight": _Evil(marker)}, weights)
     out = tmp_path / "out"
-    run = ("run", "voc12-lite", "--data", shared_data, "--out", out, f"model.weights=file:{weights}")
+    run = ("run", "voc12-lite", "--data", shared_data, "--out", out, f"backbone.weights=file:{weights}")
     for command in (
         run,
         ("predict", shared_data / "JPEGImages", "--model", weights, "--out", tmp_path / "masks"),

@@ -51,7 +51,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
+def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_images(
     root: Path, tmp_path: Path, steps: FakeSteps, refused: Any
 ) -> None:
     names = names_of(root)
@@ -66,8 +66,8 @@ def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
     assert "data.white_level=4095 where they were taken with 12 bits, or data.white_level=65535" in message
     assert steps.take() == []
     seen = {}
-    steps.before["train_cam"] = lambda workspace: seen.update(
-        {photo.name: photo.pixels() for photo in workspace.train}
+    steps.before["train_cam"] = lambda context: seen.update(
+        {image.name: image.pixels() for image in context.train}
     )
     assert execute([*words, "data.white_level=4095"]) == 0
     for name in names:
@@ -117,7 +117,7 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     assert f"{first}.tif: the image cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
 
 
-def test_check_takes_the_value_of_white_for_photos_with_masks(root: Path) -> None:
+def test_check_takes_the_white_level_for_images_with_masks(root: Path) -> None:
     for photo in (root / "JPEGImages").iterdir():
         values = (read_photo(photo)[..., 0] / 255).astype(np.float32)
         photo.unlink()
@@ -130,7 +130,7 @@ def overlay(folder: Path) -> bytes:
     return (folder / "overlays/a.jpg").read_bytes()
 
 
-def test_predict_reads_photos_as_the_training_did(
+def test_predict_reads_images_as_the_training_did(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A 12-bit image looks as its 8-bit original where model or user say that 4095 is white."""
@@ -141,7 +141,7 @@ def test_predict_reads_photos_as_the_training_did(
         write_tiff(tmp_path / folder / "a.tif", values, photometric=2)
     model = models.build("deeplabv2-lite0", classes=3, weights="none")
     for name, white in (("of_8", 0.0), ("of_12", 4095.0)):
-        meta = {"classes": ["background", "cat", "dog"], "recipe": {"data": {"white": white}}}
+        meta = {"classes": ["background", "cat", "dog"], "recipe": {"data": {"white_level": white}}}
         save_model(model, tmp_path / name / "model.safetensors", meta=meta)
 
     def predict(photos: str, name: str, *words: str) -> bytes:
@@ -153,12 +153,12 @@ def test_predict_reads_photos_as_the_training_did(
     plain = predict("plain", "of_8")
     assert told(caplog) == []
     assert predict("deep", "of_12") == plain
-    assert predict("deep", "of_8", "--white", "4095") == plain
+    assert predict("deep", "of_8", "--white-level", "4095") == plain
     assert told(caplog) == []
     assert predict("deep", "of_8") != plain
     (note,) = told(caplog)
     assert "a.tif has 16 bits" in note
-    assert "--white 4095 (sbnet.load(..., white=4095)) where" in note
+    assert "--white-level 4095" in note
     result = sbnet.load(tmp_path / "of_12").predict(tmp_path / "deep")
     result.save(tmp_path / "saved")
     assert overlay(tmp_path / "saved") == plain
