@@ -176,7 +176,9 @@ class Segmenter:
         are `failed`, too. Warns of files with bands that are not read, and of dark ones that use few of their bits.
         """
         files = [photo.path for photo in photos if not isinstance(photo, _InMemory)]
-        tell_of_photos(files, white=self.white, setting="--white {0} (sbnet.load(..., white={0}))")
+        tell_of_photos(
+            files, white=self.white, setting="--white-level {0} (sbnet.load(..., white_level={0}))"
+        )
         refinement = PhotoCRF(self._runtime) if crf else None
 
         def finish(image: LoadedImage, probabilities: np.ndarray) -> Used | Failure:

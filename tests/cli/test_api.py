@@ -189,7 +189,7 @@ def test_masks_do_not_replace_links_to_images(segmenter: sbnet.Segmenter, tmp_pa
     Image.fromarray(image(8, 9)).save(tmp_path / "images" / "a.png")
     link = tmp_path / "masks" / "a.png"
     link.symlink_to(tmp_path / "images" / "a.png")
-    with pytest.raises(sbnet.SBNetError, match="is in the folder .*choose another folder"):
+    with pytest.raises(sbnet.SBNetError, match=r"is in the folder .*choose another folder"):
         segmenter.predict(link).save(tmp_path / "masks")
     assert link.is_symlink()
 
@@ -242,7 +242,5 @@ def test_a_single_folder_and_what_is_no_array(segmenter: sbnet.Segmenter, tmp_pa
         segmenter.predict_folder(str(tmp_path), tmp_path / "masks", failed=lambda path, error: None)
     )
     assert written == [tmp_path / "masks" / "a.png"]
-    with pytest.raises(
-        sbnet.SBNetError, match=r"an array, not 'a\.png'; `predict` takes files"
-    ):
+    with pytest.raises(sbnet.SBNetError, match=r"an array, not 'a\.png'; `predict` takes files"):
         segmenter.mask("a.png")  # type: ignore[arg-type]

@@ -195,11 +195,15 @@ def test_another_method_for_a_packaged_recipe(
         ),
         ("seeds.method=irn", "seeds.method is 'irn', which is a method for `refine`; available: |sbnet"),
         ("refine.method=seam", "refine.method is 'seam', which is a method for `seeds`; available: |irn"),
-        ("seeds.method=cam_files", "seeds.folder is required"),
+        ("seeds.method=cam_files", "'seeds.method=cam_files': seeds.folder is required"),
+        (
+            "seeds.method=cam_files seeds.folder=mine",  # the recipe's affinities start with the seeds' network
+            "'train_affinity' (refine.train) reads what no step before it writes|change what it reads in refine.train",
+        ),
         ("data.source=vok", "data.source: there is no data set 'vok' (did you mean 'voc'?)"),
         (
             "refine.method=irn backbone.name=timm:vit_tiny_patch16_224 backbone.weights=none",
-            "refine.train: |irn|vit_tiny_patch16_224|backbone.name=",
+            "refine.train: IRN requires |this backbone has strides 16; |choose another backbone, such as |method",
         ),
     ],
 )
@@ -221,9 +225,10 @@ def test_a_recipe_s_file_that_chooses_badly(refused: Any, tmp_path: Path) -> Non
     assert f"{mine}, line 5: 'seeds.train' has no setting 'boundary_weight'" in refused("run", mine)
     mine.write_text("seeds: {method: cam}\n")
     error = refused("run", mine)
-    assert f"{mine}" in error
-    assert "data.source is required; available: " in error
+    assert f"{mine}: data.source is required (or give --data FOLDER); available: " in error
     assert "scenes" in error
+    mine.write_text("base: quickstart\nrefine:\n  method: seam\n")
+    assert f"{mine}, line 3: refine.method is 'seam', which is a method for `seeds`" in refused("run", mine)
 
 
 def test_an_interrupt_ends_with_130(

@@ -110,10 +110,10 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     assert f"alpha or transparent colours: 1 of {count} images, such as {second}.tif" in out
     assert f"bands ignored: 1 of {count} images, such as {first}.tif" in out
     assert "problems               1\n" in out
-    assert "--white 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out
-    assert execute(["data", "check", str(root), "--white", "4095"]) == 0
+    assert "--white-level 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out
+    assert execute(["data", "check", str(root), "--white-level", "4095"]) == 0
     write_tiff(root / f"JPEGImages/{first}.tif", np.zeros((5, 6, 4), np.uint8), photometric=1, extra=[0] * 3)
-    assert execute(["data", "check", str(root), "--white", "4095"]) == 2
+    assert execute(["data", "check", str(root), "--white-level", "4095"]) == 2
     assert f"{first}.tif: the image cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
 
 
@@ -123,7 +123,7 @@ def test_check_takes_the_white_level_for_images_with_masks(root: Path) -> None:
         photo.unlink()
         write_tiff(photo.with_suffix(".tif"), values, photometric=1)
     assert execute(["data", "check", str(root)]) == 2
-    assert execute(["data", "check", str(root), "--white", "1"]) == 0
+    assert execute(["data", "check", str(root), "--white-level", "1"]) == 0
 
 
 def overlay(folder: Path) -> bytes:

@@ -16,7 +16,7 @@ from refusals import unreadable
 from sbnet.cli import about, execute
 from sbnet.data.io.files import write_label
 
-DENIED = "Permission denied; fix its permissions"
+DENIED = "Permission denied; fix its permissions (chmod, chown) or choose another"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_folder_that_may_not_be_read(
         command = [word.replace(name, str(path)) for word in command]
     for mode in (0, 0o444):
         with unreadable(locked, mode):
-            assert refused(*command) .startswith(f"sbnet: {locked}: {DENIED}")
+            assert refused(*command).startswith(f"sbnet: {locked}: {DENIED}")
     assert not (tmp_path / "out").exists()
 
 
@@ -64,7 +64,7 @@ def test_a_part_of_the_images_that_may_not_be_read(
     """Without its masks a run would measure nothing."""
     command = ("run", "voc12-lite", "--data", locked, "data.labels=masks", "--out", tmp_path / "out")
     with unreadable(locked / inner):
-        assert refused(*command) .startswith(f"sbnet: {locked / inner}: {DENIED}")
+        assert refused(*command).startswith(f"sbnet: {locked / inner}: {DENIED}")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_part_of_the_images_that_may_not_be_read(
         ),
         (
             IsADirectoryError(21, "Is a directory", "a.json"),
-            "a.json: Is a directory; mend it or name another",
+            "a.json: Is a directory; repair it or choose another",
         ),
         (
             OSError("Caught OSError in worker 0.\nTraceback:\n  here\nOSError: [Errno 5] I/O error: 'a'"),
@@ -114,7 +114,7 @@ def test_a_recipe_of_another_encoding(refused: Any, tmp_path: Path) -> None:
     for verb in ("recipes", "run"):
         told = refused(verb, recipe)
         assert f"{recipe}: the recipe cannot be read ('utf-8' codec can't decode byte 0xf6" in told
-        assert "check the name, save it as UTF-8" in told
+        assert "save it as UTF-8" in told
 
 
 def test_names_that_the_terminal_s_encoding_lacks(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def convert_cams(
 
     A run takes their CAM files without conversion:
 
-      sbnet run voc12-resnet38 --data VOC2012 seeds.method=files seeds.folder=out_cam
+      sbnet run voc12-resnet38 --data VOC2012 seeds.method=cam_files seeds.folder=out_cam
 
     Parameters
     ----------
