@@ -99,27 +99,113 @@ def test_a_finished_run_is_left_alone(
     assert _finished(out) == before
 
 
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        (
-            "lighthouse car",
-            "labels.txt, line 1: class 'lighthouse' is not in the class list (did you mean 'house'?)",
-        ),
-        ("car", "'house' and 1 more without any photo: a class is learnt from its photos; add some"),
-        ("", "labels.txt, line 1 (nor have 23 others): training needs what each photo shows; label it"),
-    ],
-    ids=["unknown class", "no image of a class", "image without any class"],
-)
-def test_label_files(
-    word: str, message: str, steps: FakeSteps, shared_data: Path, tmp_path: Path, refused: Any
+LISTS = "ImageSets/Segmentation"
+
+
+def _labels(data: Path, change: Callable[[list[str]], list[str]], file: str = "labels.txt") -> str:
+    """A label file of all training images; gives the setting that names it."""
+    names = (data / LISTS / "train.txt").read_text().split()
+    lines = change([f"{name} car" for name in names])
+    (data / file).write_text("".join(f"{line}\n" for line in lines))
+    return f"data.labels={data / file}"
+
+
+def _write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return ""
+
+
+# Name -> what spoils a copy of the images (it may give a setting), and what is told, `|` between the parts.
+TABLE: dict[str, tuple[Callable[[Path], str], str]] = {
+    "two images of one name": (
+        lambda data: _write(data / f"JPEGImages/{_first(data)}.png", "x"),
+        "JPEGImages: both {}.jpg and {}.png|remove or rename one",
+    ),
+    "no such list": (lambda data: "data.train=trian", "trian.txt: |(did you mean 'train'?)"),
+    "no such val list": (lambda data: "data.val=vla", "vla.txt: |(did you mean 'val'?)|(data.val=)"),
+    "empty list": (
+        lambda data: _write(data / LISTS / "train.txt", ""),
+        "train.txt: |one image name per line",
+    ),
+    "a name with suffix": (
+        lambda data: _write(data / LISTS / "train.txt", f"{_first(data)}.jpg"),
+        "train.txt, line 1: |'{}.jpg'|write '{}'",
+    ),
+    "no such folder of masks": (
+        lambda data: "data.masks=SegmentationClas",
+        "data.masks: |'SegmentationClas'|(did you mean 'SegmentationClass'?)",
+    ),
+    "masks of other images": (
+        lambda data: f"data.masks={data / 'JPEGImages'}",
+        "data.masks: none of the 24 images|name the folder",
+    ),
+    "no such label file": (lambda data: "data.labels=none.txt", "data.labels: 'none.txt'|masks"),
+    "image not in the label file": (
+        lambda data: _labels(data, lambda lines: lines[1:]),
+        "train.txt, line 1: |'{}'|labels.txt|add",
+    ),
+    "image twice in the label file": (
+        lambda data: _labels(data, lambda lines: [*lines, lines[0]]),
+        "labels.txt, line 25: |'{}' is on line 1 already|remove one",
+    ),
+    "unknown class": (
+        lambda data: _labels(data, lambda lines: [f"{lines[0]} lighthouse", *lines[1:]]),
+        "labels.txt, line 1: class 'lighthouse'|(did you mean 'house'?)|add the class",
+    ),
+    "classes separated by commas": (
+        lambda data: _labels(data, lambda lines: [f"{lines[0]},cat", *lines[1:]]),
+        "labels.txt, line 1: class 'car,cat'|separate class names with spaces: car cat",
+    ),
+    "another form of CSV": (
+        lambda data: _labels(data, lambda lines: ["a,car;cat,x", *lines[1:]], "labels.csv"),
+        "labels.csv, line 1: 'a,car;cat,x'|name,class;class",
+    ),
+    "no image of a class": (
+        lambda data: _labels(data, lambda lines: lines),
+        "'house' and 1 more|without any image|every class needs images",
+    ),
+    "images without any class": (
+        lambda data: _labels(data, lambda lines: [line.split()[0] for line in lines]),
+        "train.txt, line 1: |labels.txt, line 1|23 more|label it",
+    ),
+    "a class twice": (
+        lambda data: _write(data / "classes.txt", "cat\ncar\ncat\n"),
+        "classes.txt, line 3: class 'cat' is on line 1 already|remove one",
+    ),
+    "background not first": (
+        lambda data: _write(data / "classes.txt", "cat\nbackground\n"),
+        "classes.txt, line 2: 'background' has id 0|put it first or remove it",
+    ),
+    "too many classes": (
+        lambda data: _write(data / "classes.txt", "".join(f"class{number}\n" for number in range(300))),
+        "classes.txt: 301 classes|255",
+    ),
+    "not VOC's layout": (
+        lambda data: f"data.root={data.parent}",
+        "there is no JPEGImages in it (did you mean '|VOC's layout",
+    ),
+    "weights that are no such file": (
+        lambda data: f"backbone.weights=file:{data / 'none.pth'}",
+        "none.pth|no such",
+    ),
+}
+
+
+def _first(data: Path) -> str:
+    return (data / LISTS / "train.txt").read_text().split()[0]
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_what_is_refused_before_anything_is_made(
+    case: str, shared_data: Path, tmp_path: Path, refused: Any
 ) -> None:
-    names = (shared_data / "ImageSets/Segmentation/train.txt").read_text().split()
-    labels = tmp_path / "labels.txt"
-    labels.write_text("".join(f"{name} {word}\n" for name in names))
-    out = tmp_path / "out"
-    error = refused("run", "voc12-lite", "--data", shared_data, f"data.labels={labels}", "--out", out)
-    assert message in error
+    data, out, name = tmp_path / "data", tmp_path / "out", _first(shared_data)
+    shutil.copytree(shared_data, data)
+    spoil, words = TABLE[case]
+    settings = [one for one in (spoil(data),) if one]
+    error = refused("run", "voc12-lite", "--data", data, "--out", out, *settings)
+    for word in words.format(*[name] * words.count("{}")).split("|"):
+        assert word in error
     assert not out.exists()
 
 
