@@ -23,7 +23,7 @@ from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import read_label, read_scores
 from sbnet.errors import SBNetError
 from sbnet.pipeline.graph import Step, recipe_steps
-from sbnet.report.pictures import LIT_UP, Picture, contour, heat_overlay
+from sbnet.report.pictures import Picture, heat_overlay, label_overlay
 from sbnet.steps.context import Context
 from sbnet.steps.spec import MODEL, PSEUDO_MASKS, SCORES
 
@@ -66,7 +66,7 @@ def chain(run: Path, given: Sequence[tuple[Path, list[str]]], work: Path) -> lis
         )
         label = ", ".join(images.classes[index] for index in photo.classes)
         heat = heat_overlay(pixels, scores, class_ids)
-        rows.append([labelled(pixels, label), heat, *(colored(pixels, mask) for mask in masks)])
+        rows.append([labelled(pixels, label), heat, *(label_overlay(pixels, mask) for mask in masks)])
     return rows
 
 
@@ -125,17 +125,6 @@ def labelled(pixels: Picture, label: str) -> Picture:
     draw.rounded_rectangle((box[0] - 8, box[1] - 6, box[2] + 8, box[3] + 6), 6, fill=(0, 0, 0, 170))
     draw.text((10, 8), label, fill="white", font=FONT)
     return np.asarray(image)
-
-
-def colored(pixels: Picture, mask: np.ndarray) -> Picture:
-    """The greyed image with the classes in full colors, outlined."""
-    grey = np.repeat(pixels.mean(axis=2, keepdims=True) * 0.62 + 12, 3, axis=2)
-    lit = LIT_UP[mask] * (0.35 + 0.65 * grey / 170)
-    inside = (mask != 0)[..., None]
-    picture = np.where(inside, np.clip(lit, 0, 255), grey).astype(np.uint8)
-    for class_id in np.setdiff1d(np.unique(mask), [0]):
-        picture = contour(picture, mask == class_id)
-    return picture
 
 
 def sheet(rows: Sequence[Sequence[Picture]]) -> Image.Image:
