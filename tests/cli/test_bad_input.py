@@ -50,11 +50,11 @@ BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
     ),
     "beyond the memory bound": (
         lambda data, name: _rewrite(data, name, _huge),
-        ("{}.png: more than ", " pixels, and the bound is ", "save it smaller"),
+        ("{}.png: more than ", " pixels, and the limit is ", "save it smaller"),
     ),
     "mask of another size": (
         lambda data, name: write_label(data / MASK.format(name), np.ones((7, 9), np.uint8)),
-        ("{}.png: the mask has 9 x 7 pixels, its image (upright) has 64 x 48"),
+        ("{}.png: the mask has 9 x 7 pixels, its image (upright) has 64 x 48", "make them equal"),
     ),
     "mask of another mode": (
         lambda data, name: _rewrite(data, name, Image.new("RGB", (64, 48)).save, MASK),

@@ -382,7 +382,7 @@ def test_what_eval_reads_is_not_replaced(masks: tuple[Path, Path], tmp_path: Pat
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     words = ("eval", predictions, "--ground-truth", truth, "--list", names)
     for target in (names, classes, predictions / "a.png", truth / "d.png", tmp_path / "link.json"):
-        assert "is read, and would be replaced" in refused(*words, "--json", target)
+        assert "would be overwritten" in refused(*words, "--json", target)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     for _ in range(2):  # earlier figures are replaced
         assert execute([*map(str, words), "--json", str(predictions / "figures.json")]) == 0
