@@ -15,7 +15,7 @@ from sbnet.config import source
 from sbnet.config.refusals import refusal, section_model, unknown_key
 from sbnet.config.source import Source
 from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 from sbnet.registry import DATASETS, METHODS, Registry
 from sbnet.settings import Settings, plain
 from sbnet.steps.settings import CrfSettings, PredictSettings
@@ -144,7 +144,8 @@ def typed(found: Source) -> Recipe:
     )
 
 
-def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settings:
+def _fixed(kind: type[Settings], values: Any, found: Source, key: str, *, chosen_at: str = "") -> Settings:
+    """chosen_at: the key whose place is told for a setting that stands nowhere."""
     if not isinstance(values, dict):
         raise SBNetError(
             f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'"
@@ -152,7 +153,9 @@ def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settin
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise refusal(error, kind, found.where, key) from None
+        raise refusal(
+            error, kind, lambda name: found.where(name if name in found.places else chosen_at or name), key
+        ) from None
 
 
 def _choice(values: Any, found: Source, key: str) -> Choice:
@@ -163,7 +166,14 @@ def _choice(values: Any, found: Source, key: str) -> Choice:
     rest = dict(values)
     name = rest.pop(chooser, None)
     if name is None:
-        raise SBNetError(f"{found.where(key)}{dotted} is required; available: {', '.join(_names(key))}")
+        place = found.where(key) or f"{found.files[-1]}: "
+        remedy = " (or give --data FOLDER)" if key == "data" else ""
+        raise SBNetError(f"{place}{dotted} is required{remedy}; available: {', '.join(_names(key))}")
+    if name not in registry and name not in registry.broken:
+        near, available = did_you_mean(str(name), _names(key)), ", ".join(_names(key))
+        raise SBNetError(
+            f"{found.where(dotted)}{dotted}: there is no {registry.what} '{name}'{near}; available: {available}"
+        )
     try:
         entry = registry[str(name)]
     except SBNetError as error:
@@ -175,7 +185,7 @@ def _choice(values: Any, found: Source, key: str) -> Choice:
         )
     changed = found.layers.get(dotted, 0)
     kept = _below(rest, entry.Settings, found, key, changed, all_of=key == "data")
-    return Choice(str(name), _fixed(entry.Settings, kept, found, key))
+    return Choice(str(name), _fixed(entry.Settings, kept, found, key, chosen_at=dotted))
 
 
 def _below(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from sbnet.config.recipe import Recipe
 from sbnet.errors import SBNetError, did_you_mean
@@ -78,8 +79,8 @@ def resolve(specs: Sequence[StepSpec]) -> list[Step]:
         if spec.name in done:
             return
         if spec.name in under_way:
-            ring = " -> ".join([*under_way[under_way.index(spec.name) :], spec.name])
-            raise SBNetError(f"the steps need each other in a circle: {ring}; change what one of them reads")
+            ring = under_way[under_way.index(spec.name) :]
+            raise SBNetError(_circle([one for one in specs if one.name in ring], [*ring, spec.name]))
         under_way.append(spec.name)
         inputs = {}
         for name, kind in spec.reads.items():
@@ -91,6 +92,18 @@ def resolve(specs: Sequence[StepSpec]) -> list[Step]:
 
     visit(len(specs) - 1)
     return list(done.values())
+
+
+def _circle(specs: Sequence[StepSpec], ring: Sequence[str]) -> str:
+    """What is said of a circle. One of its steps, at least, reads what only a later one writes."""
+    order = [spec.name for spec in specs]
+    pairs = pairwise(ring)
+    reader = next(one for one, other in pairs if order.index(other) > order.index(one))
+    key = specs[order.index(reader)].key
+    return (
+        f"the step '{reader}' ({key}) reads what no step before it writes, and those after it need its output, in a "
+        f"circle: {' -> '.join(ring)}; change what it reads in {key}, or choose another method there"
+    )
 
 
 def _provider(specs: Sequence[StepSpec], index: int, kind: Kind) -> int:
