@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from sbnet.backbones.network import Backbone
+from sbnet.backbones.base import Backbone
 
 PROBE = 128  # pixels of the image that shows what follows what
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from sbnet.cli.photos import GROUP
+from sbnet.errors import counted
 from sbnet.exports.base import EXPORTS
 
 
@@ -57,7 +58,7 @@ def export(
     if not images:
         names = find_classes(folder, classes)
     count = export_masks(folder, form, out, classes=names, images=images)
-    print(f"{out}: {count} masks of {folder} written as {to}")
+    print(f"{out}: {counted(count, 'mask')} of {folder} written as {to}")
 
 
 def _of_run(run: Path) -> tuple[tuple[str, ...], dict[str, Path]]:

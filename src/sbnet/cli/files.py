@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 
 
 def add_commands(app: App) -> None:
@@ -126,7 +126,7 @@ def convert_cams(
         assert images
         powers, found = _numbers(alphas), find_photos([images])
         count = convert.scores_to_marginals(folder, out, images=found, alphas=powers, white_level=white_level)
-    print(f"{count} files written to {out}")
+    print(f"{counted(count, 'file')} written to {out}")
 
 
 def _numbers(words: str) -> list[float]:

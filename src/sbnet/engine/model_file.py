@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sbnet.backbones.network import Backbone, Network
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
 from sbnet.compat.reference import misfits
 from sbnet.data.io.files import atomic_write
 from sbnet.engine import networks

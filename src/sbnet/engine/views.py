@@ -14,8 +14,8 @@ from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
 
+from sbnet.backbones.base import Backbone
 from sbnet.backbones.fold import fold_batch_norm
-from sbnet.backbones.network import Backbone
 from sbnet.engine.memory import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 
