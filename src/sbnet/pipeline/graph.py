@@ -71,22 +71,22 @@ def resolve(specs: Sequence[StepSpec]) -> list[Step]:
     """
     _check_names(specs)
     done: dict[str, Step] = {}
-    under_way: list[str] = []
+    under_way: list[tuple[int, Kind, int]] = []  # reader, kind, provider
 
     def visit(index: int) -> None:
         spec = specs[index]
         if spec.name in done:
             return
-        if spec.name in under_way:
-            ring = " -> ".join([*under_way[under_way.index(spec.name) :], spec.name])
-            raise SBNetError(f"the steps need each other in a circle: {ring}; change what one of them reads")
-        under_way.append(spec.name)
+        readers = [reader for reader, *_ in under_way]
+        if index in readers:
+            _refuse_ring(specs, under_way[readers.index(index) :])
         inputs = {}
         for name, kind in spec.reads.items():
             provider = _provider(specs, index, kind)
+            under_way.append((index, kind, provider))
             visit(provider)
+            under_way.pop()
             inputs[name] = (specs[provider].name, kind)
-        under_way.pop()
         done[spec.name] = Step(spec, inputs)
 
     visit(len(specs) - 1)
@@ -103,6 +103,16 @@ def _provider(specs: Sequence[StepSpec], index: int, kind: Kind) -> int:
             "method or other settings there"
         )
     return before[-1] if before else writers[0]
+
+
+def _refuse_ring(specs: Sequence[StepSpec], ring: Sequence[tuple[int, Kind, int]]) -> None:
+    """Somewhere in it a step reads from a later one."""
+    reader, kind, provider = next(edge for edge in ring if edge[0] < edge[2])
+    spec, later = specs[reader], specs[provider]
+    raise SBNetError(
+        f"the step '{spec.name}' ({spec.key}) reads {kind.name}, which only '{later.name}' ({later.key}) writes, and that "
+        f"needs '{spec.name}' itself; choose another method or other settings in one of the two"
+    )
 
 
 def _check_names(specs: Sequence[StepSpec]) -> None:
