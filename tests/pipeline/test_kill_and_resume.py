@@ -119,7 +119,7 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
     page = (whole / "report.html").read_text(encoding="utf-8")
     assert "<table" in page
-    for title in ("Raw CAM", "Boundary labels", "Predicted boundary", "Segmenter", "Ground truth"):
+    for title in ("Raw CAM", "Boundary labels", "Predicted boundary", "Segmenter", "Ground truth", "IoU of each class"):
         assert title in page, title
     assert page.count("<img src=") == 12 * 11 + 3 * 4
     assert 'class="none"' not in page
