@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sbnet.steps.workspace import Workspace
 
+from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.data.io.files import read_label, write_label, write_scores
 from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.config.recipe import Recipe, load_recipe
-from sbnet.methods.cam import infer as infer_cam, train as train_cam
-from sbnet.steps import predict, propagate as random_walk, crf as refine, report, train_segmenter
 from sbnet.methods.affinitynet import train as train_affinity
-from sbnet.steps.workspace import Workspace
+from sbnet.methods.cam import infer as infer_cam
+from sbnet.methods.cam import train as train_cam
+from sbnet.steps import crf as refine
+from sbnet.steps import predict, report, train_segmenter
+from sbnet.steps import propagate as random_walk
 
 STEPS = [
     "bootstrap_train_cam",

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbnet.compat.mxnet_file import LIST
-from sbnet.compat.names import our_name
 from sbnet.backbones import resnet38
 from sbnet.backbones.network import freeze_batch_norm
+from sbnet.compat.mxnet_file import LIST
+from sbnet.compat.names import our_name
 from sbnet.engine import networks
 
 THINNER = (

@@ -118,7 +118,9 @@ def test_two_plug_ins_of_one_name_are_both_refused(more: int, install: Any) -> N
     modules = {f"number{number}": {"blur": method("blur")} for number in range(2 + more)}
     found = install(**modules, mine={"sharpen": method("sharpen")})
     assert found.names() == [*ours(), "sharpen"]
-    with pytest.raises(SBNetError, match=r"two plug-ins register this name.*number0.*number.*uninstall or rename"):
+    with pytest.raises(
+        SBNetError, match=r"two plug-ins register this name.*number0.*number.*uninstall or rename"
+    ):
         found["blur"]
 
 
@@ -158,7 +160,9 @@ def test_what_is_no_method_is_told(entry: object, told: str, install: Any) -> No
 
 def test_a_method_of_another_role_is_refused(install: Any) -> None:
     install(mine={"paint": method("paint", role="segmenter")})
-    with pytest.raises(SBNetError, match=r"refine\.method is 'paint', which is a method for `segmenter`.*irn"):
+    with pytest.raises(
+        SBNetError, match=r"refine\.method is 'paint', which is a method for `segmenter`.*irn"
+    ):
         load_recipe("quickstart", ["refine.method=paint"])
 
 

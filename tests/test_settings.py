@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sbnet.registry import DATASETS, METHODS
-from sbnet.settings import Count, Folder, ModelFile, Outside, Positive, Scales, Settings, Weights, outside, plain
+from sbnet.settings import (
+    Count,
+    Folder,
+    ModelFile,
+    Outside,
+    Positive,
+    Scales,
+    Settings,
+    Weights,
+    outside,
+    plain,
+)
 from sbnet.steps.settings import CrfSettings, PredictSettings
 
 
@@ -122,7 +133,9 @@ def required(kind: type[Settings]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "kind", [*of_methods(), CrfSettings, PredictSettings], ids=lambda kind: f"{kind.__module__}.{kind.__name__}"
+    "kind",
+    [*of_methods(), CrfSettings, PredictSettings],
+    ids=lambda kind: f"{kind.__module__}.{kind.__name__}",
 )
 def test_every_setting_has_a_default_that_holds_and_says_what_it_is(kind: type[Settings]) -> None:
     assert kind.model_validate(plain(kind())) == kind()
@@ -133,7 +146,15 @@ def test_every_setting_has_a_default_that_holds_and_says_what_it_is(kind: type[S
             inner = info.annotation
             if isinstance(inner, type) and issubclass(inner, Settings):
                 waiting.append(inner)
-            assert info.description or name in ("epochs", "batch", "learning_rate", "crop", "root", "train", "val")
+            assert info.description or name in (
+                "epochs",
+                "batch",
+                "learning_rate",
+                "crop",
+                "root",
+                "train",
+                "val",
+            )
 
 
 @given(
@@ -141,8 +162,6 @@ def test_every_setting_has_a_default_that_holds_and_says_what_it_is(kind: type[S
     alpha=st.floats(1e-6, 24),
     iterations=st.integers(0, 1000),
 )
-def test_plain_values_come_back_whole(
-    numbers: tuple[float, float], alpha: float, iterations: int
-) -> None:
+def test_plain_values_come_back_whole(numbers: tuple[float, float], alpha: float, iterations: int) -> None:
     settings = CrfSettings(gaussian=numbers, low_alpha=alpha, iterations=iterations)
     assert CrfSettings.model_validate(plain(settings)) == settings

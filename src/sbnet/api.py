@@ -114,7 +114,7 @@ def load(
         model,
         meta["classes"],
         settings=settings,
-        runtime=Runtime(device=device, precision=precision),
+        runtime=_typed(Runtime, {"device": device, "precision": precision}, path, "runtime"),
         white=told.white_level if white_level is None else white_level,
     )
 

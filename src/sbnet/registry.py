@@ -65,7 +65,8 @@ class Registry(Generic[Entry]):
         """Raises SBNetError for an unknown name and for a plug-in that cannot be used, with the reason."""
         self._load()
         if name in self._entries:
-            return self._entries[name]  # type: ignore[no-any-return]
+            entry: Entry = self._entries[name]
+            return entry
         if name in self.broken:
             raise SBNetError(f"{self.what} '{name}': {self.broken[name]}")
         near = did_you_mean(name, self._entries)

@@ -12,10 +12,10 @@ from PIL import Image
 import sbnet
 from fake_stages import STEPS, FakeStages
 from sbnet import models
-from sbnet.data.io.files import read_label
-from sbnet.engine.runtime import Runtime
-from sbnet.engine.model_file import save_model
 from sbnet.config.recipe import load_recipe
+from sbnet.data.io.files import read_label
+from sbnet.engine.model_file import save_model
+from sbnet.engine.runtime import Runtime
 from sbnet.segmenter import Result
 from sbnet.steps.predict import Settings
 

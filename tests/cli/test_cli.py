@@ -16,10 +16,10 @@ from PIL import Image
 from fake_stages import STEPS, FakeStages
 from sbnet import models
 from sbnet.cli import execute
-from sbnet.data.io.files import read_json, read_label, write_label
-from sbnet.errors import SBNetError
-from sbnet.engine.model_file import save_model
 from sbnet.config import source
+from sbnet.data.io.files import read_json, read_label, write_label
+from sbnet.engine.model_file import save_model
+from sbnet.errors import SBNetError
 
 
 def shell(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -295,7 +295,7 @@ def test_what_eval_reads_is_not_replaced(masks: tuple[Path, Path], tmp_path: Pat
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     words = ("eval", predictions, "--ground-truth", truth, "--list", names)
     for target in (names, classes, predictions / "a.png", truth / "d.png", tmp_path / "link.json"):
-        assert "is read, and would be replaced" in refused(*words, "--json", target)
+        assert "is an input and would be overwritten" in refused(*words, "--json", target)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     for _ in range(2):  # figures of before are replaced
         assert execute([*map(str, words), "--json", str(predictions / "figures.json")]) == 0

@@ -65,7 +65,7 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     )
     assert f"SegmentationClassAug/{names[0]}.png: the mask has 3 x 3 pixels" in told
     assert "problems               3\n" in told
-    assert "1 images stand in val.txt, too" in told
+    assert "1 images are also in val.txt" in told
 
 
 def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +137,7 @@ def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     assert f"1 of {count} masks" in refused("data", *words)
     mine = tmp_path / "list.tar"
     mine.write_text(f"{names.read_text().split()[1]}\n")
-    assert "is read, and would be replaced" in refused(
+    assert "is an input and would be overwritten" in refused(
         "data", "package", masks, "--out", mine, "--list", mine
     )
     assert mine.read_text() == f"{names.read_text().split()[1]}\n"

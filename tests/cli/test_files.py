@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sbnet.cli import execute
-from sbnet.compat import cam_files
+from sbnet.compat import cams as cam_files
 from sbnet.compat.names import our_name
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
@@ -47,7 +47,7 @@ def test_convert_weights_tells_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
         ([str(path), "--out", out, "--model", "lite0"], "not the weights of this backbone"),
         ([str(path), "--out", out, "--to", "reference"], "writes a .pth file"),
         ([str(path), "--out", str(tmp_path / "b.pth"), "--to", "reference"], "not a model file of sbnet"),
-        ([str(path), "--out", str(path), "--to", "reference"], "is read, and would be replaced"),
+        ([str(path), "--out", str(path), "--to", "reference"], "is an input and would be overwritten"),
         ([str(path), "--out", str(tmp_path / "b.pth"), "--model", "lite0"], "name it b.safetensors"),
         ([str(tmp_path / "b.pth"), "--out", out, "--model", "lite0"], "no such weights file"),
     ):

@@ -255,12 +255,12 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(
             source, out = out, source
     before = {path: path.read_bytes() for path in (source, out)}
     for model in ("sbnet-lite0", "lite0"):
-        with pytest.raises(SBNetError, match="is read, and would be replaced: choose another name"):
+        with pytest.raises(SBNetError, match="is an input and would be overwritten: choose another"):
             convert_weights(source, model, out, classes=["background", "a", "b", "c"])
     ours = tmp_path / "ours.pth"  # of ours, whatever its name
     convert_weights(source, "sbnet-lite0", tmp_path / "a.safetensors", classes=["background", "a", "b", "c"])
     (tmp_path / "a.safetensors").rename(ours)
-    with pytest.raises(SBNetError, match="is read, and would be replaced"):
+    with pytest.raises(SBNetError, match="is an input and would be overwritten"):
         write_reference(ours, ours)
     assert load_model(ours)
     assert {path: path.read_bytes() for path in (source, out)} == before

@@ -36,7 +36,9 @@ class Groups(nn.Module):
     """A parameter of each kind: pretrained, new; weight, bias."""
 
     def parameter_groups(self) -> list[list[tuple[str, nn.Parameter]]]:
-        return [[(name, nn.Parameter(torch.zeros(2, 2)))] for name in ("a.weight", "a.bias", "b.weight", "b.bias")]
+        return [
+            [(name, nn.Parameter(torch.zeros(2, 2)))] for name in ("a.weight", "a.bias", "b.weight", "b.bias")
+        ]
 
 
 def test_the_numbers_without_a_setting_are_the_code_s() -> None:

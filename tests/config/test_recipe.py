@@ -36,7 +36,14 @@ VOC_CRF = {
     **{"iterations": 10, "gaussian": (3, 3), "bilateral": (80, 13, 10)},
 }
 SEAM_TRAINING = {
-    **{"epochs": 8, "batch": 8, "accumulate": 1, "learning_rate": 0.01, "momentum": 0.9, "weight_decay": 5e-4},
+    **{
+        "epochs": 8,
+        "batch": 8,
+        "accumulate": 1,
+        "learning_rate": 0.01,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+    },
     **{"optimizer": "sgd", "schedule": "poly", "warmup": 0, "clip": 0, "ema": 0, "layer_decay": 1},
     **{"crop": 448, "long_side": (448, 768), "jitter": True, "shrink": 0.3, "loss_warmup": 0},
 }

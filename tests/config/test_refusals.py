@@ -18,7 +18,11 @@ def refusal(name: str | Path, *overrides: str) -> str:
 
 # A recipe that is quickstart with these lines below `base:`; the line of the fault, and parts of the message.
 WRONG = [
-    ("seeds:\n  train:\n    epoch: 3\n", 4, ["'seeds.train' has no setting 'epoch'", "did you mean 'epochs'"]),
+    (
+        "seeds:\n  train:\n    epoch: 3\n",
+        4,
+        ["'seeds.train' has no setting 'epoch'", "did you mean 'epochs'"],
+    ),
     ("crf: {low_alhpa: 3}\n", 2, ["'crf'", "did you mean 'low_alpha'"]),
     ("sedes: {method: cam}\n", 2, ["there is no setting 'sedes'", "did you mean 'seeds'"]),
     ("epochs: 3\n", 2, ["there is no setting 'epochs'", "'seeds.train.epochs'", "'segmenter.epochs'"]),
@@ -34,7 +38,11 @@ WRONG = [
     ("seeds: {train: {learning_rate: 0}}\n", 2, ["seeds.train.learning_rate is 0", "greater than 0"]),
     ("seeds: {train: {learning_rate: .inf}}\n", 2, ["learning_rate is inf", "finite"]),
     ("seeds: {train: {weight_decay: -1}}\n", 2, ["weight_decay is -1"]),
-    ("seeds: {bootstrap: {train: {momentum: 1}}}\n", 2, ["seeds.bootstrap.train.momentum is 1", "less than 1"]),
+    (
+        "seeds: {bootstrap: {train: {momentum: 1}}}\n",
+        2,
+        ["seeds.bootstrap.train.momentum is 1", "less than 1"],
+    ),
     ("seeds: {train: {warmup: 1}}\n", 2, ["seeds.train.warmup is 1"]),
     ("seeds: {train: {ema: 1}}\n", 2, ["seeds.train.ema is 1"]),
     ("seeds: {train: {clip: -1}}\n", 2, ["seeds.train.clip is -1"]),
@@ -51,7 +59,11 @@ WRONG = [
         ["seeds.bootstrap.train.shrink is 0.004", "at least one of 200 pixels"],
     ),
     ("seeds: {method: seam, train: {shrink: 2}}\n", 2, ["seeds.train.shrink is 2"]),
-    ("seeds:\n  train:\n    long_side: [9, 3]\n", 4, ["seeds.train.long_side is [9, 3]", "smaller one first"]),
+    (
+        "seeds:\n  train:\n    long_side: [9, 3]\n",
+        4,
+        ["seeds.train.long_side is [9, 3]", "smaller one first"],
+    ),
     ("refine: {train: {long_side: [0, 3]}}\n", 2, ["refine.train.long_side is [0, 3]", "above 0"]),
     ("segmenter: {scale: [2, 1]}\n", 2, ["segmenter.scale is [2, 1]", "smaller one first"]),
     ("seeds: {method: sbent}\n", 2, ["seeds.method", "'sbent'", "did you mean 'sbnet'", "cam_files"]),

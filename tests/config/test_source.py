@@ -101,7 +101,8 @@ def test_another_method_drops_what_it_lacks_of_the_base_alone(recipe_file: Path)
 
 
 @pytest.mark.parametrize(
-    "own", ["train: {boundary_weight: 0.5}", "train: {smoothness_weight: 0.3}", "bootstrap: {train: {epochs: 4}}"]
+    "own",
+    ["train: {boundary_weight: 0.5}", "train: {smoothness_weight: 0.3}", "bootstrap: {train: {epochs: 4}}"],
 )
 def test_what_another_method_lacks_is_refused_where_it_is_set_beside_it(own: str, recipe_file: Path) -> None:
     """Also where the base has the same value."""

@@ -18,7 +18,7 @@ from sbnet.errors import SBNetError
 from sbnet.pipeline import run
 
 TINY = "timm:test_vit"  # 6 blocks of 64 channels
-TRAINING = "epochs=1 batch=2 crop=96 optimizer=adamw learning_rate=1e-4 layer_decay=0.9".split()
+TRAINING = ["epochs=1", "batch=2", "crop=96", "optimizer=adamw", "learning_rate=1e-4", "layer_decay=0.9"]
 SHORT = [
     *(f"backbone.{word}" for word in (f"name={TINY}", "weights=none", "stride=16", "freeze=1")),
     *("runtime.device=cpu", "runtime.precision=32", "runtime.workers=0", "seeds.infer.scales=1,1.5"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.numpy import load_file
-
 from sbnet.pipeline.steps import recipe_steps
+
 from sbnet.config.recipe import load_recipe
 
 SMALL = [

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 
 from fake_stages import STEPS, FakeStages, make_data, small_recipe
+from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_json, read_label, write_json, write_label
-from sbnet.errors import SBNetError
 from sbnet.engine.model_file import save_model
 from sbnet.engine.networks import build
+from sbnet.errors import SBNetError
 from sbnet.pipeline import run
 from sbnet.pipeline.folder import open_folder
-from sbnet.config.recipe import load_recipe
 
 
 @pytest.fixture

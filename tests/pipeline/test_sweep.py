@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from sbnet.steps.workspace import Workspace
 
 from fake_stages import STEPS, FakeStages
 from refusals import GPU_IS_FULL
 from sbnet import metrics
 from sbnet.cli import execute
 from sbnet.cli.runs import _advice
-from sbnet.data.io.files import read_label
+from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.voc.folder import read_voc
+from sbnet.data.io.files import read_label
 from sbnet.engine import photo_crf
-from sbnet.work.parallel import MemoryBudget
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF
 from sbnet.pipeline import run
 from sbnet.pipeline.sweep import UNMEASURED, SweepResult, Trial, sweep
-from sbnet.config.recipe import load_recipe
 from sbnet.steps import crf as refine
-from sbnet.steps.workspace import Workspace
+from sbnet.work.parallel import MemoryBudget
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from sbnet.compat.cam_files import read_cam, read_marginals
+
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import read_label, read_scores, write_scores
 from sbnet.errors import SBNetError
@@ -67,7 +67,8 @@ def test_marginals_and_seeds_are_those_of_the_crf_step(
     crf.run(CrfSettings(), make_context(tmp_path / "out", images, {"scores": scores}))
     for image in images:
         made, own = (
-            read_label(folder / f"{image.name}.png") for folder in (tmp_path / "seeds", tmp_path / "out/seeds")
+            read_label(folder / f"{image.name}.png")
+            for folder in (tmp_path / "seeds", tmp_path / "out/seeds")
         )
         assert (made == own).mean() > 0.999
         assert set(np.unique(made)) <= {0, 255, *image.classes}

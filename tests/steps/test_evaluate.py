@@ -82,8 +82,6 @@ def test_missing_and_unfit_masks_are_named(collection: Collection, tmp_path: Pat
         evaluate_masks(tmp_path / "masks", collection)
 
 
-
-
 def test_a_prediction_with_ignore_is_named(collection: Collection, tmp_path: Path) -> None:
     path = tmp_path / "masks" / "p1.png"
     write_label(path, np.full_like(read_label(path), 255))

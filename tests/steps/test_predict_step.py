@@ -28,9 +28,7 @@ from sbnet.steps.settings import PredictSettings
 from step_context import make_context, with_runtime
 
 
-def prepared(
-    data: Path, folder: Path, *, with_val: bool = True, workers: int = 1
-) -> tuple[Network, Context]:
+def prepared(data: Path, folder: Path, *, with_val: bool = True, workers: int = 1) -> tuple[Network, Context]:
     """An untrained segmenter whose answers differ from pixel to pixel, and the step's context."""
     train, val = read_voc(data, "train"), read_voc(data, "val")
     torch.manual_seed(0)
@@ -42,9 +40,7 @@ def prepared(
         layer.bias -= network(network.normalization(image)).per_scale[0].mean((0, 2, 3))
     save_model(network, folder / "model.safetensors", meta={"classes": list(train.classes)})
     inputs = {"network": folder / "model.safetensors"}
-    context = make_context(
-        folder / "predict", train, inputs, val=val if with_val else None, workers=workers
-    )
+    context = make_context(folder / "predict", train, inputs, val=val if with_val else None, workers=workers)
     return network, context
 
 

@@ -194,7 +194,9 @@ def test_variants_of_affinitynet_s_walk(shared_data: Path, tmp_path: Path) -> No
     network = build("affinitynet-lite0", 5, weights="none", stride=16)
     context = walk_context(tmp_path, network, first_images(shared_data, 3))
     tried = [
-        AffinityNetPropagateSettings(background_alpha=alpha, score_power=power, steps=steps, scale=scale, crf=crf)
+        AffinityNetPropagateSettings(
+            background_alpha=alpha, score_power=power, steps=steps, scale=scale, crf=crf
+        )
         for alpha, power, steps, scale, crf in [
             (2, 1, 4, 1, False),
             (1, 2, 4, 1, False),

@@ -107,7 +107,7 @@ def make_lists(
     source
         Instead, import this list of another implementation, under its own file name.
     """
-    from sbnet.data.datasets.voc.folder import lists as voc_lists
+    from sbnet.data.datasets.voc import lists as voc_lists
 
     if source and (sbd or masks):
         raise SBNetError("--from imports one list; --sbd and --masks are for the lists that are made")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
+from sbnet.cli.photos import GROUP
 from sbnet.exports.base import EXPORTS
 
 
 def add_commands(app: App) -> None:
-    app.command(export, group=Group("Images and masks", sort_key=2))
+    app.command(export, group=GROUP)
 
 
 def _formats() -> str:

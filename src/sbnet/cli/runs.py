@@ -48,7 +48,7 @@ def run(
       sbnet run quickstart
       sbnet run voc12-lite --data images data.labels=labels.txt data.val=
       sbnet run voc12-lite --data VOC2012 data.train=train_aug seeds.train.epochs=3
-      sbnet run voc12-lite --data VOC2012 seeds.method=seam --out runs/seam
+      sbnet run voc12-lite --data VOC2012 seeds.method=cam --out runs/plain
       sbnet run runs/voc12-lite --from train_affinity --to propagate
 
     Parameters

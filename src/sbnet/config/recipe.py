@@ -81,7 +81,8 @@ class Recipe:
         found = found.settings if isinstance(found, Choice) else found
         for name in rest:
             found = getattr(found, name)
-        return found  # type: ignore[no-any-return]
+        section: Settings = found
+        return section
 
     def plain(self) -> dict[str, Any]:
         """Every value, in the order above, as YAML and JSON have them."""

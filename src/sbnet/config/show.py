@@ -82,7 +82,7 @@ def _model(recipe: Recipe, key: str) -> type[Settings]:
     if key in FIXED:
         return FIXED[key]
     name = getattr(recipe, key).name
-    return (DATASETS if CHOSEN[key][1] is DATASETS else METHODS)[name].Settings  # type: ignore[attr-defined, no-any-return]
+    return (DATASETS if CHOSEN[key][1] is DATASETS else METHODS)[name].Settings
 
 
 def _remarks(files: Sequence[Path]) -> Remarks:

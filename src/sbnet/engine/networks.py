@@ -58,7 +58,7 @@ def build(
 ) -> Network:
     """A network by name, 'FAMILY-BACKBONE', in training mode.
 
-    FAMILY: a family of `families()`, such as 'sbnet' or 'deeplabv2'.
+    FAMILY: a family of `families()`, such as 'sbnet'.
     BACKBONE: 'resnet38', 'resnet101' (the published networks', output stride 8), 'lite0', 'lite2' (the
     EfficientNet-Lites), 'timm:NAME' (CNNs and vision transformers).
     `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else

@@ -51,8 +51,8 @@ def affinity_steps(
     pictures: tuple[Picture, ...] = (),
     **more: Any,
 ) -> list[StepSpec]:
-    """family: of the network. module: that holds `train.run` and `propagate.run`. mirror: the network sees the mirror image too.
-    pictures, more: of the propagation, before its masks; fields of its spec.
+    """family: of the network. module: that holds `train.run` and `propagate.run`. mirror: the network also sees mirror
+    images. pictures, more: of the propagation, before its masks; fields of its spec.
     """
     reads: dict[str, Kind] = {"seeds": SEEDS}
     if train.start == "seeds":

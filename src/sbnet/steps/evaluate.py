@@ -69,7 +69,7 @@ def evaluate_folders(
 
     classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file
     with one image name per line, each of which both folders must have; by default the names that both
-    have. target: where the caller is going to write the metrics. Raises SBNetError where that is a file that they are made from.
+    have. target: where the caller is going to write the metrics. Raises SBNetError where that is one of the input files.
     """
     files = [_masks(folder) for folder in (predictions, truth)]
     beside = next(

@@ -94,7 +94,7 @@ class Walked(NamedTuple):
     boundary: OnHost | None
 
 
-class Propagation(Job[Walked, None]):
+class Propagation(Job[Walked, object]):
     """The pseudo mask of each image, as files."""
 
     def __init__(

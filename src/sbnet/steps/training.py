@@ -43,7 +43,7 @@ def train(
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)
     context.runtime.seed_torch()  # new layers are random
     recipe = context.backbone
-    own = {
+    own: dict[str, Any] = {
         "weights": recipe.weights,
         "stride": recipe.stride,
         "freeze": recipe.freeze,

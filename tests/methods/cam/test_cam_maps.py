@@ -50,7 +50,12 @@ def by_the_formula(network: CamNetwork, pixels: np.ndarray, classes: tuple[int, 
         ("seam", "sbnet.methods.cam.infer:run", SeamInferSettings(scales=SCALES), "refined"),
         ("seam", "sbnet.methods.cam.infer:run", SeamInferSettings(scales=SCALES, map="raw"), "raw"),
         ("sbnet", "sbnet.methods.sbnet.infer:run", SBNetInferSettings(scales=SCALES), "refined"),
-        ("sbnet", "sbnet.methods.sbnet.infer:run_bootstrap", SBNetInferSettings(scales=SCALES, map="raw"), "raw"),
+        (
+            "sbnet",
+            "sbnet.methods.sbnet.infer:run_bootstrap",
+            SBNetInferSettings(scales=SCALES, map="raw"),
+            "raw",
+        ),
     ],
 )
 @torch.no_grad()

@@ -26,9 +26,7 @@ def weights(data: Path, folder: Path, name: str, **changes: Any) -> dict[str, to
     }
     inputs = {"seeds": masks_as(folder / "seeds", images), "cam": folder / "cam.safetensors"}
     backbone = BackboneSettings(weights="none")
-    context = make_context(
-        folder / name, images, inputs, backbone=backbone, family="irn", workers=0
-    )
+    context = make_context(folder / name, images, inputs, backbone=backbone, family="irn", workers=0)
     return trained(run, AffinityTrainSettings.model_validate(settings), context)
 
 

@@ -191,6 +191,8 @@ def test_large_images_pass_alone(several: Context, monkeypatch: pytest.MonkeyPat
 def test_scores_of_a_gpu_are_the_cpu_s(several: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = InferSettings(scales=SCALES)
     expected, _ = scores_and_passes(several, monkeypatch, settings, inference_batch=1)
-    found, views = scores_and_passes(several, monkeypatch, settings, device="cuda", workers=4, inference_batch=0)
+    found, views = scores_and_passes(
+        several, monkeypatch, settings, device="cuda", workers=4, inference_batch=0
+    )
     assert max(views) == 8
     hold_together(found, expected, 0.02)  # tensor cores round to 10 bits

@@ -35,7 +35,7 @@ class Maps(NamedTuple):
     extra: Any
 
 
-class CamMaps(Job[Maps, None]):
+class CamMaps(Job[Maps, object]):
     """The maps of each image's classes, normalised, as files."""
 
     def __init__(self, settings: InferSettings, context: Context) -> None:

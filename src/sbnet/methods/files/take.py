@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sbnet.compat.cam_files import find_cam, read_any_cam
+from sbnet.compat.cams import find_cam, read_any_cam
 from sbnet.data import IGNORE
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_label, write_scores

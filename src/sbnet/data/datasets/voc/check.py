@@ -94,7 +94,7 @@ def check_voc(
     root = Path(root)
     check_white(white)
     check_layout(root)
-    names = class_names(root, classes)
+    names = class_names(root, classes or "")
     whole = WHOLE if names == VOC_CLASSES else {}
     photos = photos_by_name(root / "JPEGImages")
     # Each by itself: a run reads one of the two, so that neither may hide what the other has or lacks.
