@@ -48,7 +48,10 @@ class Settings(BaseModel):
         if typing.get_origin(kind) is tuple:
             if isinstance(value, str):
                 return [part.strip() for part in value.strip().strip("()[]").split(",") if part.strip()]
-            return value if isinstance(value, list | tuple) else [value]
+            value = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(item, bool) for item in value):
+                raise ValueError("expected numbers, not true or false")
+            return value
         if isinstance(value, bool) and kind in (int, float, str):
             raise ValueError(f"expected {'text' if kind is str else 'a number'}, not true or false")
         return value.strip() if isinstance(value, str) else value
