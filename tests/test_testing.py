@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sbnet.engine.networks import build_backbone
 from sbnet.methods.base import Method
+from sbnet.networks.build import build_backbone
 from sbnet.registry import DATASETS, EXPORTS, METHODS
 from sbnet.settings import Settings
 from sbnet.steps.spec import StepSpec

@@ -16,8 +16,8 @@ from sbnet.compat.names import our_name
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import load_model
-from sbnet.engine.networks import build
+from sbnet.networks.build import build
+from sbnet.networks.model_file import load_model
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 
 

@@ -16,9 +16,9 @@ from rich.console import Console
 from fake_steps import STEPS, FakeSteps, make_data, refusal, small_recipe
 from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_json, write_label
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.pipeline import run
 from sbnet.pipeline.folder import open_folder
 

@@ -22,8 +22,7 @@ from sbnet.data.datasets.collection import Photo
 from sbnet.data.datasets.labels import read_list
 from sbnet.data.io.files import write_json
 from sbnet.data.io.image import read_mask
-from sbnet.engine.memory import gpu_memory_told
-from sbnet.engine.speed import one_torch_thread
+from sbnet.engine.resources import gpu_memory_told, one_torch_thread
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
