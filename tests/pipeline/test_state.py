@@ -74,12 +74,12 @@ def test_a_stale_step_says_why_and_its_old_files_go(done: Path, shared_data: Pat
     (done / "crf" / "masks" / "old.png").write_text("")
     alpha = small_recipe(shared_data).crf.mask_alpha
     text = printed(small_recipe(shared_data, "crf.mask_alpha=6.21"), done)
-    assert f"seeds and masks: running again (mask_alpha {alpha} -> 6.21)" in text
+    assert f"seeds and masks: re-running (mask_alpha {alpha} -> 6.21)" in text
     assert steps.take() == ["crf"]
     assert not (done / "crf" / "masks" / "old.png").exists()
     assert not [path for path in done.iterdir() if path.name.endswith(".old")]
     text = printed(small_recipe(shared_data, "seeds.train.jitter=no", "backbone.dilate=no"), done)
-    assert "running again (dilate True -> False, its inputs changed, jitter True -> False)" in text
+    assert "re-running (dilate True -> False, its inputs changed, jitter True -> False)" in text
 
 
 def test_an_output_keeps_its_id_where_it_does_not_depend_on_what_changed(
@@ -125,7 +125,7 @@ def test_the_bootstrap_masks_matter_where_boundaries_are_taken_from_them(
 def test_another_method_of_seeds(done: Path, shared_data: Path, steps: FakeSteps) -> None:
     text = printed(small_recipe(shared_data, "seeds.method=seam"), done)
     assert steps.take() == STEPS[3:]
-    assert "running again (" in text
+    assert "re-running (" in text
     assert "network sbnet -> seam" in text
     assert "None" not in text  # settings that only one of the two has
     metrics = run(small_recipe(shared_data), done)
@@ -136,7 +136,7 @@ def test_another_method_of_seeds(done: Path, shared_data: Path, steps: FakeSteps
 def test_another_refinement(done: Path, shared_data: Path, steps: FakeSteps) -> None:
     text = printed(small_recipe(shared_data, "refine.method=irn"), done)
     assert steps.take() == STEPS[6:]
-    assert "running again (its inputs changed, the method changed" in text  # the propagation
+    assert "re-running (its inputs changed, the method changed" in text  # the propagation
     metrics = run(small_recipe(shared_data, "refine.method=none"), done)
     assert steps.take() == STEPS[8:]
     assert "propagation" not in metrics
@@ -228,7 +228,7 @@ def test_a_step_made_again_makes_its_readers_stale(done: Path, shared_data: Path
 
 def test_a_broken_state_file_counts_as_stale(done: Path, shared_data: Path, steps: FakeSteps) -> None:
     (done / "predict" / "state.json").write_text("{")
-    assert "running again (its state.json is missing or broken)" in printed(small_recipe(shared_data), done)
+    assert "re-running (its state.json is missing or broken)" in printed(small_recipe(shared_data), done)
     assert steps.take() == ["predict"]
 
 

@@ -12,6 +12,8 @@ from sbnet.settings import Settings
 
 Where = Callable[[str], str]  # dotted key -> "file.yaml, line 7: "
 LONGEST = 60  # characters of a value in a message
+# What is expected, by the beginning of pydantic's kinds of errors, where its own words are a programmer's.
+PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "tuple": "a list"}
 
 
 def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str) -> SBNetError:
@@ -51,6 +53,9 @@ def _expected(error: Any, kind: type[Settings], names: Sequence[str]) -> str:
         for name in names:
             kind = section_model(kind, name) or kind
         return f"expected settings such as '{next(iter(kind.model_fields))}'"
+    what, _, problem = error["type"].partition("_")
+    if what in PLAIN and problem in ("parsing", "type", "from_float"):
+        return f"expected {PLAIN[what]}"
     return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
 
 

@@ -124,7 +124,7 @@ def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console
     how = {
         "new": "starting",
         "half done": "resuming",
-        "stale": f"running again ({status.reason})",
+        "stale": f"re-running ({status.reason})",
     }[status.state]
     _print(console, f"{label}: {how}", style="dim")
     seconds = _work(state, step, status, console)
