@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
         return SBNetError(f"{where(dotted)}{unknown_key(dotted, parent.model_fields, sections(parent))}")
     message = _expected(first, kind, names)
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        return SBNetError(f"{where(dotted)}{dotted} has {first['loc'][-1]} numbers; expected more")
+        count = len(typing.get_args(_field(kind, names)))
+        return SBNetError(f"{where(dotted)}{dotted} has {first['loc'][-1]}; expected {count} numbers")
     if first["type"] == "missing":
         return SBNetError(f"{where(dotted)}{dotted} is required")
     if isinstance(first["input"], Mapping | Settings):  # of a whole section: the message names the setting
@@ -36,6 +38,13 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
     return SBNetError(
         f"{where(dotted)}{dotted} is {shortened(first['input'])}; {message[:1].lower()}{message[1:]}{_near(first)}"
     )
+
+
+def _field(kind: type[Settings], names: Sequence[str]) -> Any:
+    """The type of a field, by its name within a section's."""
+    for name in names[:-1]:
+        kind = section_model(kind, name) or kind
+    return kind.model_fields[names[-1]].annotation
 
 
 def shortened(value: Any) -> str:
