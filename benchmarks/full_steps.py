@@ -163,7 +163,7 @@ def _deeplab() -> Any:
     """DeepLab v2 over ResNet-101, equal on both sides. Random weights."""
     import torch
 
-    from sbnet.engine.networks import build
+    from sbnet.networks.build import build
 
     torch.manual_seed(0)
     return build("deeplabv2-resnet101", CLASSES, weights="none", scales=SCALES)

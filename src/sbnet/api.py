@@ -81,8 +81,8 @@ def load(
     is white in images of more than 8 bits or of floats, 0 for the largest that the format has; by default as in the
     images that it learned from. Raises SBNetError where there is no segmenter.
     """
-    from sbnet.engine.foreign import open_network
     from sbnet.engine.runtime import Runtime
+    from sbnet.networks.foreign import open_network
     from sbnet.segmenter import Segmenter
     from sbnet.segmenters.segmenter import Segmenter as SegmenterNetwork
 

@@ -1,4 +1,4 @@
-"""Errors that a user can fix, and their messages."""
+"""What is said to a user whose input cannot be used."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 FREE_SPACE = "free space or choose another folder"
 # What to do where the system refuses a file, by its error number.
-REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM), "fix its permissions (chmod, chown), or choose another")
+REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM), "fix its permissions (chmod, chown) or choose another")
 REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FREE_SPACE)
 REMEDIES |= dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)")
-REMEDIES[errno.ENOENT] = "check the name and the folder where a relative path starts"
-REMEDIES[errno.EIO] = "the disk is failing: copy what can still be read to another"
+REMEDIES[errno.ENOENT] = "check the path, and the folder at which relative paths start"
+REMEDIES[errno.EIO] = "the disk fails: copy what can be read to another"
 
 
 class SBNetError(Exception):

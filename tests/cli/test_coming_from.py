@@ -40,8 +40,8 @@ from sbnet.data.datasets.voc.sources import ARCHIVES
 from sbnet.data.io.files import Scores, read_json, read_label, read_scores, write_label
 from sbnet.data.io.image import read_photo
 from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.engine import networks as registry
-from sbnet.engine.model_file import load_model
+from sbnet.networks import build as registry
+from sbnet.networks.model_file import load_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "coming-from.md"
 PHOTOS = 5

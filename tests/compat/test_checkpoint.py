@@ -13,11 +13,11 @@ from safetensors.torch import save_file
 
 from sbnet.backbones import weights as backbone_weights
 from sbnet.backbones.normalization import Normalization
-from sbnet.engine import networks
-from sbnet.engine.model_file import is_model, load_model, network_name, save_model
-from sbnet.engine.networks import build, same_backbone
 from sbnet.errors import SBNetError
 from sbnet.methods.cam.network import CamNetwork
+from sbnet.networks import build as networks
+from sbnet.networks.build import build, same_backbone
+from sbnet.networks.model_file import is_model, load_model, network_name, save_model
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},

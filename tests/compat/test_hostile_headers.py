@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 
 import sbnet
 from sbnet.backbones.options import Allowed
-from sbnet.engine import networks as registry
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
+from sbnet.networks import build as registry
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.settings import plain
 from sbnet.steps.settings import PredictSettings
 

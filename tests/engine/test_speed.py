@@ -11,7 +11,7 @@ from pathlib import Path
 PROBE = """
 import torch
 from torch._inductor import config
-from sbnet.engine.speed import compile_network
+from sbnet.engine.resources import compile_network
 from sbnet.errors import SBNetError
 config.cpp.cxx = ("no-such-compiler",)
 network = torch.nn.Conv2d(3, 4, 1)

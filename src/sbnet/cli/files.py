@@ -53,7 +53,7 @@ def convert_weights(
             "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
         )
     from sbnet.data.datasets.labels import read_class_names
-    from sbnet.engine import foreign
+    from sbnet.networks import foreign
 
     if to:
         done = foreign.write_reference(file, out, to=to)

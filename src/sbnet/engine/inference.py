@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.image import MAX_PIXELS, pixel_limit
-from sbnet.engine.memory import gpu_memory_told
+from sbnet.engine.resources import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
 from sbnet.errors import SBNetError

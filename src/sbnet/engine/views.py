@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.fold import fold_batch_norm
-from sbnet.engine.memory import gpu_memory_told
+from sbnet.engine.resources import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 
 OnHost = Callable[[], np.ndarray]  # see `to_host`

@@ -15,8 +15,8 @@ from rich.console import Console
 from sbnet.backbones.settings import check_weights
 from sbnet.config.recipe import Recipe
 from sbnet.engine.checkpoint import CHECKPOINT
-from sbnet.engine.networks import check_network
 from sbnet.errors import SBNetError
+from sbnet.networks.build import check_network
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, choose, recipe_steps
@@ -124,7 +124,7 @@ def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console
     how = {
         "new": "starting",
         "half done": "resuming",
-        "stale": f"running again ({status.reason})",
+        "stale": f"re-running ({status.reason})",
     }[status.state]
     _print(console, f"{label}: {how}", style="dim")
     seconds = _work(state, step, status, console)

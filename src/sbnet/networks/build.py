@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def check_network(name: str, **options: Any) -> None:
     family, chosen, own, _ = _parsed(name, options)
     family.check_installed()
     with torch.random.fork_rng(devices=[]):
-        backbone = _outline(chosen, own) or build_backbone(chosen, weights="none", **own)
+        backbone = _known_outline(chosen, tuple(own.items())) or build_backbone(chosen, weights="none", **own)
     family.check_backbone(backbone)
 
 
@@ -196,3 +197,9 @@ def _checked(
         return False
     check(network)
     return True
+
+
+@lru_cache(maxsize=4)
+def _known_outline(chosen: str, options: tuple[tuple[str, Any], ...]) -> Backbone | None:
+    """To look at: one serves all networks of a run."""
+    return _outline(chosen, dict(options))

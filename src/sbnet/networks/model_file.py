@@ -18,9 +18,9 @@ from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
 from sbnet.compat.reference import misfits
 from sbnet.data.io.files import atomic_write
-from sbnet.engine import networks
-from sbnet.engine.header import FORMAT, Header, parse_header, write_header
 from sbnet.errors import SBNetError
+from sbnet.networks import build as networks
+from sbnet.networks.header import FORMAT, Header, parse_header, write_header
 
 # What reading a header raises, whoever wrote it: JSON may be nested too deep, numbers too large.
 BROKEN = (
