@@ -181,11 +181,7 @@ def test_a_run_starts_from_someones_cams(
         moved / f"{path.stem}.npy", *(read_scores(path).scores / 2, read_scores(path).classes)
     )
     assert run(*begin, f"seeds.folder={moved}") == 0
-<<<<<<< HEAD
     assert "(the files changed)" in capsys.readouterr().out
-=======
-    assert "re-running (the files changed)" in capsys.readouterr().out
->>>>>>> main
     (moved / f"{path.stem}.npy").unlink()
     assert run(*begin, f"seeds.folder={moved}") == 2
     assert f"no CAMs of image '{path.stem}'" in capsys.readouterr().err
@@ -232,11 +228,7 @@ def test_a_run_takes_networks_made_elsewhere(
     assert meta["recipe"]["seeds"]["train"]["network"] == str(weights["sbnet"])
     assert len(list((out / "propagate" / "masks").iterdir())) == len(list(scored.iterdir()))
     assert run(*begin, *settings) == 0
-<<<<<<< HEAD
     assert capsys.readouterr().out.count(": skipped") == len(folders)
-=======
-    assert "re-running" not in capsys.readouterr().out
->>>>>>> main
     wrong = [f"seeds.train.network={weights['affinitynet']}", *settings[1:]]
     assert run(*begin, *wrong) == 2
     error = capsys.readouterr().err

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sbnet.backbones.weights import lite_path, lite_state
-from sbnet.engine.inference import inference_network
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.views import inference_network
 from sbnet.errors import SBNetError
 from sbnet.losses import multi_scale_cross_entropy
 from sbnet.networks.build import build
