@@ -15,6 +15,8 @@ import pytest
 from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.data.io.files import read_label, write_label, write_scores
 from sbnet.data.synthetic.scenes import make_scenes
+from sbnet.errors import SBNetError
+from sbnet.pipeline import run
 from sbnet.steps.context import Context
 from sbnet.steps.spec import MODEL, SCORES, StepSpec, load_object
 
@@ -33,18 +35,21 @@ STEPS = [
 
 
 class FakeSteps:
-    """ran: names of the steps that ran, in order. before: step -> called with its context when it starts."""
+    """ran: names of the steps that ran, in order. before: step -> called with its context when it starts.
+    instead: step -> called with its context in its place.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ran: list[str] = []
         self.before: dict[str, Callable[[Context], Any]] = {}
+        self.instead: dict[str, Callable[[Context], dict[str, Any]]] = {}
         monkeypatch.setattr(StepSpec, "load", lambda spec: self._step(spec))
         monkeypatch.setattr(importlib.import_module("sbnet.pipeline.run"), "write_report", _report)
 
     def _step(self, spec: StepSpec) -> Callable[[Any, Context], dict[str, Any]]:
         assert callable(load_object(spec.run))
 
-        def run(settings: Any, context: Context) -> dict[str, Any]:
+        def fake(settings: Any, context: Context) -> dict[str, Any]:
             assert settings == spec.settings
             assert context.folder.name == spec.name
             self.ran.append(spec.name)
@@ -54,10 +59,12 @@ class FakeSteps:
                 assert json.loads((source.parent / "done.json").read_text())["ids"][kind.name]
             if spec.name in self.before:
                 self.before[spec.name](context)
+            if spec.name in self.instead:
+                return self.instead[spec.name](context)
             _write(spec, context)
             return {"images": len(context.train)}
 
-        return run
+        return fake
 
     def take(self) -> list[str]:
         """The steps that ran since the last call."""
@@ -103,3 +110,10 @@ def make_data(folder: Path) -> Path:
 
 def small_recipe(data: Path, *overrides: str, name: str = "quickstart") -> Recipe:
     return load_recipe(name, ["data.source=voc", f"data.root={data}", *overrides])
+
+
+def refusal(*arguments: Any, **keywords: Any) -> str:
+    """The message of the refused run."""
+    with pytest.raises(SBNetError) as error:
+        run(*arguments, **keywords)
+    return str(error.value)

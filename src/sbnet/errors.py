@@ -42,6 +42,11 @@ def system_message(error: OSError) -> str:
     return f"{file}: {error.strerror}; {remedy or 'repair it or choose another'}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def check_folder(folder: Path) -> None:
     """Raises SBNetError for a folder whose files cannot be listed or opened: a glob takes it for an empty one."""
     try:

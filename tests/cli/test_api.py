@@ -14,8 +14,8 @@ from fake_steps import STEPS, FakeSteps
 from sbnet import models
 from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_label
-from sbnet.engine.model_file import save_model
 from sbnet.engine.runtime import Runtime
+from sbnet.networks.model_file import save_model
 from sbnet.segmenter import Result
 from sbnet.segmenters.segmenter import SegmenterOutput
 from sbnet.steps.settings import PredictSettings

@@ -18,8 +18,8 @@ from sbnet import models
 from sbnet.cli import execute
 from sbnet.config import source
 from sbnet.data.io.files import read_json, read_label, write_label
-from sbnet.engine.model_file import save_model
 from sbnet.errors import SBNetError
+from sbnet.networks.model_file import save_model
 from sbnet.registry import METHODS
 
 

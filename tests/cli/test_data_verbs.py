@@ -65,7 +65,7 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     )
     assert f"SegmentationClassAug/{names[0]}.png: the mask has 3 x 3 pixels" in told
     assert "problems               3\n" in told
-    assert "1 images are also in val.txt" in told
+    assert "1 image also in val.txt" in told
 
 
 def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

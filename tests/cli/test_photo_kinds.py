@@ -15,7 +15,7 @@ from fake_steps import FakeSteps
 from sbnet import models
 from sbnet.cli import execute
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import save_model
+from sbnet.networks.model_file import save_model
 from tiff_file import write_tiff
 
 

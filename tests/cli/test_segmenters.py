@@ -16,7 +16,7 @@ from sbnet.cli import execute
 from sbnet.data import IGNORE
 from sbnet.data.io.files import read_json, read_label, write_label
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import load_model
+from sbnet.networks.model_file import load_model
 from sbnet.steps import training
 
 SMALL = ("channels=8", "epochs=1", "batch=6", "crop=48")

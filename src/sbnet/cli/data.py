@@ -132,7 +132,7 @@ def package(
 ) -> None:
     """Pack masks for VOC 2012's test server: results/VOC2012/Segmentation/comp6_test_cls/NAME.png in a tar.
 
-    Checks mode, class ids and colours first, and sizes with --images.
+    Checks mode, class ids and colors first, and sizes with --images.
 
       sbnet data package masks --out results.tar.gz --list VOC2012/ImageSets/Segmentation/test.txt \\
           --images VOC2012/JPEGImages

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sbnet.backbones.settings import BackboneSettings
 from sbnet.config import source
-from sbnet.config.refusals import refusal, section_model, unknown_key
+from sbnet.config.refusals import refusal, section_model, shortened, unknown_key
 from sbnet.config.source import Source
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError, did_you_mean
@@ -128,20 +128,31 @@ def typed(found: Source) -> Recipe:
     for key in values:
         if key not in known:
             raise SBNetError(f"{found.where(key)}{unknown_key(key, known, _models(values))}")
-    reference = values.get("reference", False)
-    if isinstance(reference, str):
-        reference = {"true": True, "false": False}.get(reference.lower(), reference)
-    if not isinstance(reference, bool):
-        raise SBNetError(f"{found.where('reference')}reference is {reference!r}; expected true or false")
     sections = {key: _fixed(kind, values.get(key, {}), found, key) for key, kind in FIXED.items()}
     chosen = {key: _choice(values.get(key, {}), found, key) for key in CHOSEN}
     return Recipe(
-        name=str(values.get("name", "")),
-        about=str(values.get("about", "")),
-        reference=reference,
+        name=_text(values, found, "name"),
+        about=_text(values, found, "about"),
+        reference=_switch(values, found, "reference"),
         **sections,  # type: ignore[arg-type]
         **chosen,  # type: ignore[arg-type]
     )
+
+
+def _text(values: Mapping[str, Any], found: Source, key: str) -> str:
+    value = values.get(key)
+    if isinstance(value, list | dict | bool):
+        raise SBNetError(f"{found.where(key)}{key} is {shortened(value)}; expected text")
+    return "" if value is None else str(value)
+
+
+def _switch(values: Mapping[str, Any], found: Source, key: str) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(values.get(key, False))
+    except ValidationError:
+        raise SBNetError(
+            f"{found.where(key)}{key} is {shortened(values[key])}; expected true or false"
+        ) from None
 
 
 def _fixed(kind: type[Settings], values: Any, found: Source, key: str, *, chosen_at: str = "") -> Settings:
@@ -169,20 +180,18 @@ def _choice(values: Any, found: Source, key: str) -> Choice:
         place = found.where(key) or f"{found.files[-1]}: "
         remedy = " (or give --data FOLDER)" if key == "data" else ""
         raise SBNetError(f"{place}{dotted} is required{remedy}; available: {', '.join(_names(key))}")
-    if name not in registry and name not in registry.broken:
-        near, available = did_you_mean(str(name), _names(key)), ", ".join(_names(key))
+    place, available = f"{found.where(dotted)}{dotted}", f"available: {', '.join(_names(key))}"
+    if str(name) not in registry and str(name) not in registry.broken:
         raise SBNetError(
-            f"{found.where(dotted)}{dotted}: there is no {registry.what} '{name}'{near}; available: {available}"
+            f"{place}: there is no {registry.what} '{name}'{did_you_mean(str(name), _names(key))}; {available}"
         )
     try:
         entry = registry[str(name)]
     except SBNetError as error:
-        raise SBNetError(f"{found.where(dotted)}{dotted}: {error}") from None
+        raise SBNetError(f"{place}: {error}") from None
     role = getattr(entry, "role", key)
     if role != key:
-        raise SBNetError(
-            f"{found.where(dotted)}{dotted} is '{name}', which is a method for `{role}`; available: {', '.join(_names(key))}"
-        )
+        raise SBNetError(f"{place} is '{name}', which is a method for `{role}`; {available}")
     changed = found.layers.get(dotted, 0)
     kept = _below(rest, entry.Settings, found, key, changed, all_of=key == "data")
     return Choice(str(name), _fixed(entry.Settings, kept, found, key, chosen_at=dotted))

@@ -89,7 +89,7 @@ def kind_of(image: ImageFile.ImageFile) -> PhotoKind:
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the file's bytes lie, as Pillow's decoder is told."""
+    """The byte layout that Pillow's decoder is given."""
     if not image.tile:
         return ""
     arguments = image.tile[0][3]
