@@ -50,18 +50,18 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     """
     import torch
 
-    from sbnet.data.training.dataset import TrainingSet, collate
+    from sbnet.backbones.normalization import IMAGENET
+    from sbnet.data.datasets.voc.folder import read_voc
     from sbnet.data.io.files import write_label
     from sbnet.data.synthetic.scenes import make_scenes
+    from sbnet.data.training.dataset import TrainingSet, collate
     from sbnet.data.training.transforms import TrainTransform
-    from sbnet.data.datasets.voc.folder import read_voc
-    from sbnet.backbones.normalization import IMAGENET
     from sbnet.ops import label_boundaries
 
     listed = read_voc(make_scenes(folder / "scenes", train=photos, val=1, size=size.scene, seed=0), "train")
     crop = size.crops[case]
     change = TrainTransform(crop=crop, long_side=(crop, max(size.scene) * 3 // 2), jitter=None)
-    edges = "photo" if case == "SBNet" else ""
+    edges = "image" if case == "SBNet" else ""
     samples = TrainingSet(listed, change, normalization=IMAGENET, truth=True, canny=edges, shrink=SHRINK)
     batch = collate([samples[0, index] for index in range(photos)])
     labels = batch.pop("label")
@@ -128,8 +128,8 @@ def _deeplab_peer(given: dict[str, Any], folder: Path, photos: int, device: str)
     import torch.nn.functional as F
     from PIL import Image
 
-    from sbnet.data.training.dataset import images
     from sbnet.data.io.files import read_label
+    from sbnet.data.training.dataset import images
 
     net = _deeplab().to(device)
     optimizer = reference_cam.optimizer(net)
@@ -163,7 +163,7 @@ def _deeplab() -> Any:
     """DeepLab v2 over ResNet-101, equal on both sides. Random weights."""
     import torch
 
-    from sbnet.engine.networks import build
+    from sbnet.networks.build import build
 
     torch.manual_seed(0)
     return build("deeplabv2-resnet101", CLASSES, weights="none", scales=SCALES)
@@ -175,8 +175,8 @@ def ours(
     import torch
 
     from sbnet import losses
-    from sbnet.data.training.dataset import images
     from sbnet.data.io.files import read_label
+    from sbnet.data.training.dataset import images
     from sbnet.engine.runtime import Runtime
     from sbnet.methods.cam.train import Objective, Settings
 

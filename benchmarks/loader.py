@@ -71,9 +71,9 @@ def ours(
 ) -> Callable[[], list[np.ndarray]]:
     import torch
 
-    from sbnet.data.training.dataset import images
-    from sbnet.data.io.image import photo_size, read_mask, read_photo
     from sbnet.backbones.normalization import IMAGENET
+    from sbnet.data.io.image import photo_size, read_mask, read_photo
+    from sbnet.data.training.dataset import images
     from sbnet.ops import label_boundaries
 
     one_thread()

@@ -24,12 +24,13 @@ CLASSES = 2
 
 def make_workspace(folder: Path, photos: int, workers: int):  # type: ignore[no-untyped-def]
     """A stage's, of photos and scores made once."""
+    from sbnet.steps.workspace import ModelSettings, Workspace
+
     from sbnet.data.datasets.collection import Collection, Photo
-    from sbnet.data.io.files import write_scores
     from sbnet.data.datasets.labels import VOC_CLASSES
+    from sbnet.data.io.files import write_scores
     from sbnet.data.synthetic.scenes import scene
     from sbnet.engine.runtime import Runtime
-    from sbnet.steps.workspace import ModelSettings, Workspace
 
     listed = []
     for number in range(photos):
@@ -53,6 +54,7 @@ def rate(photos: int, work: Callable[[], object]) -> float:
 def rates(folder: Path, photos: int) -> tuple[float, dict[int, float]]:
     """Of the CRF alone, and of the stage by workers; medians, measured in turn."""
     from sbnet.engine.photo_crf import PhotoCRF
+
     from sbnet.engine.runtime import Runtime, cpu_count
     from sbnet.steps import crf as refine
 

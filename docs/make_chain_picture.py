@@ -1,29 +1,36 @@
-"""Make docs/chain.png: one training photo through the chain of a finished run.
+"""Make docs/chain.png: images with their labels through a finished run, a row each.
 
-    .venv/bin/python docs/make_chain_picture.py runs/quickstart [--photo NAME] [--out docs/chain.png]
+    python docs/make_chain_picture.py runs/voc chelsea.png=cat astronaut.png=person [--out docs/chain.png]
 
-The segmenter's mask is of the same training photo, so that the whole row is one photo.
+The run's networks are applied to images that they were not trained on. Columns: the image and its label; the class
+score map; the CRF mask made from it; the mask of the segmenter with CRF, which gets the image alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import sbnet
-from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.data.io.files import LABEL_FOLDERS, read_label, read_scores
-from sbnet.data.io.image import read_mask, read_photo
-from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.config.recipe import Recipe, load_recipe
-from sbnet.report import pictures
-from sbnet.report.pictures import Picture
-from sbnet.report.rows import shown_photos
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.io.files import read_label, read_scores
+from sbnet.errors import SBNetError
+from sbnet.pipeline.graph import Step, recipe_steps
+from sbnet.report.pictures import Picture, heat_overlay, label_overlay
+from sbnet.steps.context import Context
+from sbnet.steps.spec import MODEL, PSEUDO_MASKS, SCORES
 
-CELL, GAP, CAPTION = 240, 8, 34  # pixels: a picture's longer side, between pictures, height of the caption
+SIDE = 384  # pixels of an image's longer side: what voc12-lite is trained on
+CELL, GAP, TITLE = 300, 10, 40  # pixels: a cell's height, between cells, height of the titles
+TITLES = ("image + label", "class activation map", "pseudo mask", "segmenter, no label given")
+FONT = ImageFont.load_default(size=22)
 
 
 def main() -> None:
@@ -31,66 +38,116 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument(
-        "--photo", help="name of a training photo; by default the first that the report shows"
-    )
+    parser.add_argument("images", nargs="+", help="FILE=CLASS or FILE=CLASS,CLASS")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "chain.png")
     arguments = parser.parse_args()
-    recipe = load_recipe(arguments.run)
-    train = _train_list(arguments.run, recipe)
-    photo = train.subset([arguments.photo]).photos[0] if arguments.photo else shown_photos(train, 1)[0]
-    cells = chain(arguments.run, recipe, photo, classes=len(train.classes))
-    row(cells).save(arguments.out, optimize=True)
-    print(f"{arguments.out}: {photo.name}, {', '.join(train.classes[index] for index in photo.classes)}")
+    given = [
+        (Path(file), names.split(","))
+        for file, _, names in (text.rpartition("=") for text in arguments.images)
+    ]
+    with tempfile.TemporaryDirectory() as work:
+        rows = chain(arguments.run, given, Path(work))
+    sheet(rows).save(arguments.out, optimize=True)
+    print(f"{arguments.out}: {', '.join(path.name for path, _ in given)}")
 
 
-def _train_list(run: Path, recipe: Recipe) -> Collection:
-    data = recipe.data
-    root = run / "data" if data.source == "scenes" else Path(data.root)
-    return read_voc(root, data.train, labels=data.labels, classes=data.classes or None)
+def chain(run: Path, given: Sequence[tuple[Path, list[str]]], work: Path) -> list[list[Picture]]:
+    """A row of pictures for each image: itself with its label, map, CRF mask, segmenter."""
+    segmenter = sbnet.load(run)
+    images = collect(given, tuple(segmenter.classes), work / "images")
+    folders = apply(load_recipe(run), run, images, work)
+    rows = []
+    for photo in images.photos:
+        pixels = photo.pixels()
+        scores, class_ids = read_scores(folders[SCORES.name] / f"{photo.name}.npz")
+        masks = (
+            read_label(folders[PSEUDO_MASKS.name] / f"{photo.name}.png"),
+            segmenter.mask(pixels, crf=True),
+        )
+        label = ", ".join(images.classes[index] for index in photo.classes)
+        heat = heat_overlay(pixels, scores, class_ids)
+        rows.append([labelled(pixels, label), heat, *(label_overlay(pixels, mask) for mask in masks)])
+    return rows
 
 
-def chain(run: Path, recipe: Recipe, photo: Photo, *, classes: int) -> dict[str, Picture]:
-    """Caption -> picture, in the order of the chain; all of the photo's own size."""
-    settings = recipe.train_cam
-    pixels = read_photo(photo.path)
-    png = f"{photo.name}.png"
-    scores, class_ids = read_scores(run / "infer_cam" / "scores" / f"{photo.name}.npz")
-    made = run / "bootstrap_refine" / LABEL_FOLDERS[settings.boundary_labels]
-    boundary_labels = Path(settings.boundaries) if settings.boundaries else made
-    boundary_map = pictures.boundary_picture(
-        read_label(boundary_labels / png), maker=settings.boundary_maker, width=settings.boundary_width
-    )
-    walked = read_label(run / "random_walk" / "masks" / png)
-    cells = {
-        "photo": pixels,
-        "CAM": pictures.heat_overlay(pixels, scores, class_ids),
-        "CRF labels": pictures.color_label(read_label(run / "refine" / "labels" / png)),
-        "boundary map": boundary_map,
-        "random walk": pictures.color_label(walked),
-        "segmenter + CRF": pictures.color_label(sbnet.load(run).mask(pixels, crf=True)),
+def collect(given: Sequence[tuple[Path, list[str]]], classes: tuple[str, ...], folder: Path) -> Collection:
+    """The images at the size of the run's, as a list of training images."""
+    folder.mkdir()
+    photos = []
+    for path, names in given:
+        unknown = [name for name in names if name not in classes]
+        if unknown:
+            raise SBNetError(f"{path}: the run has no class '{unknown[0]}'; it has {', '.join(classes[1:])}")
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        target = folder / f"{path.stem}.png"
+        image.save(target)
+        photos.append(Photo(path.stem, target, classes=tuple(sorted(map(classes.index, names)))))
+    return Collection(classes, tuple(photos), "images")
+
+
+def apply(recipe: Recipe, run: Path, images: Collection, work: Path) -> dict[str, Path]:
+    """Where the maps and the CRF masks of the images are, by kind: the run's own steps make them, from its networks."""
+    steps = recipe_steps(recipe)
+    wanted = [next(step for step in reversed(steps) if SCORES in step.spec.writes)]
+    wanted += [
+        next(step for step in steps if wanted[0].name in step.needs() and PSEUDO_MASKS in step.spec.writes)
+    ]
+    recipe = replace(recipe, runtime=recipe.runtime.model_copy(update={"workers": 0}))
+    for step in wanted:
+        context = Context(
+            folder=work / step.name,
+            inputs={name: place(step, name, run, work) for name in step.inputs},
+            train=images,
+            val=None,
+            backbone=recipe.backbone,
+            runtime=recipe.runtime,
+        )
+        context.folder.mkdir()
+        step.spec.load()(step.spec.settings, context)
+    return {
+        kind.name: work / step.name / kind.place
+        for step, kind in zip(wanted, (SCORES, PSEUDO_MASKS), strict=True)
     }
-    if photo.mask is not None:
-        size = (pixels.shape[0], pixels.shape[1])
-        cells["ground truth"] = pictures.color_label(read_mask(photo.mask, classes=classes, size=size))
-    return cells
 
 
-def row(cells: dict[str, Picture]) -> Image.Image:
-    """Pictures beside each other, each with its caption below."""
-    height, width = next(iter(cells.values())).shape[:2]
-    scale = CELL / max(height, width)
-    size = (round(width * scale), round(height * scale))
-    step = size[0] + GAP
-    canvas = Image.new("RGB", (len(cells) * step - GAP, size[1] + CAPTION), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=22)
-    for number, (caption, picture) in enumerate(cells.items()):
-        smooth = caption in ("photo", "CAM")
-        how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-        canvas.paste(Image.fromarray(np.ascontiguousarray(picture)).resize(size, how), (number * step, 0))
-        place = (number * step + size[0] // 2, size[1] + CAPTION // 2)
-        draw.text(place, caption, fill="black", font=font, anchor="mm")
+def place(step: Step, name: str, run: Path, work: Path) -> Path:
+    """Where a step's input is: networks in the run, everything else in what was made here."""
+    provider, kind = step.inputs[name]
+    return (run if kind is MODEL else work) / provider / kind.place
+
+
+def labelled(pixels: Picture, label: str) -> Picture:
+    """The image with its label in a corner."""
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image, "RGBA")
+    box = draw.textbbox((10, 8), label, font=FONT)
+    draw.rounded_rectangle((box[0] - 8, box[1] - 6, box[2] + 8, box[3] + 6), 6, fill=(0, 0, 0, 170))
+    draw.text((10, 8), label, fill="white", font=FONT)
+    return np.asarray(image)
+
+
+def sheet(rows: Sequence[Sequence[Picture]]) -> Image.Image:
+    """The rows below each other, all cells of one height, each column as wide as its widest."""
+    cells = [[resized(picture) for picture in row] for row in rows]
+    widths = [max(row[column].width for row in cells) for column in range(len(TITLES))]
+    size = (sum(widths) + GAP * (len(widths) - 1), TITLE + len(cells) * (CELL + GAP) - GAP)
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(TITLES):
+        left = sum(widths[:column]) + GAP * column
+        draw.text((left + widths[column] // 2, TITLE // 2), title, fill="black", font=FONT, anchor="mm")
+        for number, row in enumerate(cells):
+            indent = (widths[column] - row[column].width) // 2
+            canvas.paste(row[column], (left + indent, TITLE + number * (CELL + GAP)))
     return canvas
+
+
+def resized(picture: Picture) -> Image.Image:
+    height, width = picture.shape[:2]
+    return Image.fromarray(np.ascontiguousarray(picture)).resize(
+        (round(width * CELL / height), CELL), Image.Resampling.LANCZOS
+    )
 
 
 if __name__ == "__main__":

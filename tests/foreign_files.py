@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbnet.compat.mxnet_file import LIST
-from sbnet.compat.names import our_name
 from sbnet.backbones import resnet38
 from sbnet.backbones.network import freeze_batch_norm
-from sbnet.engine import networks
+from sbnet.compat.mxnet_file import LIST
+from sbnet.compat.names import our_name
+from sbnet.networks import build as networks
 
 THINNER = (
     4  # with fewer than 16 channels, PyTorch 2.15 on some CPUs writes beyond its gradients (channels last)

@@ -9,6 +9,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 from importlib.metadata import entry_points
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sbnet.errors import SBNetError, did_you_mean
@@ -64,7 +65,8 @@ class Registry(Generic[Entry]):
         """Raises SBNetError for an unknown name and for a plug-in that cannot be used, with the reason."""
         self._load()
         if name in self._entries:
-            return self._entries[name]  # type: ignore[no-any-return]
+            entry: Entry = self._entries[name]
+            return entry
         if name in self.broken:
             raise SBNetError(f"{self.what} '{name}': {self.broken[name]}")
         near = did_you_mean(name, self._entries)
@@ -97,13 +99,24 @@ class Registry(Generic[Entry]):
         for point in entry_points(group=self.group):
             try:
                 loaded = point.load()
-                if isinstance(loaded, type) and hasattr(loaded, "name"):
-                    self._add(loaded(), origin=point.module)
+                if isinstance(loaded, type):
+                    self._add(_complete(loaded()), origin=point.module)
+                elif not isinstance(loaded, ModuleType):  # which registers its classes itself
+                    raise TypeError(f"{point.value} is neither a class nor a module")
             except Exception as error:  # a plug-in may raise anything when it is imported
                 where = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
                 self.broken[point.name] = (
                     f"the plug-in{where} cannot be loaded ({type(error).__name__}: {error}); fix or uninstall it"
                 )
+
+
+def _complete(entry: Any) -> Any:
+    """Raises TypeError where a class attribute that its bases declare has no value."""
+    declared = (key for cls in type(entry).__mro__ for key in getattr(cls, "__annotations__", {}))
+    for key in ("name", *declared):
+        if not hasattr(entry, key):
+            raise TypeError(f"{type(entry).__name__} has no `{key}`")
+    return entry
 
 
 METHODS: Registry[Method] = Registry(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from sbnet.backbones.timm_vit import TimmVit, is_vit
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build, build_backbone, check_network
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build, build_backbone, check_network
+from sbnet.networks.model_file import load_model, save_model
 from sbnet.ops.label_grid import label_grid
 
 TINY = "timm:test_vit"  # 6 blocks of 64 channels, 2 heads
@@ -182,12 +182,13 @@ def test_networks_over_a_transformer(family: str, tmp_path: Path) -> None:
     check_network(f"{family}-{TINY}", stride=16, freeze=1)
     torch.manual_seed(0)
     network = build(f"{family}-{TINY}", 4, weights="none", stride=16, freeze=1)
-    images = torch.randn(2, 3, 50, 70)
+    size = (130, 170) if family == "affinitynet" else (50, 70)  # its pairs require a larger grid
+    images = torch.randn(2, 3, *size)
     given = (images, torch.zeros(2, 1, 50, 70)) if family == "sbnet" else (images,)
     output = network(*given)
     if family == "affinitynet":
         assert network.output_stride == 16
-        assert output.features.shape[2:] == label_grid(torch.zeros(2, 50, 70), stride=16, classes=4).shape[1:]
+        assert output.features.shape[2:] == label_grid(torch.zeros(2, *size), stride=16, classes=4).shape[1:]
         loss = output.affinity.sum()
     elif family == "deeplabv2":
         assert output.logits.shape == (2, 4, 4, 5)

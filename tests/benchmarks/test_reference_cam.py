@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from sbnet.losses import structure_aware
-from sbnet.engine.networks import build
 from sbnet.backbones.normalization import IMAGENET
+from sbnet.losses import structure_aware
+from sbnet.networks.build import build
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

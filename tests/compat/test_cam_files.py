@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.compat import cam_files
+from sbnet.compat import cams as cam_files
 from sbnet.compat.cam_dictionary import read_dictionary, write_dictionary
 from sbnet.data.io.files import write_scores
 from sbnet.errors import SBNetError

@@ -20,10 +20,10 @@ from sbnet.compat.origins import ORIGINS
 from sbnet.compat.reference import load_reference
 from sbnet.compat.state_file import read_state
 from sbnet.data.datasets.labels import VOC_CLASSES
-from sbnet.engine.foreign import convert_weights, write_reference
-from sbnet.engine.model_file import load_model
-from sbnet.engine.networks import build, build_backbone
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build, build_backbone
+from sbnet.networks.foreign import convert_weights, write_reference
+from sbnet.networks.model_file import load_model
 
 # key of the origin -> the golden state that it is cut from, its parts that are cut away
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -255,12 +255,12 @@ def test_a_file_is_not_replaced_by_what_is_made_of_it(
             source, out = out, source
     before = {path: path.read_bytes() for path in (source, out)}
     for model in ("sbnet-lite0", "lite0"):
-        with pytest.raises(SBNetError, match="is read, and would be replaced: choose another name"):
+        with pytest.raises(SBNetError, match="is an input and would be overwritten: choose another"):
             convert_weights(source, model, out, classes=["background", "a", "b", "c"])
     ours = tmp_path / "ours.pth"  # of ours, whatever its name
     convert_weights(source, "sbnet-lite0", tmp_path / "a.safetensors", classes=["background", "a", "b", "c"])
     (tmp_path / "a.safetensors").rename(ours)
-    with pytest.raises(SBNetError, match="is read, and would be replaced"):
+    with pytest.raises(SBNetError, match="is an input and would be overwritten"):
         write_reference(ours, ours)
     assert load_model(ours)
     assert {path: path.read_bytes() for path in (source, out)} == before

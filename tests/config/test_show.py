@@ -1,22 +1,24 @@
-"""`sbnet recipes NAME`: every setting, who sets it, and the comment there."""
+"""`sbnet recipes NAME`: every setting, what it is, who sets it, and the comment there."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.errors import SBNetError
 from sbnet.config import FOLDER, names
 from sbnet.config.comments import comments, heading
-from sbnet.config.convert import plain
-from sbnet.config.recipe import Recipe, load_recipe
+from sbnet.config.recipe import Choice, load_recipe
 from sbnet.config.show import resolved
+from sbnet.errors import SBNetError
+
+TEXT = st.text(st.characters(codec="utf-8"))
 
 
 def flat(values: dict[str, Any], parent: str = "") -> dict[str, Any]:
@@ -27,79 +29,89 @@ def flat(values: dict[str, Any], parent: str = "") -> dict[str, Any]:
     return found
 
 
-DEFAULTS = flat(plain(Recipe("x")))
+def defaults(name: str) -> dict[str, Any]:
+    """Of the settings of the methods that a recipe chooses."""
+    recipe = load_recipe(name)
+    usual: dict[str, Any] = {}
+    for one in dataclasses.fields(recipe):
+        value = getattr(recipe, one.name)
+        if isinstance(value, Choice):
+            usual[one.name] = Choice(value.name, type(value.settings)())
+        elif one.name not in ("name", "about", "reference"):
+            usual[one.name] = type(value)()
+    return flat(dataclasses.replace(recipe, reference=False, **usual).plain())
 
 
+@pytest.mark.parametrize("docs", [True, False])
 @pytest.mark.parametrize("name", names())
-def test_what_is_shown_is_the_whole_recipe(name: str, tmp_path: Path) -> None:
+def test_what_is_shown_is_the_whole_recipe(name: str, docs: bool, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
-    path.write_text(resolved(name), encoding="utf-8")
-    assert load_recipe(path, ["data.root=x"]) == load_recipe(name, ["data.root=x"])
-    assert flat(yaml.safe_load(path.read_text(encoding="utf-8"))).keys() == DEFAULTS.keys()
+    path.write_text(resolved(name, docs=docs), encoding="utf-8")
+    assert load_recipe(path) == load_recipe(name)
+    assert flat(yaml.safe_load(path.read_text(encoding="utf-8"))).keys() == defaults(name).keys()
 
 
 @pytest.mark.parametrize("name", names())
 def test_what_the_recipe_itself_sets_is_marked(name: str) -> None:
     """Marked are the file's own values, and what bears no name is the default."""
     file = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
-    lines = [
-        re.sub(r"^(\s*\w+:)  #.*", r"\1", line) for line in resolved(name).splitlines()
-    ]  # sections, bare
+    shown = [line for line in resolved(name).splitlines() if not line.lstrip().startswith("#")]
+    lines = [re.sub(r"^(\s*\w+:)  #.*", r"\1", line) for line in shown]  # sections, bare
     own = flat(file).keys() - {"name", "about", "base"}
     assert sum("  # *" in line for line in lines) == len(own)
     bare = flat(yaml.safe_load("\n".join(line for line in lines if "  # " not in line)))
-    unset = {key: value for key, value in bare.items() if key in DEFAULTS.keys() - {"name", "about"}}
-    assert unset.items() <= DEFAULTS.items()
+    usual = defaults(name)
+    unset = {key: value for key, value in bare.items() if key in usual.keys() - {"name", "about"}}
+    assert unset.items() <= usual.items()
     assert len(unset) > 40
 
 
 def test_a_base_s_values_bear_its_name_and_comments() -> None:
     shown = [" ".join(line.split()) for line in resolved("voc12-resnet38-psa").splitlines()]
     for line in (
+        "method: cam # *",
         "high_alpha: 32.0 # *",
         "steps: 256 # * 2^8",
         "crop: 256 # * the default of its code; SBNet's and SEAM's is 448",
         "mask_alpha: 8.0 # voc12-resnet38: ours: a mask to measure",
         "head: large_fov # voc12-resnet38-seam",
         "checkpoint_every: 100",
-        "high_alpha: 32.0 # as refine",
         "scales: [0.5, 0.75, 1.0, 1.25, 1.5, 1.75] # voc12-resnet38-seam",
+        "# Mean-field iterations.",  # what a setting is
     ):
         assert line in shown
-    base = "# voc12-resnet38: The reference reads its boundary maps from"
-    assert any(line.startswith(base) for line in shown)
-    assert not any(
-        "the code's optimiser has 0.0005" in line for line in shown
-    )  # of the value that it has not
+    # Neither of a value that it does not have, nor of a section.
+    assert not any("the code's optimiser has 0.0005" in line for line in shown)
+    assert not any("bootstrap" in line for line in shown)
+    paper = [" ".join(line.split()) for line in resolved("voc12-resnet38").splitlines()]
+    assert any(line.startswith("# * The reference reads its boundary maps from") for line in paper)
+    assert "\ncrf:  # * powers whose" in resolved("voc12-resnet50-irn")
+    assert "# Mean-field iterations." not in resolved("voc12-resnet38", docs=False)
 
 
 def test_a_file_of_one_s_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "# Mine.\nbase: quickstart\n\n# Why.\n# And why not.\nrefine: {low_alpha: 3, high_alpha: 30}  # both\n"
+        "# Mine.\nbase: quickstart\n\n# Why.\n# And why not.\ncrf: {low_alpha: 3, high_alpha: 30}  # both\n"
     )
-    shown = resolved(str(path))
+    shown = resolved(str(path), docs=False)
     assert shown.startswith("# Mine.\n# Behind a value: ")
-    assert "\n# * Why.\n# * And why not.\nrefine:  # * both\n  low_alpha: 3.0 " in shown
-    path.write_text("refine: {low_alhpa: 3}\n")
-    with pytest.raises(SBNetError, match=r"mine\.yaml, line 1: .* \(did you mean 'low_alpha'"):
+    assert "\n# * Why.\n# * And why not.\ncrf:  # * both\n  low_alpha: 3.0 " in shown
+    path.write_text("base: quickstart\ncrf: {low_alhpa: 3}\n")
+    with pytest.raises(SBNetError, match=r"mine\.yaml, line 2: .* \(did you mean 'low_alpha'"):
         resolved(str(path))
 
 
-@given(
-    about=st.text(st.characters(codec="utf-8")),
-    name=st.text(st.characters(codec="utf-8")),
-    folder=st.text(st.characters(codec="utf-8")),
-    scales=st.lists(st.floats(0.1, 9), min_size=1, max_size=16),
-)
+@settings(max_examples=20)
+@given(about=TEXT, name=TEXT, folder=TEXT, scales=st.lists(st.floats(0.1, 9), min_size=1, max_size=16))
 def test_any_values_survive_being_shown(
     tmp_path_factory: pytest.TempPathFactory, about: str, name: str, folder: str, scales: list[float]
 ) -> None:
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
-    values = {"about": about, "name": name, "infer_cam.scales": scales, "random_walk.masks": folder}
+    values = {"about": about, "name": name, "seeds.infer.scales": scales, "seeds.train.boundaries": folder}
     recipe = load_recipe("quickstart", values)
     recipe.write(path)
-    assert yaml.safe_load(resolved(str(path))) == plain(recipe)
+    assert yaml.safe_load(resolved(str(path))) == recipe.plain()
 
 
 def test_comments_of_a_file() -> None:

@@ -132,7 +132,7 @@ def test_instances_without_pixels_are_told_and_kept_as_labels() -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (None, "its segmentation is neither polygons nor run lengths but None"),
+        (None, "its segmentation is neither polygons nor run lengths: None"),
         (["abc"], "a polygon is 'abc', not finite numbers"),
         ([[1, 2, 3, 4, 5]], r"a polygon is \[1, 2, 3, 4, 5\], not finite"),
         ([[1, 2, 3, 4, float("nan"), 5]], "not finite numbers"),
@@ -198,7 +198,7 @@ def test_through_voc_s_layout(made: tuple[Path, dict[str, np.ndarray]], tmp_path
     with pytest.raises(SBNetError, match="is another image"):
         write_voc_layout(found, tmp_path / "voc", "train")
     (tmp_path / "voc/classes.txt").write_text("cat\n")
-    with pytest.raises(SBNetError, match="names other classes"):
+    with pytest.raises(SBNetError, match="with other classes"):
         write_voc_layout(found, tmp_path / "voc", "train")
 
 
@@ -256,7 +256,7 @@ ANNOTATION = {"id": 4, "image_id": 1, "category_id": 90, "area": 4.0, "segmentat
             r"annotation 4 \(image 1\) has category 12, which is not",
         ),
         ([IMAGE], [], "no image has an instance"),
-        ([IMAGE, IMAGE], [ANNOTATION], "two images have one id"),
+        ([IMAGE, IMAGE], [ANNOTATION], "two images share an id"),
         (
             [IMAGE, IMAGE | {"id": 2, "file_name": "a.png"}],
             [ANNOTATION, ANNOTATION | {"image_id": 2}],

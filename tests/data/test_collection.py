@@ -37,7 +37,7 @@ def test_subset_keeps_order_and_knows_strangers() -> None:
 
 def test_trainable_needs_every_class_and_no_empty_photo() -> None:
     _pets((1, 2), (3,)).check_trainable()
-    with pytest.raises(SBNetError, match=r"pets: image 'p1' has no class \(nor have 5 others\)"):
+    with pytest.raises(SBNetError, match=r"pets: image 'p1' has no class \(and 5 more\)"):
         _pets((1, 2, 3), *[()] * 6).check_trainable()
     with pytest.raises(SBNetError, match="'dog' without any image"):
         _pets((1,), (3,)).check_trainable()

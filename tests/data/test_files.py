@@ -100,7 +100,7 @@ def test_broken_files_name_the_remedy(tmp_path: Path, kind: str, damage: str) ->
 
 def test_missing_files(tmp_path: Path) -> None:
     for read in (read_scores, read_json):
-        with pytest.raises(SBNetError, match="run the stage that writes it"):
+        with pytest.raises(SBNetError, match="run the step that writes it"):
             read(tmp_path / "none")
 
 
@@ -110,7 +110,7 @@ def test_pickles_and_other_arrays_are_not_scores(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", values=np.zeros(3))
     np.savez(tmp_path / "shape.npz", scores=np.zeros((3, 3), np.float16), classes=np.zeros(3))
     for name in ("object.npy", "object.npz", "other.npz", "shape.npz"):
-        with pytest.raises(SBNetError, match=rf"{name}: not a whole scores file"):
+        with pytest.raises(SBNetError, match=rf"{name}: not a complete scores file"):
             read_scores(tmp_path / name)
 
 
@@ -169,7 +169,7 @@ def test_scores_that_are_not_finite_are_not_written(tmp_path: Path, value: float
 @pytest.mark.parametrize("ids", [[0, 1], [1, 255], [1, 300], [-1, 1]])
 def test_class_ids_are_those_of_classes(ids: list[int], tmp_path: Path) -> None:
     write_scores(tmp_path / "a.npz", np.zeros((2, 3, 4), np.float32), np.array(ids))
-    with pytest.raises(SBNetError, match=r"a.npz: not a whole scores file \(class ids .*must be 1 to 254"):
+    with pytest.raises(SBNetError, match=r"a.npz: not a complete scores file \(class ids .*must be 1 to 254"):
         read_scores(tmp_path / "a.npz")
 
 
@@ -182,5 +182,5 @@ def test_an_output_that_is_an_input(tmp_path: Path) -> None:
     second.symlink_to(first)
     roundabout = tmp_path / ".." / tmp_path.name / "first"
     for out, read in ((first, first), (second, first), (first, second), (roundabout, first)):
-        with pytest.raises(SBNetError, match="is read, and would be replaced: choose another name"):
+        with pytest.raises(SBNetError, match="is an input and would be overwritten: choose another"):
             check_output(out, [None, read])

@@ -308,17 +308,17 @@ def test_photos_without_class_are_told_with_their_lines(folder: Path) -> None:
     for labels, place in (
         (
             folder / "labels.txt",
-            r"train\.txt, line 2: image 'b' has no class in .*labels\.txt, line 2 \(nor have 1 ",
+            r"train\.txt, line 2: image 'b' has no class in .*labels\.txt, line 2 \(and 1 ",
         ),
         (
             "xml",
-            r"train\.txt, line 1: image 'a' has no class in .*Annotations/a\.xml \(nor have 2 others\): training",
+            r"train\.txt, line 1: image 'a' has no class in .*Annotations/a\.xml \(and 2 more\): every training",
         ),
     ):
         with pytest.raises(SBNetError, match=place):
             read_voc(folder, "train", labels=labels).check_trainable()
     with pytest.raises(
-        SBNetError, match=r"all\.txt, line 4: image 'd' has no class in .*SegmentationClass/d\.png: tr"
+        SBNetError, match=r"all\.txt, line 4: image 'd' has no class in .*SegmentationClass/d\.png: every tr"
     ):
         read_voc(folder, "all").check_trainable()
 

@@ -87,7 +87,7 @@ def test_an_instances_file_in_the_marker_s_place_stays_as_it_is(
     instances.parent.mkdir()
     (root / "annotations/instances_train2014.json").rename(instances)
     before = instances.read_bytes()
-    with pytest.raises(SBNetError, match=r"coco\.json is read, and would be replaced"):
+    with pytest.raises(SBNetError, match=r"coco\.json is an input and would be overwritten"):
         layout.make_voc_layout(instances, root / "train2014", tmp_path / "voc", "train")
     assert instances.read_bytes() == before
     assert [path.name for path in instances.parent.iterdir()] == [layout.MARKER]

@@ -35,7 +35,9 @@ def interrupted(out: Path, steps: FakeSteps, step: str, *recipe: Any) -> None:
     steps.take()
 
 
-def test_a_refused_setting_costs_no_finished_training(done: Path, shared_data: Path, steps: FakeSteps) -> None:
+def test_a_refused_setting_costs_no_finished_training(
+    done: Path, shared_data: Path, steps: FakeSteps
+) -> None:
     steps.before["train_cam"] = refuse
     with pytest.raises(SBNetError, match="no such thing"):
         run(small_recipe(shared_data, "seeds.train.epochs=777"), done)

@@ -119,7 +119,14 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
     page = (whole / "report.html").read_text(encoding="utf-8")
     assert "<table" in page
-    for title in ("Raw CAM", "Boundary labels", "Predicted boundary", "Segmenter", "Ground truth", "IoU of each class"):
+    for title in (
+        "Raw CAM",
+        "Boundary labels",
+        "Predicted boundary",
+        "Segmenter",
+        "Ground truth",
+        "IoU of each class",
+    ):
         assert title in page, title
     assert page.count("<img src=") == 12 * 11 + 3 * 4
     assert 'class="none"' not in page
@@ -182,7 +189,9 @@ def test_an_interrupted_training_loses_no_step(tmp_path):
         process = start(out, *LONG, signalled=("train_cam", at, number))
         printed = process.communicate(timeout=PATIENCE)[0].decode()
         assert process.returncode == status, printed
-        assert "stopping after this training step, which is saved; interrupt again to stop at once\n" in printed
+        assert (
+            "stopping after this training step, which is saved; interrupt again to stop at once\n" in printed
+        )
         assert f"train_cam stopped; finished work is kept. Resume with: sbnet run {out}\n" in printed
         assert "Traceback" not in printed
         assert torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"] == at + 1

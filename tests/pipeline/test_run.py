@@ -16,9 +16,9 @@ from rich.console import Console
 from fake_steps import STEPS, FakeSteps, make_data, refusal, small_recipe
 from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_json, write_label
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.pipeline import run
 from sbnet.pipeline.folder import open_folder
 
@@ -227,7 +227,12 @@ def test_a_network_that_affinitynet_cannot_start_from_is_refused_before_the_run(
     save_model(build("sbnet-timm:resnet18", 8, weights="none"), path, meta={})
     settings = ("refine.train.start=seeds", f"seeds.train.network={path}")
     message = refusal(small_recipe(shared_data, *settings), out)
-    for part in ("lite0 cannot start", "sbnet-timm:resnet18", "start=imagenet", "backbone.name=timm:resnet18"):
+    for part in (
+        "lite0 cannot start",
+        "sbnet-timm:resnet18",
+        "start=imagenet",
+        "backbone.name=timm:resnet18",
+    ):
         assert part in message
     assert not out.exists()
     run(small_recipe(shared_data, *settings), out, stop="crf")  # which does not start from it

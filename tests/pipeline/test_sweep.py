@@ -94,9 +94,7 @@ def test_images_share_cores_and_memory(done: Path, workers: int, monkeypatch: py
         sweep(done, ["crf.mask_alpha=1"])
 
 
-def test_a_gpu_without_enough_memory_has_a_remedy(
-    done: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_without_enough_memory_has_a_remedy(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_image: Any) -> None:
         raise torch.OutOfMemoryError(GPU_IS_FULL)
 
@@ -164,7 +162,9 @@ def test_every_key_that_is_taken_can_change_the_mask(finished: Path, shared_data
     step = next(step for step in recipe_steps(recipe) if step.name == "crf")
     assert changed.keys() == type(own).model_fields.keys() - _unmeasured(step).keys()
     context = crf_context(finished, shared_data)
-    masks = crf.variants([own, *(own.model_copy(update={key: value}) for key, value in changed.items())], context)
+    masks = crf.variants(
+        [own, *(own.model_copy(update={key: value}) for key, value in changed.items())], context
+    )
     differ = dict.fromkeys(changed, False)
     for image in context.train.photos[:6]:
         plain, *others = masks(image)
@@ -199,7 +199,9 @@ def test_a_best_that_the_held_out_images_do_not_confirm_comes_with_a_warning(tmp
 
 def test_steps_that_are_not_done(out: Path, shared_data: Path, steps: FakeSteps) -> None:
     run(small_recipe(shared_data, "refine.method=irn"), out, stop="bootstrap_crf")
-    with pytest.raises(SBNetError, match=r"'crf' .* output of 'infer_cam', which is not done; .*--to infer_cam"):
+    with pytest.raises(
+        SBNetError, match=r"'crf' .* output of 'infer_cam', which is not done; .*--to infer_cam"
+    ):
         sweep(out, ["crf.mask_alpha=1"])
     run(load_recipe(out), out, stop="infer_cam")
     with pytest.raises(SBNetError, match="'propagate' is tried on the output of 'train_affinity'"):

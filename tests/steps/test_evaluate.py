@@ -9,14 +9,15 @@ from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import read_label, read_scores, write_label, write_scores
 from sbnet.errors import SBNetError
 from sbnet.metrics import confusion, iou
-from sbnet.steps.evaluate import equal_score, evaluate_masks, evaluate_scores
+from sbnet.steps.evaluate import evaluate_masks, evaluate_scores
+from sbnet.steps.settings import equal_score
 
 CLASSES = ("background", "cat", "dog", "bird")
 
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
-    """Five photos of several sizes; the last has no true mask."""
+    """Five images of several sizes; the last has no ground truth."""
     photos = []
     for index in range(5):
         rng = np.random.default_rng(index)
@@ -42,7 +43,7 @@ def test_masks_are_one_confusion_over_the_set(collection: Collection, tmp_path: 
     assert list(facts["per_class"].values())[:3] == pytest.approx(expected[:3].tolist())
     assert facts["per_class"]["bird"] is None
     assert facts["miou"] == pytest.approx(np.nanmean(expected))
-    assert (facts["photos"], facts["without_truth"], facts["absent"]) == (4, 1, "left out")
+    assert (facts["images"], facts["without_ground_truth"], facts["absent"]) == (4, 1, "left out")
     zero = evaluate_masks(tmp_path / "masks", collection, absent="zero")
     assert zero is not None
     assert zero["miou"] == pytest.approx(np.nansum(expected) / 4)
@@ -79,12 +80,6 @@ def test_missing_and_unfit_masks_are_named(collection: Collection, tmp_path: Pat
     (tmp_path / "masks" / "p1.png").unlink()
     with pytest.raises(SBNetError, match=r"p1.png"):
         evaluate_masks(tmp_path / "masks", collection)
-
-
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0, 16.0, 32.0])
-def test_where_background_and_score_are_equal(alpha: float) -> None:
-    score = equal_score(alpha)
-    assert (1 - score) ** alpha == pytest.approx(score)
 
 
 def test_a_prediction_with_ignore_is_named(collection: Collection, tmp_path: Path) -> None:

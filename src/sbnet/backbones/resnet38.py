@@ -129,8 +129,8 @@ class ResNet38(Backbone):
             raise SBNetError(
                 f"freeze={freeze}: resnet38 has {len(self.blocks)} stages; give 0 to {len(self.blocks)}"
             )
-        for stage in self.blocks[:freeze]:
-            for block in stage:
+        for blocks in self.blocks[:freeze]:
+            for block in blocks:
                 self.get_submodule(block).requires_grad_(False)
 
     def forward(self, images: Tensor, want: Sequence[int] | None = None) -> list[Tensor]:
@@ -139,7 +139,8 @@ class ResNet38(Backbone):
         features: list[Tensor] = []
         for first, *others in (("b2", "b2_1", "b2_2"), *self.blocks[1:]):
             if len(features) == max(want):
-                features.append(self.get_submodule(first).bn_branch2a(x).relu_())
+                norm: nn.Module = self.get_submodule(first).get_submodule("bn_branch2a")
+                features.append(norm(x).relu_())
                 break
             x, activated = self.get_submodule(first)(x)
             features.append(activated)

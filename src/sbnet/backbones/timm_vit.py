@@ -52,7 +52,8 @@ class TimmVit(Backbone):
             self.net: Any = timm.create_model(
                 name, pretrained=pretrained, num_classes=0, dynamic_img_size=True
             )
-        patch, depth = self.net.patch_embed.patch_size[0], len(self.net.blocks)
+        net: Any = self.net
+        patch, depth = net.patch_embed.patch_size[0], len(net.blocks)
         if stride not in (None, patch):
             raise SBNetError(
                 f"stride={stride}: timm:{name} has patches of {patch} pixels, and no other output stride; set "
@@ -60,15 +61,15 @@ class TimmVit(Backbone):
             )
         if not dilate:
             raise SBNetError(f"dilate=False: timm:{name} is a transformer; leave out dilate")
-        self.net.attn_pool = None  # a head over the tokens, which nothing here calls
-        self.channels = (self.net.embed_dim,) * depth
+        net.attn_pool = None  # a head over the tokens, which nothing here calls
+        self.channels = (net.embed_dim,) * depth
         self.strides = (patch,) * depth
         self.stages = tuple(sorted({max(0, depth * quarter // 4 - 1) for quarter in (1, 2, 3, 4)}))
-        self.prefix = self.net.num_prefix_tokens
-        if all(_shows_attention(block) for block in self.net.blocks):
-            self.attention = (depth, self.net.blocks[0].attn.num_heads)
+        self.prefix = net.num_prefix_tokens
+        if all(_shows_attention(block) for block in net.blocks):
+            self.attention = (depth, net.blocks[0].attn.num_heads)
         self._freeze(freeze)
-        config = self.net.pretrained_cfg
+        config = net.pretrained_cfg
         self.normalization = Normalization(mean=tuple(config["mean"]), std=tuple(config["std"]))
 
     def forward(self, images: Tensor, want: Sequence[int] | None = None) -> list[Tensor]:

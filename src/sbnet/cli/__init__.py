@@ -21,13 +21,13 @@ HELP = """From image-level labels to segmentation masks.
 
 Start here:
 
-  sbnet run quickstart                  the whole chain on built-in pictures
-  sbnet run voc12-lite --data FOLDER    on your photos, in PASCAL VOC's layout
-  sbnet run runs/voc12-lite             go on with a run that was stopped
-  sbnet predict PHOTOS --model runs/quickstart --out masks
+  sbnet run quickstart                  the whole chain on built-in scenes
+  sbnet run voc12-lite --data FOLDER    on your images, in PASCAL VOC's layout
+  sbnet run runs/voc12-lite             resume a run that was stopped
+  sbnet predict IMAGES --model runs/quickstart --out masks
 
-Every verb explains itself: sbnet run --help.
-With --debug, or SBNET_DEBUG=1, errors come with their traceback.
+Each command has its own help: sbnet run --help.
+--debug, or SBNET_DEBUG=1, shows errors with their traceback.
 """
 
 

@@ -10,11 +10,15 @@ from cyclopts import App, Group, Parameter
 
 from sbnet.errors import SBNetError
 
+GROUP = Group("Images and masks", sort_key=2)
+
+
+GROUP = Group("Images and masks", sort_key=2)
+
 
 def add_commands(app: App) -> None:
-    group = Group("Images and masks", sort_key=2)
-    app.command(predict, group=group)
-    app.command(evaluate, name="eval", group=group)
+    app.command(predict, group=GROUP)
+    app.command(evaluate, name="eval", group=GROUP)
 
 
 def predict(

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sbnet.backbones.settings import BackboneSettings
 from sbnet.config import source
-from sbnet.config.refusals import refusal, section_model, unknown_key
+from sbnet.config.refusals import refusal, section_model, shortened, unknown_key
 from sbnet.config.source import Source
 from sbnet.engine.runtime import Runtime
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, did_you_mean
 from sbnet.registry import DATASETS, METHODS, Registry
 from sbnet.settings import Settings, plain
 from sbnet.steps.settings import CrfSettings, PredictSettings
@@ -81,7 +81,8 @@ class Recipe:
         found = found.settings if isinstance(found, Choice) else found
         for name in rest:
             found = getattr(found, name)
-        return found  # type: ignore[no-any-return]
+        section: Settings = found
+        return section
 
     def plain(self) -> dict[str, Any]:
         """Every value, in the order above, as YAML and JSON have them."""
@@ -127,23 +128,35 @@ def typed(found: Source) -> Recipe:
     for key in values:
         if key not in known:
             raise SBNetError(f"{found.where(key)}{unknown_key(key, known, _models(values))}")
-    reference = values.get("reference", False)
-    if isinstance(reference, str):
-        reference = {"true": True, "false": False}.get(reference.lower(), reference)
-    if not isinstance(reference, bool):
-        raise SBNetError(f"{found.where('reference')}reference is {reference!r}; expected true or false")
     sections = {key: _fixed(kind, values.get(key, {}), found, key) for key, kind in FIXED.items()}
     chosen = {key: _choice(values.get(key, {}), found, key) for key in CHOSEN}
     return Recipe(
-        name=str(values.get("name", "")),
-        about=str(values.get("about", "")),
-        reference=reference,
+        name=_text(values, found, "name"),
+        about=_text(values, found, "about"),
+        reference=_switch(values, found, "reference"),
         **sections,  # type: ignore[arg-type]
         **chosen,  # type: ignore[arg-type]
     )
 
 
-def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settings:
+def _text(values: Mapping[str, Any], found: Source, key: str) -> str:
+    value = values.get(key)
+    if isinstance(value, list | dict | bool):
+        raise SBNetError(f"{found.where(key)}{key} is {shortened(value)}; expected text")
+    return "" if value is None else str(value)
+
+
+def _switch(values: Mapping[str, Any], found: Source, key: str) -> bool:
+    try:
+        return TypeAdapter(bool).validate_python(values.get(key, False))
+    except ValidationError:
+        raise SBNetError(
+            f"{found.where(key)}{key} is {shortened(values[key])}; expected true or false"
+        ) from None
+
+
+def _fixed(kind: type[Settings], values: Any, found: Source, key: str, *, chosen_at: str = "") -> Settings:
+    """chosen_at: the key whose place is told for a setting that stands nowhere."""
     if not isinstance(values, dict):
         raise SBNetError(
             f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'"
@@ -151,7 +164,9 @@ def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settin
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise refusal(error, kind, found.where, key) from None
+        raise refusal(
+            error, kind, lambda name: found.where(name if name in found.places else chosen_at or name), key
+        ) from None
 
 
 def _choice(values: Any, found: Source, key: str) -> Choice:
@@ -162,19 +177,24 @@ def _choice(values: Any, found: Source, key: str) -> Choice:
     rest = dict(values)
     name = rest.pop(chooser, None)
     if name is None:
-        raise SBNetError(f"{found.where(key)}{dotted} is required; available: {', '.join(_names(key))}")
+        place = found.where(key) or f"{found.files[-1]}: "
+        remedy = " (or give --data FOLDER)" if key == "data" else ""
+        raise SBNetError(f"{place}{dotted} is required{remedy}; available: {', '.join(_names(key))}")
+    place, available = f"{found.where(dotted)}{dotted}", f"available: {', '.join(_names(key))}"
+    if str(name) not in registry and str(name) not in registry.broken:
+        raise SBNetError(
+            f"{place}: there is no {registry.what} '{name}'{did_you_mean(str(name), _names(key))}; {available}"
+        )
     try:
         entry = registry[str(name)]
     except SBNetError as error:
-        raise SBNetError(f"{found.where(dotted)}{dotted}: {error}") from None
+        raise SBNetError(f"{place}: {error}") from None
     role = getattr(entry, "role", key)
     if role != key:
-        raise SBNetError(
-            f"{found.where(dotted)}{dotted} is '{name}', which is a method for `{role}`; available: {', '.join(_names(key))}"
-        )
+        raise SBNetError(f"{place} is '{name}', which is a method for `{role}`; {available}")
     changed = found.layers.get(dotted, 0)
     kept = _below(rest, entry.Settings, found, key, changed, all_of=key == "data")
-    return Choice(str(name), _fixed(entry.Settings, kept, found, key))
+    return Choice(str(name), _fixed(entry.Settings, kept, found, key, chosen_at=dotted))
 
 
 def _below(

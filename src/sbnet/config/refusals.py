@@ -1,8 +1,8 @@
-"""What a user is told of a value that pydantic refuses: place, key, value, what it should be."""
+"""The message about a value that pydantic refuses: place, key, value, what it should be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from sbnet.errors import SBNetError, did_you_mean
 from sbnet.settings import Settings
 
 Where = Callable[[str], str]  # dotted key -> "file.yaml, line 7: "
+LONGEST = 60  # characters of a value in a message
 
 
 def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str) -> SBNetError:
@@ -23,7 +24,7 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
         for name in names[:-1]:
             parent = section_model(parent, name) or parent
         return SBNetError(f"{where(dotted)}{unknown_key(dotted, parent.model_fields, sections(parent))}")
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    message = _expected(first, kind, names)
     if first["type"] == "missing" and isinstance(first["loc"][-1], int):
         return SBNetError(f"{where(dotted)}{dotted} has {first['loc'][-1]} numbers; expected more")
     if first["type"] == "missing":
@@ -31,15 +32,33 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
     if isinstance(first["input"], Mapping | Settings):  # of a whole section: the message names the setting
         return SBNetError(f"{where(dotted)}{dotted}.{message}")
     return SBNetError(
-        f"{where(dotted)}{dotted} is {first['input']!r}; {message[:1].lower()}{message[1:]}{_near(first)}"
+        f"{where(dotted)}{dotted} is {shortened(first['input'])}; {message[:1].lower()}{message[1:]}{_near(first)}"
     )
+
+
+def shortened(value: Any) -> str:
+    """A value as it may stand in a message."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _expected(error: Any, kind: type[Settings], names: Sequence[str]) -> str:
+    if error["type"] in ("too_long", "too_short"):
+        bound = "at most" if error["type"] == "too_long" else "at least"
+        count = error["ctx"]["max_length" if error["type"] == "too_long" else "min_length"]
+        return f"expected {bound} {count} values"
+    if error["type"] == "model_type":
+        for name in names:
+            kind = section_model(kind, name) or kind
+        return f"expected settings such as '{next(iter(kind.model_fields))}'"
+    return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
 
 
 def _near(error: Any) -> str:
-    choices = str(error.get("ctx", {}).get("expected", "")) if error["type"] == "literal_error" else ""
-    return did_you_mean(
-        str(error["input"]), [word.strip("' ") for word in choices.replace(" or ", ",").split(",")]
-    )
+    if error["type"] != "literal_error":
+        return ""
+    choices = error["ctx"]["expected"].replace(" or ", ",").split(",")
+    return did_you_mean(str(error["input"]), [word.strip("' ") for word in choices])
 
 
 def unknown_key(dotted: str, known: Iterable[str], below: Mapping[str, type[Settings]]) -> str:

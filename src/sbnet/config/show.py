@@ -32,17 +32,27 @@ class _Lines:
             dotted = f"{parent}.{key}" if parent else key
             yield from self._setting(key, value, model, dotted)
 
+    def section(
+        self, key: str, values: Mapping[str, Any], model: type[Settings] | None, dotted: str
+    ) -> Iterator[str]:
+        """Its name and what is in it."""
+        indent = "  " * dotted.count(".")
+        who, comment = self.remarks.get(dotted, ("", Comment()))
+        yield from (f"{indent}# {_remark(who, line)}" for line in comment.above)
+        yield f"{indent}{key}:" + (f"  # {_remark(who, comment.behind)}" if comment.behind else "")
+        yield from self.of(values, model, dotted)
+
     def _setting(self, key: str, value: Any, model: type[Settings] | None, dotted: str) -> Iterator[str]:
         indent = "  " * dotted.count(".")
         who, comment = self.remarks.get(dotted, ("", Comment()))
         info = model.model_fields.get(key) if model else None
         if self.docs and info is not None and info.description:
             yield from (f"{indent}# {line.strip()}" for line in info.description.splitlines())
-        yield from (f"{indent}# {_remark(who, line)}" for line in comment.above)
         if isinstance(value, dict):
-            yield f"{indent}{key}:" + (f"  # {_remark(who, comment.behind)}" if comment.behind else "")
-            yield from self.of(value, section_model(model, key) if model else None, dotted)
-        elif dotted in source.OWN:
+            yield from self.section(key, value, section_model(model, key) if model else None, dotted)
+            return
+        yield from (f"{indent}# {_remark(who, line)}" for line in comment.above)
+        if dotted in source.OWN:
             yield _text(key, value)
         else:
             line = f"{indent}{key}: {_flow(value)}"
@@ -62,7 +72,7 @@ def resolved(name_or_path: str, *, docs: bool = True) -> str:
     lines = [f"# {line}".rstrip() for line in head]
     for key, value in recipe.plain().items():
         if isinstance(value, dict):
-            lines += ["", f"{key}:", *writer.of(value, _model(recipe, key), key)]
+            lines += ["", *writer.section(key, value, _model(recipe, key), key)]
         else:
             lines += writer.of({key: value}, None)
     return "\n".join(lines) + "\n"
@@ -72,7 +82,7 @@ def _model(recipe: Recipe, key: str) -> type[Settings]:
     if key in FIXED:
         return FIXED[key]
     name = getattr(recipe, key).name
-    return (DATASETS if CHOSEN[key][1] is DATASETS else METHODS)[name].Settings  # type: ignore[attr-defined, no-any-return]
+    return (DATASETS if CHOSEN[key][1] is DATASETS else METHODS)[name].Settings
 
 
 def _remarks(files: Sequence[Path]) -> Remarks:

@@ -12,6 +12,10 @@ from sbnet.config import FOLDER, names
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 OWN = ("name", "about")  # what a recipe never takes from its base
+CHOOSERS = ("method", "source")  # keys that choose the settings of their section
+
+KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+DEEPEST = 6  # sections within each other; an anchor within itself has no end
 
 
 @dataclass
@@ -19,7 +23,8 @@ class Source:
     """Values of a recipe before they are typed.
 
     places: dotted key -> `file.yaml, line 7: `. layers: dotted key -> 0 for the lowest base, one more for each file above
-    it, overrides last: where a value last changed. files: those that the values are from, each after its base.
+    it, overrides last: where a value was set, and a method or data set last changed. files: those that the values are
+    from, each after its base.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -28,10 +33,12 @@ class Source:
     files: list[Path] = field(default_factory=list)
 
     def where(self, key: str) -> str:
-        """The place of a key, or of the nearest one above it."""
+        """The place of a key, or of the nearest one above it, or of one below it."""
+        below = (place for other, place in self.places.items() if other.startswith(f"{key}."))
+        first = next(below, "")
         while key and key not in self.places:
             key = key.rpartition(".")[0]
-        return self.places.get(key, "")
+        return self.places.get(key, first)
 
     def merge(self, other: Source) -> None:
         """Lay another file's values over these."""
@@ -64,14 +71,14 @@ class Source:
                 into[key] = value
 
     def _note(self, key: str, before: Any, value: Any, layer: int) -> None:
-        if before != value:
+        if before != value or key.rpartition(".")[2] not in CHOOSERS:
             self.layers[key] = layer
 
 
 def split(assignment: str) -> tuple[str, str]:
     """`seeds.train.epochs=3` -> key and value."""
     key, equals, value = assignment.partition("=")
-    if not equals or not key.strip():
+    if not equals or not all(part.strip() for part in key.split(".")):
         remedy = "write KEY=VALUE, for example seeds.train.epochs=3"
         if Path(assignment).is_dir():
             remedy = f"a folder of images is given as --data {assignment}"
@@ -158,6 +165,10 @@ def _note_lines(node: yaml.Node | None, path: Path, above: str, places: dict[str
     for key, value in node.value:
         dotted = f"{above}.{key.value}" if above else str(key.value)
         place = f"{path}, line {key.start_mark.line + 1}: "
+        if key.tag not in KEYS:
+            raise SBNetError(f"{place}a key is not text; write it in quotes, or remove it")
+        if dotted.count(".") > DEEPEST:
+            raise SBNetError(f"{place}sections are nested too deep; check the anchors (&, *)")
         if dotted in places:
             raise SBNetError(f"{place}'{dotted}' is set twice; keep one")
         places[dotted] = place

@@ -56,7 +56,8 @@ def _count(prediction: Array, target: Array, classes: int, ignore: int) -> Array
             pairs[ignore] = 0
         counts = pairs[:classes, :classes]
         if counts.sum() == pairs.sum():  # else there are ids beyond the classes, which are named below
-            return counts.clone() if isinstance(counts, Tensor) else counts.copy()
+            kept: Any = counts.clone() if isinstance(counts, Tensor) else counts.copy()
+            return kept
     found, wanted = _as(found, "int64"), _as(wanted, "int64")
     known = wanted != ignore
     found, wanted = found[known], wanted[known]
@@ -72,7 +73,8 @@ def _count(prediction: Array, target: Array, classes: int, ignore: int) -> Array
 def _histogram(pairs: Array, side: int) -> Array:
     """How often each of the numbers below side^2 occurs: (side, side) int64."""
     count = torch.bincount if isinstance(pairs, Tensor) else np.bincount
-    return count(pairs, minlength=side * side).reshape(side, side)  # type: ignore[operator]
+    found: Array = count(pairs, minlength=side * side).reshape(side, side)
+    return found
 
 
 def _as(ids: Array, dtype: str) -> Array:

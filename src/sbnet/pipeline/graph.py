@@ -43,26 +43,33 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
         *role_steps(recipe, "refine"),
         *role_steps(recipe, "segmenter"),
     ]
-    return resolve([*specs, predict_step(recipe.predict, images="val" if images == "val" else "train")])
+    last = predict_step(recipe.predict, images="val" if images == "val" else "train")
+    try:
+        return resolve([*specs, last])
+    except SBNetError as error:
+        methods = ", ".join(
+            f"{role} '{getattr(recipe, role).name}'" for role in ("seeds", "refine", "segmenter")
+        )
+        raise SBNetError(f"{methods}: {error}") from error
 
 
 def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
     specs = METHODS[choice.name].steps(choice.settings)
-    for spec in specs:
-        _check_kinds(spec, choice.name)
+    check_steps(specs, choice.name)
     return [replace(spec, key=f"{role}.{spec.key}".rstrip(".")) for spec in specs]
 
 
-def _check_kinds(spec: StepSpec, method: str) -> None:
-    for kind in (*spec.reads.values(), *spec.writes):
-        if kind not in KINDS:
-            known = ", ".join(one.name for one in KINDS)
-            name = getattr(kind, "name", kind)
-            raise SBNetError(
-                f"method '{method}': its step '{spec.name}' names the artifact kind '{name}', which there is not; "
-                f"available: {known}"
-            )
+def check_steps(specs: Iterable[StepSpec], method: str) -> None:
+    """Raises SBNetError, with the method's name, for a step that names an unknown kind of artifact."""
+    for spec in specs:
+        for kind in (*spec.reads.values(), *spec.writes):
+            if kind not in KINDS:
+                raise SBNetError(
+                    f"method '{method}': its step '{spec.name}' names the artifact kind "
+                    f"'{getattr(kind, 'name', kind)}', which does not exist; available: "
+                    f"{', '.join(one.name for one in KINDS)}"
+                )
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:

@@ -88,7 +88,7 @@ def miou_note(metrics: dict[str, Any], step: Step, state: RunState) -> str:
     count = _unknown(state.status(step))
     if count and any(image.mask for image in state.data.train):
         return f"not measured: {count} of {len(state.data.train)} masks have unknown pixels (255)"
-    shown = []
+    shown: list[str] = []
     for measure in step.spec.measures:
         miou = metrics.get(measure.name, {}).get("miou")
         if miou is not None:

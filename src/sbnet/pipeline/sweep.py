@@ -22,8 +22,7 @@ from sbnet.data.datasets.collection import Photo
 from sbnet.data.datasets.labels import read_list
 from sbnet.data.io.files import write_json
 from sbnet.data.io.image import read_mask
-from sbnet.engine.memory import gpu_memory_told
-from sbnet.engine.speed import one_torch_thread
+from sbnet.engine.resources import gpu_memory_told, one_torch_thread
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
@@ -159,9 +158,7 @@ def _values(
 def _unmeasured(step: Step) -> dict[str, Kind]:
     """Settings that change only outputs that are not measured, and which."""
     measured = {measure.kind for measure in step.spec.measures}
-    return {
-        name: kind for kind, names in step.spec.only.items() if kind not in measured for name in names
-    }
+    return {name: kind for kind, names in step.spec.only.items() if kind not in measured for name in names}
 
 
 def _example(step: Step) -> str:

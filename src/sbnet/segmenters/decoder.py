@@ -64,7 +64,7 @@ class DecoderSegmenter(Segmenter):
         if strides[0] != FINEST:
             raise SBNetError(
                 f"the {cls.family} decoder requires a feature at stride {FINEST} and three coarser ones; this "
-                f"backbone's last four have strides {', '.join(map(str, strides))}; use the deeplabv2 segmenter, or "
+                f"backbone's last four have strides {', '.join(map(str, strides))}; use DeepLab v2, or "
                 "another backbone"
             )
 

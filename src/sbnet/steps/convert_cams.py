@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from sbnet.compat.cam_files import read_cam, read_marginals, write_cam, write_marginals
+from sbnet.compat.cams import read_cam, read_marginals, write_cam, write_marginals
 from sbnet.data.io.files import read_scores, write_label, write_scores
 from sbnet.data.io.image import photo_size, read_photo
 from sbnet.data.io.photo_notes import tell_of_photos

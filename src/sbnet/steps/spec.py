@@ -99,7 +99,8 @@ class StepSpec:
     key: str = ""
 
     def load(self) -> Callable[..., dict[str, Any]]:
-        return load_object(self.run)  # type: ignore[no-any-return]
+        run: Callable[..., dict[str, Any]] = load_object(self.run)
+        return run
 
 
 def load_object(place: str) -> Any:

@@ -146,7 +146,7 @@ GROUNDS: dict[str, tuple[_Range, _Range, _Range, tuple[int, ...], float]] = {
 
 
 def _mirrored(place: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Places on an endless line as indices into the tile, to and fro, so that no seam shows."""
+    """Places on an endless line as indices into the tile, to and fro, so that no edge shows."""
     return np.minimum(place % (2 * TILE), 2 * TILE - 1 - place % (2 * TILE)).astype(np.int32)
 
 

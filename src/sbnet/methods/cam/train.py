@@ -30,7 +30,7 @@ def run(settings: CamTrainSettings, context: Context) -> dict[str, Any]:
     )
 
 
-def class_terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> Terms:
+def class_terms(network: Callable[..., Any], batch: Mapping[str, Tensor], _progress: float) -> Terms:
     """The class loss on the average of the raw maps."""
     output = network(
         batch["image"].contiguous(memory_format=torch.channels_last), refine=False, enlarge=False

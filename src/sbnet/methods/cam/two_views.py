@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from sbnet import losses
@@ -17,10 +18,12 @@ def shrunk(images: Tensor, shrink: float) -> Tensor:
     return functional.interpolate(images, size, mode="bilinear", align_corners=True)
 
 
-def consistency_terms(shrink: float) -> Callable[[nn.Module, Mapping[str, Tensor]], dict[str, Tensor]]:
+def consistency_terms(
+    shrink: float,
+) -> Callable[[Callable[..., Any], Mapping[str, Tensor]], dict[str, Tensor]]:
     """Class, min-pooling, equivariance and cross terms of a network with pixel correlation."""
 
-    def terms(network: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def terms(network: Callable[..., Any], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         images = batch["image"].contiguous(memory_format=torch.channels_last)
         full, small = (network(view, enlarge=False) for view in (images, shrunk(images, shrink)))
         return losses.consistency(losses.TwoViews(full, small, batch["labels"]))

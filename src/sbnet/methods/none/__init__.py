@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sbnet.methods.base import Method, register
-from sbnet.settings import Settings
+from sbnet.settings import Settings as NoSettings
 from sbnet.steps.spec import StepSpec
 
 
@@ -13,7 +13,7 @@ class NoRefinement(Method):
     title = "no refinement"
     role = "refine"
     about = "the segmenter learns from the CRF masks"
-    Settings = Settings
+    Settings = NoSettings
 
-    def steps(self, settings: Settings) -> list[StepSpec]:
+    def steps(self, settings: NoSettings) -> list[StepSpec]:
         return []

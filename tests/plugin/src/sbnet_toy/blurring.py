@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sbnet_toy.blur import BlurSettings
 from scipy.ndimage import gaussian_filter
 
 from sbnet.data.datasets.collection import Photo
@@ -15,6 +14,7 @@ from sbnet.ops import strongest_labels
 from sbnet.steps.context import Context
 from sbnet.work.parallel import map_unordered
 from sbnet.work.progress import work_through
+from sbnet_toy.blur import BlurSettings
 
 
 def mask(image: Photo, settings: BlurSettings, context: Context) -> np.ndarray:

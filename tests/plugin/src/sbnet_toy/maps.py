@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from sbnet_toy.cam import InferToy
 from torch.nn import functional
 
 from sbnet.data.io.files import write_scores
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
-from sbnet.engine.model_file import load_model
 from sbnet.engine.views import OnHost, inference_network, to_host, views
+from sbnet.networks.model_file import load_model
 from sbnet.ops import normalize_scores
 from sbnet.steps.context import Context
 from sbnet.work.progress import work_through
+from sbnet_toy.cam import InferToy
 
 
 class ToyMaps(Job[OnHost, None]):

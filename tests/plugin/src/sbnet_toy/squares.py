@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sbnet.data.datasets.base import DataSettings, Dataset, Lists
+from sbnet.data.datasets.base import Dataset, DataSettings, Lists
 from sbnet.errors import SBNetError
 
 

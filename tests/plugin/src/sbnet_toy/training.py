@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from sbnet_toy.cam import TrainToy
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +17,7 @@ from sbnet.data.training.transforms import TrainTransform
 from sbnet.engine.objective import Objective
 from sbnet.steps.context import Context
 from sbnet.steps.training import train
+from sbnet_toy.cam import TrainToy
 
 
 class Teacher(Objective):
@@ -34,6 +36,8 @@ class Teacher(Objective):
         return {"class": classes, "agreement": self._settings.agreement * (scores - target).abs().mean()}
 
     def after_step(self, network: nn.Module, step: int) -> None:
+        if step == int(os.environ.get("SBNET_TOY_KILL_AT_STEP", 0)):  # the test of it
+            os.kill(os.getpid(), signal.SIGKILL)
         for mine, theirs in zip(self._teacher.parameters(), network.parameters(), strict=True):
             mine.lerp_(theirs.detach(), 1 - self._settings.decay)
 

@@ -72,7 +72,7 @@ def read_voc(
     image_labels = None if str(labels) in SOURCES else _label_file(Path(labels), names)
     list_file = _list_file(root, split)
     photo_files = photos_by_name(root / "JPEGImages")
-    mask_files = masks_by_name(mask_folder)
+    found_masks = masks_by_name(mask_folder)
     photos = []
     for line, name in read_list(list_file):
         where = f"{list_file}, line {line}"
@@ -81,7 +81,7 @@ def read_voc(
             if (bare := Path(name).stem) in photo_files:
                 near, remedy = "", f"write '{bare}', without folder and suffix"
             raise SBNetError(f"{where}: there is no image '{name}' in {root / 'JPEGImages'}{near}: {remedy}")
-        mask = mask_files.get(name)
+        mask = found_masks.get(name)
         if image_labels is not None:
             present, labelled = _from_file(name, where, image_labels)
         else:

@@ -1,4 +1,4 @@
-"""Training of the papers' segmenters: a step of the stage beside a plain transcription of the reference's."""
+"""Training of the papers' segmenters: a step beside a plain transcription of the reference's."""
 
 from __future__ import annotations
 
@@ -13,66 +13,54 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sbnet.backbones.settings import BackboneSettings
+from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
-from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.optimizer import Plan
-from sbnet.engine.runtime import Runtime
-from sbnet.engine.model_file import load_model
-from sbnet.segmenters.deeplab import DeepLab
-from sbnet.config.recipe import load_recipe
-from sbnet.steps import train_segmenter
-from sbnet.steps.workspace import ModelSettings, Workspace
+from sbnet.engine.optimization import POWER
+from sbnet.segmenters.deeplabv2.network import DeepLab
+from sbnet.segmenters.train import run
+from sbnet.steps import training
+from step_context import first_images, make_context, masks_as, trained
 
 SMALL: dict[str, Any] = {"weights": "none", "crop": 49, "epochs": 1}
 BGR_MEAN = (104.008, 116.669, 122.675)
 
 
 class Seen:
-    """What the stage gave to its training: copies from before the first step."""
+    """What the step gave to its training: copies from before the first step."""
 
     model: DeepLab
-    plan: Plan
+    settings: Any
+    hold: int
     batches: list[Mapping[str, Tensor]]
 
 
-def trained(
+def watched_training(
     recipe: str, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
 ) -> tuple[Seen, dict[str, Tensor]]:
-    """The stage with the recipe's settings but for SMALL, and what it wrote."""
-    seen, fit = Seen(), train_segmenter.fit
-    settings = dataclasses.replace(
-        load_recipe(recipe, ["data.root=none"]).train_segmenter, **{**SMALL, **changes}
-    )
+    """The step with the recipe's settings but for SMALL, and what it wrote."""
+    seen, fit = Seen(), training.fit
+    settings = load_recipe(recipe).segmenter.settings.model_copy(update={**SMALL, **changes})
 
-    def watched(
-        model: DeepLab, photos: Any, objective: Callable[..., Any], *, plan: Plan, **others: Any
-    ) -> Any:
-        seen.model, seen.plan, seen.batches = copy.deepcopy(model), plan, []
+    def watched(model: Any, samples: Any, objective: Callable[..., Any], **others: Any) -> Any:
+        seen.model, seen.batches = copy.deepcopy(model), []
+        seen.settings, seen.hold = others["settings"], others["hold"]
 
         def losses(network: nn.Module, batch: Mapping[str, Tensor], done: float) -> Any:
             seen.batches.append({key: value for key, value in batch.items() if isinstance(value, Tensor)})
             return objective(network, batch, done)
 
-        return fit(model, photos, losses, plan=plan, **others)
+        return fit(model, samples, losses, **others)
 
-    monkeypatch.setattr(train_segmenter, "fit", watched)
-    train = read_voc(data, "train")
-    masks = folder / "walk" / "masks"
-    masks.mkdir(parents=True)
-    for photo in train:
-        (masks / f"{photo.name}.png").write_bytes(photo.mask.read_bytes() if photo.mask else b"")
-    workspace = Workspace(
-        folder=folder / "train_segmenter",
-        inputs={"labels": folder / "walk"},
-        train=dataclasses.replace(train, photos=train.photos[: settings.batch * settings.accumulate]),
-        val=None,
-        model=ModelSettings(backbone=settings.backbone, stride=8),
-        runtime=Runtime(device="cpu", precision="32", workers=0),
+    monkeypatch.setattr(training, "fit", watched)
+    images = first_images(data, settings.batch * settings.accumulate)
+    context = make_context(
+        *(folder / "train_segmenter", images, {"labels": masks_as(folder / "masks", images)}),
+        backbone=BackboneSettings(name=settings.backbone, stride=8),
+        **{"family": "deeplabv2", "workers": 0},
     )
-    workspace.folder.mkdir()
-    train_segmenter.run(settings, workspace)
-    return seen, load_model(workspace.folder / "model.safetensors")[0].state_dict()
+    return seen, trained(run, settings, context)
 
 
 def sgd(weights: Mapping[str, Tensor], grads: Mapping[str, Tensor], rates: Mapping[str, float]) -> dict:
@@ -97,10 +85,11 @@ def assert_same(
 
 
 def test_a_step_of_deeplab_v2(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ResNet-101: 2 x 5 photos, four cross entropies, 1x, 10x, 20x, batch norm frozen, BGR minus the mean."""
-    seen, found = trained("voc12-resnet38", shared_data, tmp_path, monkeypatch)
+    """ResNet-101: 2 x 5 images, four cross entropies, 1x, 10x, 20x, batch norm frozen, BGR minus the mean."""
+    seen, found = watched_training("voc12-resnet38", shared_data, tmp_path, monkeypatch)
     model = seen.model
-    assert (seen.plan.batch, seen.plan.accumulate, seen.plan.hold, seen.plan.power) == (5, 2, 10, 0.9)
+    assert (seen.settings.batch, seen.settings.accumulate, seen.hold) == (5, 2, 10)
+    assert (seen.settings.schedule, POWER) == ("poly", 0.9)
     assert [len(batch["image"]) for batch in seen.batches] == [5, 5]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     convolutions = {
@@ -146,29 +135,30 @@ def test_a_step_of_deeplab_v2(shared_data: Path, tmp_path: Path, monkeypatch: py
 def test_deeplab_v2_sees_blue_green_red_minus_the_mean(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Undone, the batch is whole grey levels of the photos; where no photo is, zeros and unknown labels."""
-    seen, _ = trained(
-        "voc12-resnet38", shared_data, tmp_path, monkeypatch, batch=3, accumulate=1, scale=(1, 1)
-    )
+    """Undone, the batch is whole levels of the images; where no image is, zeros and unknown labels."""
+    changes = {"batch": 3, "accumulate": 1, "scale": (1.0, 1.0)}
+    seen, _ = watched_training("voc12-resnet38", shared_data, tmp_path, monkeypatch, **changes)
     (batch,) = seen.batches
     levels = batch["image"] + torch.tensor(BGR_MEAN).view(3, 1, 1)
     empty = (batch["image"] == 0).all(1)
     inside = levels.permute(0, 2, 3, 1)[~empty]
     torch.testing.assert_close(inside, inside.round(), rtol=0, atol=1e-3)
     assert (batch["label"][empty] == 255).all()
-    colours = {tuple(pixel) for pixel in inside.round().int().flip(-1).unique(dim=0).tolist()}
-    photos = read_voc(shared_data, "train").photos[:3]
-    known = {tuple(pixel) for photo in photos for pixel in read_photo(photo.path).reshape(-1, 3).tolist()}
-    assert colours <= known
+    colors = {tuple(pixel) for pixel in inside.round().int().flip(-1).unique(dim=0).tolist()}
+    images = first_images(shared_data, 3)
+    known = {tuple(pixel) for image in images for pixel in read_photo(image.path).reshape(-1, 3).tolist()}
+    assert colors <= known
 
 
 def test_a_step_of_deeplab_on_resnet38(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SEAM's: 4096 -> 512 dilated by 12 -> 512 -> C, one scale, one cross entropy; new layers at 10x and 20x."""
-    seen, found = trained("voc12-resnet38-seam", shared_data, tmp_path, monkeypatch, batch=2, crop=33)
+    seen, found = watched_training(
+        "voc12-resnet38-seam", shared_data, tmp_path, monkeypatch, batch=2, crop=33
+    )
     model = seen.model
-    assert (seen.plan.accumulate, seen.plan.learning_rate) == (1, 1e-3)
+    assert (seen.settings.accumulate, seen.settings.learning_rate) == (1, 1e-3)
     new = {name for name in found if name.startswith("fov.")}
     assert [tuple(found[name].shape) for name in sorted(new) if found[name].dim() == 4] == [
         (512, 4096, 3, 3),
@@ -184,12 +174,32 @@ def test_a_step_of_deeplab_on_resnet38(
     assert {"backbone.conv1a.weight", "backbone.b7.conv_branch2b2.weight"} <= moved  # freeze: 0
 
 
-def test_masks_of_the_walk_are_what_it_learns(
+def test_it_learns_the_pseudo_masks_or_the_ground_truth(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"batch": 24, "accumulate": 1, "scale": (1, 1), "crop": 64, "backbone": "lite0"}
-    seen, _ = trained("voc12-resnet38", shared_data, tmp_path, monkeypatch, **changes)
-    counts = [torch.bincount(batch["label"].flatten(), minlength=256) for batch in seen.batches]
-    photos = read_voc(shared_data, "train").photos
-    masks = torch.stack([torch.from_numpy(read_label(photo.mask)) for photo in photos if photo.mask])
-    assert torch.equal(counts[0][:255], torch.bincount(masks.flatten(), minlength=256)[:255])
+    changes = {"batch": 24, "accumulate": 1, "scale": (1.0, 1.0), "crop": 64, "backbone": "lite0"}
+    images = first_images(shared_data, 24)
+    masks = torch.stack([torch.from_numpy(read_label(image.mask)) for image in images if image.mask])
+    for labels in ("pseudo", "truth"):
+        seen, _ = watched_training(
+            "voc12-resnet38", shared_data, tmp_path / labels, monkeypatch, labels=labels, **changes
+        )
+        monkeypatch.undo()
+        counts = [torch.bincount(batch["label"].flatten(), minlength=256) for batch in seen.batches]
+        assert torch.equal(counts[0][:255], torch.bincount(masks.flatten(), minlength=256)[:255])
+
+
+def test_the_model_file_carries_the_prediction_settings(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "fit", lambda *_args, **_keywords: {})
+    saved: dict[str, Any] = {}
+    monkeypatch.setattr(training, "save_model", lambda _model, path, meta: saved.update(meta, path=path))
+    context = make_context(tmp_path, first_images(shared_data, 1), family="segformer")
+    context = dataclasses.replace(context, predict={"crf": False}, recipe={"name": "a"})
+    pytest.importorskip("segmentation_models_pytorch")
+    settings = load_recipe("quickstart", ["segmenter.method=segformer", "segmenter.labels=truth"]).segmenter
+    run(settings.settings, context)
+    assert saved["predict"] == {"crf": False}
+    assert (saved["recipe"], saved["classes"]) == ({"name": "a"}, list(context.train.classes))
+    assert saved["path"] == tmp_path / "model.safetensors"

@@ -18,9 +18,9 @@ from sbnet.compat.reference import check_finite, load_reference
 from sbnet.compat.state_file import Weights, read_weights
 from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.files import atomic_write, check_output
-from sbnet.engine import networks
-from sbnet.engine.model_file import is_model, is_ours, load_model, save_backbone, save_model
 from sbnet.errors import SBNetError
+from sbnet.networks import build as networks
+from sbnet.networks.model_file import is_model, is_ours, load_model, save_backbone, save_model
 
 
 class Opened(NamedTuple):
@@ -88,7 +88,7 @@ def convert_weights(
 ) -> Conversion:
     """Write the weights in `source` as a model file of ours, strictly: every name in the file is accounted for.
 
-    `name`: a network, such as 'seam-resnet38'; '' for the one that the names in the file tell; or a backbone alone,
+    `name`: a network, such as 'sbnet-resnet38'; '' for the one that the names in the file tell; or a backbone alone,
     such as 'resnet38', for weights=file:PATH. `classes`: names by id, background first; by default VOC's, where their
     number fits. Raises SBNetError for a file that cannot be read or does not fit, values that are not finite, and an
     `out` that is not a .safetensors or is `source`.
@@ -115,7 +115,7 @@ def convert_weights(
 def write_reference(source: Path | str, out: Path | str, *, to: str = "reference") -> Conversion:
     """Write our model file `source` as a .pth that the scripts of its reference implementation load strictly.
 
-    `to`: 'reference' for the whole network; 'seam' or 'psa' for their part of SBNet's or SEAM's. Raises SBNetError for
+    `to`: 'reference' for the whole network, or the ancestor whose part of it is written. Raises SBNetError for
     a network that no reference implementation has, and for an `out` that is not a .pth or .pt or is `source`.
     """
     source, out = Path(source), Path(out)
