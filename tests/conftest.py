@@ -95,13 +95,13 @@ def golden() -> Golden:
 @pytest.fixture(scope="session")
 def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images that no test changes."""
-    import fake_stages
+    import fake_steps
 
-    return fake_stages.make_data(tmp_path_factory.mktemp("data") / "scenes")
+    return fake_steps.make_data(tmp_path_factory.mktemp("data") / "scenes")
 
 
 @pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> Any:
-    import fake_stages  # late: it imports every step, which most tests do without
+def steps(monkeypatch: pytest.MonkeyPatch) -> Any:
+    import fake_steps  # late: it imports every step, which most tests do without
 
-    return fake_stages.FakeStages(monkeypatch)
+    return fake_steps.FakeSteps(monkeypatch)
