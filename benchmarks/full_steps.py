@@ -61,7 +61,7 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     listed = read_voc(make_scenes(folder / "scenes", train=photos, val=1, size=size.scene, seed=0), "train")
     crop = size.crops[case]
     change = TrainTransform(crop=crop, long_side=(crop, max(size.scene) * 3 // 2), jitter=None)
-    edges = "photo" if case == "SBNet" else ""
+    edges = "image" if case == "SBNet" else ""
     samples = TrainingSet(listed, change, normalization=IMAGENET, truth=True, canny=edges, shrink=SHRINK)
     batch = collate([samples[0, index] for index in range(photos)])
     labels = batch.pop("label")
@@ -163,7 +163,7 @@ def _deeplab() -> Any:
     """DeepLab v2 over ResNet-101, equal on both sides. Random weights."""
     import torch
 
-    from sbnet.engine.networks import build
+    from sbnet.networks.build import build
 
     torch.manual_seed(0)
     return build("deeplabv2-resnet101", CLASSES, weights="none", scales=SCALES)

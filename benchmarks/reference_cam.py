@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 def network(seed: int = 0) -> Any:
     """The CAM network over ResNet-38, equal on both sides. Random weights, without dropout."""
-    from sbnet.engine.networks import build
+    from sbnet.networks.build import build
 
     torch.manual_seed(seed)
     return build("sbnet-resnet38", 21, weights="none").eval()

@@ -75,8 +75,8 @@ def peer(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
 def ours(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
     import torch
 
+    from sbnet.engine.resources import fast_steps, loss_terms
     from sbnet.engine.runtime import Runtime
-    from sbnet.engine.speed import fast_steps, loss_terms
     from sbnet.methods.cam.train import Objective, Settings
 
     model = reference_cam.network()

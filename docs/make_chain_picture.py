@@ -3,7 +3,7 @@
     python docs/make_chain_picture.py runs/voc chelsea.png=cat astronaut.png=person [--out docs/chain.png]
 
 The run's networks are applied to images that they were not trained on. Columns: the image and its label; the class
-score map; the CRF mask made from it; the mask of the segmenter with CRF, which is not told the label.
+score map; the CRF mask made from it; the mask of the segmenter with CRF, which gets the image alone.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from sbnet.backbones import resnet38
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.compat.mxnet_file import LIST
 from sbnet.compat.names import our_name
-from sbnet.engine import networks
+from sbnet.networks import build as networks
 
 THINNER = (
     4  # with fewer than 16 channels, PyTorch 2.15 on some CPUs writes beyond its gradients (channels last)

@@ -12,9 +12,9 @@ import torch
 from sbnet.backbones.settings import BackboneSettings
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.datasets.voc.folder import read_voc
-from sbnet.engine.model_file import load_model
 from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.runtime import Runtime
+from sbnet.networks.model_file import load_model
 from sbnet.steps.context import Context
 
 

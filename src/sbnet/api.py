@@ -81,11 +81,12 @@ def load(
     is white in images of more than 8 bits or of floats, 0 for the largest that the format has; by default as in the
     images that it learned from. Raises SBNetError where there is no segmenter.
     """
-    from sbnet.engine.foreign import open_network
     from sbnet.engine.runtime import Runtime
+    from sbnet.networks.foreign import open_network
     from sbnet.segmenter import Segmenter
     from sbnet.segmenters.segmenter import Segmenter as SegmenterNetwork
 
+    runtime = _typed(Runtime, {"device": device, "precision": precision}, "runtime")
     path, settings = Path(path), None
     if path.is_dir():
         file = _segmenter_file(path)
@@ -107,14 +108,14 @@ def load(
         )
     predict = meta.get("predict", {})
     white = meta.get("recipe", {}).get("data", {}).get("white_level", 0)
-    told = _typed(DataSettings, {"white_level": white}, path, "data")
+    told = _typed(DataSettings, {"white_level": white}, "data", file=path)
     if settings is None:
-        settings = _typed(PredictSettings, predict, path, "predict")
+        settings = _typed(PredictSettings, predict, "predict", file=path)
     return Segmenter(
         model,
         meta["classes"],
         settings=settings,
-        runtime=_typed(Runtime, {"device": device, "precision": precision}, path, "runtime"),
+        runtime=runtime,
         white=told.white_level if white_level is None else white_level,
     )
 
@@ -135,9 +136,9 @@ def _segmenter_file(folder: Path) -> Path:
     raise SBNetError(f"{folder} holds no trained segmenter (neither {IN_RUN} nor {MODEL}); {remedy}")
 
 
-def _typed(kind: type[Settings], values: Any, path: Path, key: str) -> Any:
-    """Settings in a model file. Raises SBNetError for values out of a recipe's ranges."""
+def _typed(kind: type[Settings], values: Any, key: str, *, file: Path | None = None) -> Any:
+    """Settings, of a model file or given. Raises SBNetError for values out of a recipe's ranges."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise refusal(error, kind, lambda _: f"{path}: ", key) from None
+        raise refusal(error, kind, lambda _: f"{file}: " if file else "", key) from None

@@ -10,10 +10,10 @@ from pathlib import Path
 
 FREE_SPACE = "free space or choose another folder"
 # What to do where the system refuses a file, by its error number.
-REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM), "get leave to use it (chmod, chown), or name another")
+REMEDIES = dict.fromkeys((errno.EACCES, errno.EPERM), "fix its permissions (chmod, chown) or choose another")
 REMEDIES |= dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FREE_SPACE)
 REMEDIES |= dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)")
-REMEDIES[errno.ENOENT] = "check the name and the folder that a relative path begins at"
+REMEDIES[errno.ENOENT] = "check the path, and the folder at which relative paths start"
 REMEDIES[errno.EIO] = "the disk fails: copy what can be read to another"
 
 
@@ -39,7 +39,12 @@ def system_message(error: OSError) -> str:
         what = (str(error).strip() or type(error).__name__).splitlines()[-1]
         return f"{what}; {remedy}" if remedy else what
     file = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
-    return f"{file}: {error.strerror}; {remedy or 'mend it or name another'}"
+    return f"{file}: {error.strerror}; {remedy or 'repair it or choose another'}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def check_folder(folder: Path) -> None:

@@ -2,9 +2,9 @@
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.engine.foreign import convert_weights
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build, build_backbone, model_names
+from sbnet.networks.build import build, build_backbone, model_names
+from sbnet.networks.foreign import convert_weights
+from sbnet.networks.model_file import load_model, save_model
 
 __all__ = [
     "Backbone",

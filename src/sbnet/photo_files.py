@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sbnet.data.io.image import PHOTO_SUFFIXES
 from sbnet.data.io.named_files import photos_by_name
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 
 logger = logging.getLogger(__name__)
 SUFFIXES = ", ".join(PHOTO_SUFFIXES)
@@ -64,4 +64,4 @@ def _others(folder: Path) -> str:
         if path.suffix.lower() not in PHOTO_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
-    return f"{counts.total()} file{'s' * (counts.total() > 1)} ({kinds})" if counts else ""
+    return f"{counted(counts.total(), 'file')} ({kinds})" if counts else ""

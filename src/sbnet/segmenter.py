@@ -140,9 +140,9 @@ class Segmenter:
         empty: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
         """Write `NAME.png` (and `overlays/NAME.jpg`) for each image; gives each mask's path once it is written: in the
-        order of the images on the CPU, those of one size together on a GPU.
+        order of the images on the CPU, those of the same size together on a GPU.
 
-        failed: called for each image that cannot be read or is too large for the CRF; the others go on. empty: called
+        failed: called for each image that cannot be read or is too large for the CRF; the others continue. empty: called
         with each mask of which less than a hundredth is not background. Images are read, and earlier masks refined and
         written, while the network runs on others.
         """
@@ -176,7 +176,9 @@ class Segmenter:
         are `failed`, too. Warns of files with bands that are not read, and of dark ones that use few of their bits.
         """
         files = [photo.path for photo in photos if not isinstance(photo, _InMemory)]
-        tell_of_photos(files, white=self.white, setting="--white {0} (sbnet.load(..., white={0}))")
+        tell_of_photos(
+            files, white=self.white, setting="--white-level {0} (sbnet.load(..., white_level={0}))"
+        )
         refinement = PhotoCRF(self._runtime) if crf else None
 
         def finish(image: LoadedImage, probabilities: np.ndarray) -> Used | Failure:

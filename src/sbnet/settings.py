@@ -30,6 +30,15 @@ class Settings(BaseModel):
         protected_namespaces=(),
     )
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """A field that is defined again, for another default, keeps its docstring."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, info in cls.model_fields.items():
+            parents: list[Any] = list(cls.__mro__[1:])
+            above = (one.model_fields[name] for one in parents if name in getattr(one, "model_fields", {}))
+            info.description = info.description or next((one.description for one in above), None)
+
     @field_validator("*", mode="before")
     @classmethod
     def _as_written(cls, value: Any, info: ValidationInfo) -> Any:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.normalization import IMAGENET
-from sbnet.engine.networks import build, build_backbone
 from sbnet.errors import SBNetError
 from sbnet.methods.sbnet.network import boundary_sources
+from sbnet.networks.build import build, build_backbone
 
 CNNS = ("lite0", "timm:resnet18", "timm:convnext_atto", "timm:mobilenetv3_small_100", "timm:test_convnext")
 VITS = ("timm:test_vit", "timm:test_vit4", "timm:deit_tiny_distilled_patch16_224")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sbnet.backbones.fold import batch_norm_fused, fold_batch_norm
-from sbnet.engine.networks import build
+from sbnet.networks.build import build
 
 
 def norms(network: nn.Module) -> list[nn.Module]:

@@ -12,12 +12,12 @@ from torch import nn
 from sbnet.backbones.network import Network
 from sbnet.backbones.normalization import CAFFE, IMAGENET
 from sbnet.backbones.resnet38 import ResNet38
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build, build_backbone
 from sbnet.errors import SBNetError
 from sbnet.methods.cam.network import CamNetwork
 from sbnet.methods.sbnet.boundary_head import BoundaryHead
 from sbnet.methods.sbnet.network import SBNetwork, boundary_sources
+from sbnet.networks.build import build, build_backbone
+from sbnet.networks.model_file import load_model, save_model
 from sbnet.ops.pixel_correlation import resize
 from sbnet.segmenters.deeplabv2.network import DeepLab, LargeFieldOfView
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sbnet.backbones.network import Network
 from sbnet.compat.reference import load_reference
-from sbnet.engine.networks import build
+from sbnet.networks.build import build
 
 SEEDS = (0, 1)
 TOLERANCE = 1e-4  # of the range

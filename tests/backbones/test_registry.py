@@ -10,8 +10,8 @@ import torch
 
 from sbnet.backbones.options import OPTIONS
 from sbnet.backbones.weights import lite_path, lite_state
-from sbnet.engine.networks import build, check_network, families, model_names, network_class
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build, check_network, families, model_names, network_class
 from sbnet.ops.label_grid import label_grid
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from sbnet.backbones.timm_vit import TimmVit, is_vit
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build, build_backbone, check_network
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build, build_backbone, check_network
+from sbnet.networks.model_file import load_model, save_model
 from sbnet.ops.label_grid import label_grid
 
 TINY = "timm:test_vit"  # 6 blocks of 64 channels, 2 heads

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sbnet.backbones.normalization import IMAGENET
-from sbnet.engine.networks import build
 from sbnet.losses import structure_aware
+from sbnet.networks.build import build
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -74,14 +75,23 @@ def test_all_methods_of_the_package_are_listed(capsys: pytest.CaptureFixture[str
     assert all(f"  {one.name} " in printed and one.paper in printed for one in METHODS.entries())
 
 
-def test_help_and_lists_load_no_torch() -> None:
+def test_help_lists_and_typing_mistakes_load_neither_torch_nor_numpy(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: quickstart\nseeds:\n  method: seem\n")
     code = (
-        "import sys; from sbnet.cli import execute\n"
-        "for verb in (['--help'], ['bench', '--help'], ['recipes'], ['methods'], ['models']):\n"
-        "    assert execute(verb) == 0, verb\n"
-        "    assert not {'torch', 'numpy'} & sys.modules.keys(), verb\n"
+        "import sys\n"
+        "from sbnet.cli import execute\n"
+        "for status, line in (\n"
+        "    (0, '--help'), (0, '--version'), (0, 'run --help'), (0, 'train-cam --help'), (0, 'export --help'),\n"
+        "    (0, 'bench --help'), (0, 'recipes'), (0, 'recipes voc12-lite'), (0, 'methods'), (0, 'models'),\n"
+        "    (2, 'rum'), (2, 'run nosuch'), (2, 'run quickstart seeds.train.epoch=3'), (2, 'run mine.yaml'),\n"
+        "    (2, 'run quickstart refine.method=sbnet'), (2, 'run quickstart crf.iterations=many'),\n"
+        "    (2, 'run voc12-lite --data nowhere'), (2, 'export nowhere --to png --out out'),\n"
+        "    (2, 'export . --to pgn --out out'), (2, 'train-cam nowhere'),\n"
+        "):\n"
+        "    assert execute(line.split()) == status, line\n"
+        "    assert not {'torch', 'numpy'} & sys.modules.keys(), line\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
 
 
 def test_checks_say_why_something_is_broken(

@@ -10,14 +10,15 @@ import torch
 from PIL import Image
 
 import sbnet
-from fake_stages import STEPS, FakeStages
+from fake_steps import STEPS, FakeSteps
 from sbnet import models
 from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_label
-from sbnet.engine.model_file import save_model
 from sbnet.engine.runtime import Runtime
+from sbnet.networks.model_file import save_model
 from sbnet.segmenter import Result
-from sbnet.steps.predict import Settings
+from sbnet.segmenters.segmenter import SegmenterOutput
+from sbnet.steps.settings import PredictSettings
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> sbnet.Segmenter:
     return sbnet.load(path)
 
 
-def photo(height: int, width: int) -> np.ndarray:
+def image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -43,21 +44,21 @@ def test_parts_come_with_the_package() -> None:
         "ops.DenseCRF",
         "losses.structure_aware",
         "models.build",
-        "interop.load_reference",
+        "compat.load_reference",
         "metrics.iou",
     ]
     code = "import sys, sbnet; assert 'torch' not in sys.modules; " + "; ".join(f"sbnet.{n}" for n in names)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_run(stages: FakeStages, shared_data: Path, tmp_path: Path) -> None:
+def test_run(steps: FakeSteps, shared_data: Path, tmp_path: Path) -> None:
     settings = {"data.source": "voc", "data.root": str(shared_data), "predict.crf": False}
     result = sbnet.run("quickstart", tmp_path / "out", settings)
     assert result.metrics["segmenter"]["miou"] == 1
     assert "segmenter_crf" not in result.metrics
     assert result.report.exists()
     assert sbnet.run(result.folder).metrics == result.metrics
-    assert stages.ran == STEPS
+    assert steps.ran == STEPS
 
 
 def test_a_run_brings_its_prediction_settings(tmp_path: Path) -> None:
@@ -75,35 +76,35 @@ def test_a_model_file_brings_the_settings_it_was_trained_with(tmp_path: Path) ->
     model = models.build("deeplabv2-lite0", classes=2, weights="none")
     meta = {"classes": ["background", "cat"], "predict": {"scales": [0.5, 1], "mirror": True}}
     save_model(model, tmp_path / "a.safetensors", meta=meta)
-    assert sbnet.load(tmp_path / "a.safetensors").settings == Settings(scales=(0.5, 1.0), mirror=True)
+    assert sbnet.load(tmp_path / "a.safetensors").settings == PredictSettings(scales=(0.5, 1.0), mirror=True)
     save_model(model, tmp_path / "b.safetensors", meta=meta | {"predict": {"zoom": 2}})
     with pytest.raises(sbnet.SBNetError, match=r"b\.safetensors: .*zoom"):
         sbnet.load(tmp_path / "b.safetensors")
 
 
 def test_predict_arrays(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
-    result = segmenter.predict([photo(33, 40), photo(1, 1)])
+    result = segmenter.predict([image(33, 40), image(1, 1)])
     assert len(result) == 2
-    assert result.names == ["photo_0001", "photo_0002"]
+    assert result.names == ["image_0001", "image_0002"]
     assert [mask.shape for mask in result.masks] == [(33, 40), (1, 1)]
     assert all(mask.dtype == np.uint8 for mask in result.masks)
     folder = result.save(tmp_path / "masks")
-    assert sorted(path.name for path in folder.iterdir()) == ["overlays", "photo_0001.png", "photo_0002.png"]
-    np.testing.assert_array_equal(segmenter.predict(photo(33, 40)).masks[0], result.masks[0])
+    assert sorted(path.name for path in folder.iterdir()) == ["image_0001.png", "image_0002.png", "overlays"]
+    np.testing.assert_array_equal(segmenter.predict(image(33, 40)).masks[0], result.masks[0])
 
 
 class Shades(torch.nn.Module):
-    """The brighter of the first two channels as the class, so that a mask shows whose photo it is of."""
+    """The brighter of the first two channels as the class, so that a mask shows which image it is of."""
 
-    normalization = staticmethod(lambda photos: photos.float() / 255)
+    normalization = staticmethod(lambda images: images.float() / 255)
 
-    def forward(self, images: torch.Tensor) -> models.SegmenterOutput:
+    def forward(self, images: torch.Tensor) -> SegmenterOutput:
         logits = images[:, :2] * 8
-        return models.SegmenterOutput(logits, (logits,))
+        return SegmenterOutput(logits, (logits,))
 
 
 def shades(folder: Path, sizes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
-    """Photos NAME.png of these sizes (H, W), and the mask of each."""
+    """Images NAME.png of these sizes (H, W), and the mask of each."""
     rng, masks = np.random.default_rng(0), {}
     folder.mkdir()
     for number, (height, width) in enumerate(sizes):
@@ -116,24 +117,24 @@ def shades(folder: Path, sizes: list[tuple[int, int]]) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("crf", [False, True])
 @pytest.mark.parametrize("most", [1, 3])
-def test_photos_of_mixed_sizes_come_back_as_they_were_given(most: int, crf: bool, tmp_path: Path) -> None:
+def test_images_of_mixed_sizes_come_back_as_they_were_given(most: int, crf: bool, tmp_path: Path) -> None:
     runtime = Runtime(device="cpu", precision="32", workers=2, inference_batch=most)
-    weak = Settings(gaussian=(1.0, 0.0), bilateral=(67.0, 3.0, 0.0))  # a CRF that changes nothing
+    weak = PredictSettings(gaussian=(1.0, 0.0), bilateral=(67.0, 3.0, 0.0))  # a CRF that changes nothing
     segmenter = sbnet.Segmenter(Shades(), ["background", "cat"], settings=weak, runtime=runtime)
     sizes = [(20, 24), (9, 7), (20, 24), (12, 12), (20, 24), (20, 24), (9, 7)]
-    masks = shades(tmp_path / "photos", sizes)
-    of_files = segmenter.predict(tmp_path / "photos", crf=crf)
-    of_arrays = segmenter.predict([np.asarray(Image.open(path)) for path in of_files.photos], crf=crf)
+    masks = shades(tmp_path / "images", sizes)
+    of_files = segmenter.predict(tmp_path / "images", crf=crf)
+    of_arrays = segmenter.predict([np.asarray(Image.open(path)) for path in of_files.images], crf=crf)
     assert of_files.names == list(masks)
-    assert of_arrays.names[0] == "photo_0001"
+    assert of_arrays.names[0] == "image_0001"
     for found in (of_files, of_arrays):
         for mask, expected in zip(found.masks, masks.values(), strict=True):
             np.testing.assert_array_equal(mask, expected)
-    (tmp_path / "photos" / "broken.png").write_bytes((tmp_path / "photos" / "0.png").read_bytes()[:-25])
-    (tmp_path / "photos" / "text.png").write_text("no photo")
+    (tmp_path / "images" / "broken.png").write_bytes((tmp_path / "images" / "0.png").read_bytes()[:-25])
+    (tmp_path / "images" / "text.png").write_text("no image")
     told: list[Path] = []
     written = segmenter.predict_folder(
-        tmp_path / "photos", tmp_path / "out", crf=crf, failed=lambda path, error: told.append(path)
+        tmp_path / "images", tmp_path / "out", crf=crf, failed=lambda path, error: told.append(path)
     )
     order = list(masks) if most == 1 else ["0", "2", "4", "5", "1", "6", "3"]
     assert [path.stem for path in written] == order
@@ -142,17 +143,17 @@ def test_photos_of_mixed_sizes_come_back_as_they_were_given(most: int, crf: bool
         np.testing.assert_array_equal(read_label(tmp_path / "out" / f"{name}.png"), expected)
 
 
-def test_photos_too_large_for_the_crf_are_told_but_a_full_disk_ends_it(
+def test_images_too_large_for_the_crf_are_told_but_a_full_disk_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segmenter = sbnet.Segmenter(Shades(), ["background", "cat"], runtime=Runtime(device="cpu", workers=1))
-    shades(tmp_path / "photos", [(8, 9), (80, 90), (8, 9)])
-    monkeypatch.setattr("sbnet.engine.photo_crf.available_memory", lambda: 2_000_000)
+    shades(tmp_path / "images", [(8, 9), (80, 90), (8, 9)])
+    monkeypatch.setattr("sbnet.engine.crf.available_memory", lambda: 2_000_000)
     told: list[str] = []
 
     def predict(*, crf: bool) -> list[str]:
         written = segmenter.predict_folder(
-            tmp_path / "photos", tmp_path / "out", crf=crf, failed=lambda path, error: told.append(str(error))
+            tmp_path / "images", tmp_path / "out", crf=crf, failed=lambda path, error: told.append(str(error))
         )
         return [path.name for path in written]
 
@@ -170,78 +171,76 @@ def test_photos_too_large_for_the_crf_are_told_but_a_full_disk_ends_it(
     assert not told
 
 
-def test_masks_do_not_replace_their_photos(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+def test_masks_do_not_replace_their_images(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
     for place in ("a.png", "overlays/a.jpg"):
         path = tmp_path / place
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(photo(8, 9)).save(path)
+        Image.fromarray(image(8, 9)).save(path)
         before = path.read_bytes()
-        with pytest.raises(sbnet.SBNetError, match=f"{place} is in the folder that masks"):
+        with pytest.raises(sbnet.SBNetError, match=f"{place} is in the folder .*choose another folder"):
             segmenter.predict(path).save(tmp_path)
         assert path.read_bytes() == before
     assert segmenter.predict(tmp_path / "overlays/a.jpg").save(tmp_path, overlays=False)
 
 
-def test_masks_do_not_replace_links_to_photos(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
-    (tmp_path / "photos").mkdir()
+def test_masks_do_not_replace_links_to_images(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    Image.fromarray(photo(8, 9)).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(image(8, 9)).save(tmp_path / "images" / "a.png")
     link = tmp_path / "masks" / "a.png"
-    link.symlink_to(tmp_path / "photos" / "a.png")
-    with pytest.raises(sbnet.SBNetError, match="is in the folder that masks"):
+    link.symlink_to(tmp_path / "images" / "a.png")
+    with pytest.raises(sbnet.SBNetError, match=r"is in the folder .*choose another folder"):
         segmenter.predict(link).save(tmp_path / "masks")
     assert link.is_symlink()
 
 
 def test_plot(segmenter: sbnet.Segmenter) -> None:
-    figure = segmenter.predict([photo(33, 40)] * 5).plot()
+    figure = segmenter.predict([image(33, 40)] * 5).plot()
     titles = [axis.get_title() for axis in figure.axes]
-    assert titles[0].startswith("photo_0001: ")
+    assert titles[0].startswith("image_0001: ")
     assert len(titles) == 8
 
 
-def test_plot_tells_the_colours_of_the_classes_that_are_there(segmenter: sbnet.Segmenter) -> None:
+def test_plot_tells_the_colors_of_the_classes_that_are_there(segmenter: sbnet.Segmenter) -> None:
     masks = [np.zeros((8, 9), np.uint8), np.full((8, 9), 2, np.uint8), np.full((8, 9), 255, np.uint8)]
-    result = Result(["a", "b", "c"], [photo(8, 9)] * 3, masks, segmenter.classes)
+    result = Result(["a", "b", "c"], [image(8, 9)] * 3, masks, segmenter.classes)
     (legend,) = result.plot().legends
     assert [text.get_text() for text in legend.get_texts()] == ["dog"]
     (patch,) = legend.get_patches()
-    assert patch.get_facecolor() == pytest.approx((0, 128 / 255, 0, 1))  # VOC's colour of class 2
-    assert not Result(["a"], [photo(8, 9)], masks[:1], segmenter.classes).plot().legends
+    assert patch.get_facecolor() == pytest.approx((0, 128 / 255, 0, 1))  # VOC's color of class 2
+    assert not Result(["a"], [image(8, 9)], masks[:1], segmenter.classes).plot().legends
 
 
-def test_predict_refuses_what_is_no_photo(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
+def test_predict_refuses_what_is_no_image(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
     with pytest.raises(sbnet.SBNetError, match="uint8 RGB"):
         segmenter.predict(np.zeros((4, 4)))
     with pytest.raises(sbnet.SBNetError, match=r"uint8 RGB, not \(0, 4, 3\)"):
-        segmenter.mask(photo(0, 4))
+        segmenter.mask(image(0, 4))
     with pytest.raises(sbnet.SBNetError, match="not both at once"):
-        segmenter.predict([photo(4, 4), tmp_path])
-    with pytest.raises(sbnet.SBNetError, match=r"no such photo.*a relative path begins at"):
+        segmenter.predict([image(4, 4), tmp_path])
+    with pytest.raises(sbnet.SBNetError, match=r"no such image.*a relative path starts at"):
         segmenter.predict(tmp_path / "none.jpg")
 
 
-def test_photos_beyond_the_memory_bound_of_the_scales(
+def test_images_beyond_the_memory_bound_of_the_scales(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sbnet.data.io.image.MAX_PIXELS", 4000)
     model = models.build("deeplabv2-lite0", classes=2, weights="none")
-    settings = Settings(scales=(0.5, 2), mirror=True)
+    settings = PredictSettings(scales=(0.5, 2), mirror=True)
     segmenter = sbnet.Segmenter(model, ["background", "cat"], settings=settings)
-    Image.fromarray(photo(25, 21)).save(tmp_path / "large.png")
-    for large in (photo(25, 21), tmp_path / "large.png"):
+    Image.fromarray(image(25, 21)).save(tmp_path / "large.png")
+    for large in (image(25, 21), tmp_path / "large.png"):
         with pytest.raises(sbnet.SBNetError, match="21 x 25 pixels exceed the bound of 500"):
             segmenter.predict(large)
-    assert segmenter.predict(photo(25, 20)).masks[0].shape == (25, 20)
+    assert segmenter.predict(image(25, 20)).masks[0].shape == (25, 20)
 
 
 def test_a_single_folder_and_what_is_no_array(segmenter: sbnet.Segmenter, tmp_path: Path) -> None:
-    Image.fromarray(photo(20, 24)).save(tmp_path / "a.png")
+    Image.fromarray(image(20, 24)).save(tmp_path / "a.png")
     written = list(
         segmenter.predict_folder(str(tmp_path), tmp_path / "masks", failed=lambda path, error: None)
     )
     assert written == [tmp_path / "masks" / "a.png"]
-    with pytest.raises(
-        sbnet.SBNetError, match=r"a photo is an array here, not 'a\.png'; `predict` takes files"
-    ):
+    with pytest.raises(sbnet.SBNetError, match=r"an array, not 'a\.png'; `predict` takes files"):
         segmenter.mask("a.png")  # type: ignore[arg-type]

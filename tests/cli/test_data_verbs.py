@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fake_stages import FakeStages
+from fake_steps import FakeSteps
 from sbnet.cli import execute
 from sbnet.data.io.files import write_label
 
@@ -65,7 +65,7 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     )
     assert f"SegmentationClassAug/{names[0]}.png: the mask has 3 x 3 pixels" in told
     assert "problems               3\n" in told
-    assert "1 images are also in val.txt" in told
+    assert "1 image also in val.txt" in told
 
 
 def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +111,7 @@ def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.Captur
     assert f"{labels}, line 1: image '{first}' of list train has no class: every training image" in told
 
 
-def test_check_of_photos_without_any_label(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_images_without_any_label(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "SegmentationClass").unlink()
     status, told = _told(capsys, "check", root)
     assert status == 2
@@ -146,18 +146,18 @@ def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
 def test_mistakes(root: Path, refused: Any) -> None:
     assert "did you mean" in refused("data", "check", root / "JPEGImages")
     assert "nor SegmentationClassAug" in refused("data", "make-lists", root)
-    assert "--from takes over one list" in refused("data", "make-lists", root, "--masks", "--from", "a.txt")
+    assert "--from imports one list" in refused("data", "make-lists", root, "--masks", "--from", "a.txt")
 
 
-def test_train_aug_with_its_true_masks(root: Path, tmp_path: Path, stages: FakeStages, refused: Any) -> None:
+def test_train_aug_with_its_own_masks(root: Path, tmp_path: Path, steps: FakeSteps, refused: Any) -> None:
     """Masks that SegmentationClass has not, measured and trained on: data.masks=SegmentationClassAug."""
     masks = root / "SegmentationClass"
     masks.rename(root / "SegmentationClassAug")
     masks.mkdir()
-    words = ["run", "voc12-lite", "--data", root, "--out", tmp_path / "run", "train_segmenter.labels=truth"]
+    words = ["run", "voc12-lite", "--data", root, "--out", tmp_path / "run", "segmenter.labels=truth"]
     assert "has neither a mask nor an annotation" in refused(*words)
     seen = []
-    stages.before["train_segmenter"] = lambda workspace: seen.extend(photo.mask for photo in workspace.train)
+    steps.before["train_segmenter"] = lambda context: seen.extend(image.mask for image in context.train)
     assert execute([*map(str, words), "data.masks=SegmentationClassAug"]) == 0
     assert {path.parent.name for path in seen} == {"SegmentationClassAug"}
-    assert stages.take() == ["train_segmenter", "predict"]
+    assert steps.take() == ["train_segmenter", "predict"]

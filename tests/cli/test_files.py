@@ -16,8 +16,8 @@ from sbnet.compat.names import our_name
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_json, read_label, read_scores, write_scores
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import load_model
-from sbnet.engine.networks import build
+from sbnet.networks.build import build
+from sbnet.networks.model_file import load_model
 from sbnet.ops import DenseCRF, confident_labels, with_background_score
 
 
@@ -130,7 +130,7 @@ def test_someones_marginals_share_a_lattice_and_no_folder(
     assert run(*words, *images, "4,16,24") == 0
     assert len(built) == 2
     assert sorted(path.name for path in tmp_path.glob("crf_*")) == ["crf_16.0", "crf_24.0", "crf_4.0"]
-    monkeypatch.setattr("sbnet.engine.photo_crf.available_memory", lambda: 1000)
+    monkeypatch.setattr("sbnet.engine.crf.available_memory", lambda: 1000)
     assert "smaller" in refused(*words, *images, "4,24")
 
 
@@ -163,30 +163,34 @@ def test_a_run_starts_from_someones_cams(
     """The real stages, up to the labels that AffinityNet learns from."""
     cams, out = tmp_path / "out_cam", tmp_path / "run"
     assert run("convert-cams", scored, "--to", "reference", "--out", cams) == 0
-    words = f"run voc12-lite --data {shared_data} --out {out} --to refine refine.iterations=1"
-    begin = [*words.split(), "train_affinity.start=imagenet"]
-    assert run(*begin, f"infer_cam.scores={cams}") == 0
-    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["infer_cam", "refine"]
+    words = (
+        f"run voc12-lite --data {shared_data} --out {out} --to crf crf.iterations=1 seeds.method=cam_files"
+    )
+    begin = [*words.split(), "refine.train.start=imagenet"]
+    assert run(*begin, f"seeds.folder={cams}") == 0
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["crf", "infer_cam"]
     for path in scored.iterdir():
         assert (out / "infer_cam" / "scores" / path.name).read_bytes() == path.read_bytes()
-        assert (out / "refine" / "labels" / f"{path.stem}.png").exists()
+        assert (out / "crf" / "seeds" / f"{path.stem}.png").exists()
     assert read_json(out / "metrics.json")["cam"]["miou"] == 1
-    assert "CAMs made elsewhere" in capsys.readouterr().out
+    assert f"take over the CAMs in {cams}" in capsys.readouterr().out
     moved = cams.rename(tmp_path / "moved")
-    assert run(*begin, f"infer_cam.scores={moved}") == 0
-    assert "infer_cam           CAMs made elsewhere: done before" in capsys.readouterr().out
+    assert run(*begin, f"seeds.folder={moved}") == 0
+    assert f"take over the CAMs in {moved}: skipped" in capsys.readouterr().out
     cam_files.write_cam(
         moved / f"{path.stem}.npy", *(read_scores(path).scores / 2, read_scores(path).classes)
     )
-    assert run(*begin, f"infer_cam.scores={moved}") == 0
-    assert "is redone (the files changed)" in capsys.readouterr().out
+    assert run(*begin, f"seeds.folder={moved}") == 0
+    assert "running again (the files changed)" in capsys.readouterr().out
     (moved / f"{path.stem}.npy").unlink()
-    assert run(*begin, f"infer_cam.scores={moved}") == 2
-    assert f"no CAMs of photo '{path.stem}'" in capsys.readouterr().err
-    assert run(*begin, f"infer_cam.scores={tmp_path / 'nowhere'}") == 2
-    assert "infer_cam.scores: there is no folder" in capsys.readouterr().err
-    assert run(*begin, f"infer_cam.scores={moved}", "train_affinity.start=cam") == 2
-    assert "there is no CAM network; set train_affinity.start=imagenet" in capsys.readouterr().err
+    assert run(*begin, f"seeds.folder={moved}") == 2
+    assert f"no CAMs of image '{path.stem}'" in capsys.readouterr().err
+    assert run(*begin, f"seeds.folder={tmp_path / 'nowhere'}") == 2
+    assert "seeds.folder: there is no folder" in capsys.readouterr().err
+    assert run(*begin, f"seeds.folder={moved}", "refine.train.start=seeds") == 2
+    error = capsys.readouterr().err
+    assert "train_affinity" in error
+    assert "train_segmenter" in error
 
 
 def test_a_run_takes_networks_made_elsewhere(
@@ -197,54 +201,36 @@ def test_a_run_takes_networks_made_elsewhere(
     weights = {}
     for family in ("sbnet", "affinitynet", "deeplabv2"):
         state = build(f"{family}-lite0", classes, weights="none").state_dict()
-        state = {our_name(name): value for name, value in state.items()}
         weights[family] = tmp_path / f"{family}.pth"
-        parts = ("edge_layer", "fuse_canny_edge")  # as SEAM's
-        torch.save(
-            {name: value for name, value in state.items() if name.split(".")[0] not in parts}, weights[family]
-        )
+        state = {our_name(name): value for name, value in state.items()}
+        torch.save({"state_dict": state, "epoch": 3} if family == "sbnet" else state, weights[family])
     out = tmp_path / "run"
-    begin = [
-        "run",
-        "voc12-lite",
-        "--data",
-        shared_data,
-        "--out",
-        out,
-        "refine.iterations=1",
-        "predict.crf=no",
-    ]
+    begin = ["run", "voc12-lite", "--data", shared_data, "--out", out, "predict.crf=no"]
     settings = [
-        f"train_cam.network={weights['sbnet']}",
-        f"train_affinity.network={weights['affinitynet']}",
-        f"train_segmenter.network={weights['deeplabv2']}",
-        "infer_cam.scales=0.5",
+        f"seeds.train.network={weights['sbnet']}",
+        f"refine.train.network={weights['affinitynet']}",
+        f"segmenter.network={weights['deeplabv2']}",
+        "seeds.infer.scales=0.5",
     ]
     assert run(*begin, *settings) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
-    for what in ("CAM network made elsewhere", "AffinityNet made elsewhere", "segmenter made elsewhere"):
-        assert what in printed
-    note = "not in the file, left untrained and unused: edge_layer, fuse_canny_edge"
+    for what in ("the SBNet network", "AffinityNet from", "the segmenter"):
+        assert f"take over {what} " in printed
+    note = "left out, next to 'state_dict' in the file: epoch"
     assert f"      {note}\n" in printed
     assert read_json(out / "train_cam" / "done.json")["facts"]["notes"] == [note]
-    folders = [
-        "infer_cam",
-        "predict",
-        "random_walk",
-        "refine",
-        "train_affinity",
-        "train_cam",
-        "train_segmenter",
-    ]
+    folders = ["infer_cam", "predict", "propagate", "train_affinity", "train_cam", "train_segmenter"]
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == folders
     _, meta = load_model(out / "train_cam" / "model.safetensors")
-    assert (meta["method"], tuple(meta["classes"])) == ("seam", names)
+    assert tuple(meta["classes"]) == names
     digest = hashlib.sha256(weights["sbnet"].read_bytes()).hexdigest()
     assert (meta["converted_from"], meta["sha256"]) == ("sbnet.pth", digest)
-    assert meta["recipe"]["train_cam"]["network"] == str(weights["sbnet"])
-    assert len(list((out / "random_walk" / "masks").iterdir())) == len(list(scored.iterdir()))
+    assert meta["recipe"]["seeds"]["train"]["network"] == str(weights["sbnet"])
+    assert len(list((out / "propagate" / "masks").iterdir())) == len(list(scored.iterdir()))
     assert run(*begin, *settings) == 0
-    assert "is redone" not in capsys.readouterr().out
-    wrong = [f"train_cam.network={weights['affinitynet']}", *settings[1:]]
+    assert "running again" not in capsys.readouterr().out
+    wrong = [f"seeds.train.network={weights['affinitynet']}", *settings[1:]]
     assert run(*begin, *wrong) == 2
-    assert "does not fit sbnet-lite0" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert str(weights["affinitynet"]) in error
+    assert "a network of the family 'affinitynet', not sbnet-lite0" in error

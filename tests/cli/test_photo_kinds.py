@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 import sbnet
-from fake_stages import FakeStages
+from fake_steps import FakeSteps
 from sbnet import models
 from sbnet.cli import execute
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import save_model
+from sbnet.networks.model_file import save_model
 from tiff_file import write_tiff
 
 
@@ -51,8 +51,8 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
-    root: Path, tmp_path: Path, stages: FakeStages, refused: Any
+def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_images(
+    root: Path, tmp_path: Path, steps: FakeSteps, refused: Any
 ) -> None:
     names = names_of(root)
     before = {name: read_photo(next((root / "JPEGImages").glob(f"{name}.*"))) for name in names}
@@ -64,22 +64,22 @@ def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_photos(
         in message
     )
     assert "data.white_level=4095 where they were taken with 12 bits, or data.white_level=65535" in message
-    assert stages.take() == []
+    assert steps.take() == []
     seen = {}
-    stages.before["train_cam"] = lambda workspace: seen.update(
-        {photo.name: photo.pixels() for photo in workspace.train}
+    steps.before["train_cam"] = lambda context: seen.update(
+        {image.name: image.pixels() for image in context.train}
     )
     assert execute([*words, "data.white_level=4095"]) == 0
     for name in names:
         np.testing.assert_array_equal(seen[name], before[name])
-    stages.take()
+    steps.take()
     assert execute([*words, "data.white_level=65535"]) == 0  # other pixels: everything again
-    assert "train_cam" in stages.take()
+    assert "train_cam" in steps.take()
     assert max(pixels.max() for pixels in seen.values()) <= 16
 
 
 def test_a_run_tells_once_of_bands_that_are_not_read(
-    root: Path, tmp_path: Path, stages: FakeStages, caplog: pytest.LogCaptureFixture
+    root: Path, tmp_path: Path, steps: FakeSteps, caplog: pytest.LogCaptureFixture
 ) -> None:
     first, second, third, fourth, *_ = names_of(root)
     count = len(names_of(root))
@@ -110,27 +110,27 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     assert f"alpha or transparent colours: 1 of {count} images, such as {second}.tif" in out
     assert f"bands ignored: 1 of {count} images, such as {first}.tif" in out
     assert "problems               1\n" in out
-    assert "--white 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out
-    assert execute(["data", "check", str(root), "--white", "4095"]) == 0
+    assert "--white-level 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out
+    assert execute(["data", "check", str(root), "--white-level", "4095"]) == 0
     write_tiff(root / f"JPEGImages/{first}.tif", np.zeros((5, 6, 4), np.uint8), photometric=1, extra=[0] * 3)
-    assert execute(["data", "check", str(root), "--white", "4095"]) == 2
+    assert execute(["data", "check", str(root), "--white-level", "4095"]) == 2
     assert f"{first}.tif: the image cannot be read (a TIFF of 4 bands of 8 bits" in capsys.readouterr().out
 
 
-def test_check_takes_the_value_of_white_for_photos_with_masks(root: Path) -> None:
+def test_check_takes_the_white_level_for_images_with_masks(root: Path) -> None:
     for photo in (root / "JPEGImages").iterdir():
         values = (read_photo(photo)[..., 0] / 255).astype(np.float32)
         photo.unlink()
         write_tiff(photo.with_suffix(".tif"), values, photometric=1)
     assert execute(["data", "check", str(root)]) == 2
-    assert execute(["data", "check", str(root), "--white", "1"]) == 0
+    assert execute(["data", "check", str(root), "--white-level", "1"]) == 0
 
 
 def overlay(folder: Path) -> bytes:
     return (folder / "overlays/a.jpg").read_bytes()
 
 
-def test_predict_reads_photos_as_the_training_did(
+def test_predict_reads_images_as_the_training_did(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A 12-bit image looks as its 8-bit original where model or user say that 4095 is white."""
@@ -141,7 +141,7 @@ def test_predict_reads_photos_as_the_training_did(
         write_tiff(tmp_path / folder / "a.tif", values, photometric=2)
     model = models.build("deeplabv2-lite0", classes=3, weights="none")
     for name, white in (("of_8", 0.0), ("of_12", 4095.0)):
-        meta = {"classes": ["background", "cat", "dog"], "recipe": {"data": {"white": white}}}
+        meta = {"classes": ["background", "cat", "dog"], "recipe": {"data": {"white_level": white}}}
         save_model(model, tmp_path / name / "model.safetensors", meta=meta)
 
     def predict(photos: str, name: str, *words: str) -> bytes:
@@ -153,12 +153,12 @@ def test_predict_reads_photos_as_the_training_did(
     plain = predict("plain", "of_8")
     assert told(caplog) == []
     assert predict("deep", "of_12") == plain
-    assert predict("deep", "of_8", "--white", "4095") == plain
+    assert predict("deep", "of_8", "--white-level", "4095") == plain
     assert told(caplog) == []
     assert predict("deep", "of_8") != plain
     (note,) = told(caplog)
     assert "a.tif has 16 bits" in note
-    assert "--white 4095 (sbnet.load(..., white=4095)) where" in note
+    assert "--white-level 4095" in note
     result = sbnet.load(tmp_path / "of_12").predict(tmp_path / "deep")
     result.save(tmp_path / "saved")
     assert overlay(tmp_path / "saved") == plain

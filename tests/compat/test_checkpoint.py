@@ -13,9 +13,11 @@ from safetensors.torch import save_file
 
 from sbnet.backbones import weights as backbone_weights
 from sbnet.backbones.normalization import Normalization
-from sbnet.engine.model_file import is_model, load_model, network_name, save_model
-from sbnet.engine.networks import build, same_backbone
 from sbnet.errors import SBNetError
+from sbnet.methods.cam.network import CamNetwork
+from sbnet.networks import build as networks
+from sbnet.networks.build import build, same_backbone
+from sbnet.networks.model_file import is_model, load_model, network_name, save_model
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -49,6 +51,26 @@ def test_normalization_is_that_of_the_file(tmp_path: Path) -> None:
     model.normalization = Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), bgr=True)
     save_model(model, tmp_path / "model.safetensors", meta={})
     assert load_model(tmp_path / "model.safetensors")[0].normalization == model.normalization
+
+
+class Computing(CamNetwork):
+    """Heads as a plug-in may have them: they compute with their first weights, and so need memory."""
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.fc8.weight.sum().item()
+
+
+def test_heads_that_cannot_be_made_without_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their files are compared all the same."""
+    monkeypatch.setattr(networks, "network_class", lambda family: Computing)
+    path, model = tmp_path / "model.safetensors", build("cam-lite0", 3, weights="none")
+    assert isinstance(model, Computing)
+    save_model(model, path, meta={})
+    assert torch.equal(load_model(path)[0].fc8.weight, model.fc8.weight)
+    model.extra = torch.nn.Linear(1, 1)
+    with pytest.raises(SBNetError, match=r"not written, .*its tensors are not those of the network"):
+        save_model(model, path, meta={})
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:

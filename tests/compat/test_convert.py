@@ -20,10 +20,10 @@ from sbnet.compat.origins import ORIGINS
 from sbnet.compat.reference import load_reference
 from sbnet.compat.state_file import read_state
 from sbnet.data.datasets.labels import VOC_CLASSES
-from sbnet.engine.foreign import convert_weights, write_reference
-from sbnet.engine.model_file import load_model
-from sbnet.engine.networks import build, build_backbone
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build, build_backbone
+from sbnet.networks.foreign import convert_weights, write_reference
+from sbnet.networks.model_file import load_model
 
 # key of the origin -> the golden state that it is cut from, its parts that are cut away
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {

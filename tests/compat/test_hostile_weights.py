@@ -18,10 +18,10 @@ from sbnet.compat.irn_names import IRN_MARK
 from sbnet.compat.names import our_name
 from sbnet.compat.reference import load_reference
 from sbnet.compat.state_file import FLOATS, TYPES, WHOLE, read_weights
-from sbnet.engine.foreign import convert_weights
-from sbnet.engine.model_file import load_model
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build
+from sbnet.networks.foreign import convert_weights
+from sbnet.networks.model_file import load_model
 
 SMALL = "timm:test_efficientnet"
 NAMES = ["background", "cat", "dog", "owl"]

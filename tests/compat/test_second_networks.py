@@ -12,9 +12,9 @@ from torchvision.models import resnet50
 
 import foreign_files
 from sbnet.compat.names import our_name, rename
-from sbnet.engine.foreign import convert_weights, write_reference
-from sbnet.engine.model_file import load_model
 from sbnet.errors import SBNetError
+from sbnet.networks.foreign import convert_weights, write_reference
+from sbnet.networks.model_file import load_model
 
 State = dict[str, Tensor]
 

@@ -15,8 +15,8 @@ from sbnet.backbones.network import Network
 from sbnet.backbones.weights import LITES, Lite, lite_path, lite_state
 from sbnet.compat.reference import load_reference
 from sbnet.compat.state_file import read_state, read_weights
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build
 
 CROSSWORD_PUZZLE = 918  # ImageNet
 

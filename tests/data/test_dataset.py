@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from sbnet.data.io.files import write_label
 from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
 from sbnet.data.training.transforms import TrainTransform
 from sbnet.errors import SBNetError
-from sbnet.ops.canny import canny_reference
+
+canny_reference = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "canny_scipy.py"))["canny"]
 
 
 def normalization(photo: Tensor) -> Tensor:
@@ -47,7 +49,7 @@ def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_item(folder: Path) -> None:
-    item = _photos(folder, truth=True, canny="photo")[0, 2]
+    item = _photos(folder, truth=True, canny="image")[0, 2]
     shapes = {
         key: (tuple(value.shape), value.dtype) for key, value in item.items() if isinstance(value, Tensor)
     }
@@ -171,7 +173,7 @@ def test_edges_are_those_of_the_photo_not_of_its_frame(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
     pets = read_voc(folder, "train", labels=folder / "labels.txt")
     transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
-    photos = TrainingSet(pets, transform, normalization=normalization, canny="photo")
+    photos = TrainingSet(pets, transform, normalization=normalization, canny="image")
     for epoch in range(5):
         assert not any(photos[epoch, 0][key].any() for key in ("canny", "canny_small"))
         split = photos[epoch, 1]
@@ -185,7 +187,7 @@ def test_the_reference_takes_the_edges_of_the_normalized_canvas(folder: Path) ->
     transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
     one, other = (
         TrainingSet(pets, transform, normalization=IMAGENET, canny=canny)[0, 0]
-        for canny in ("normalized", "photo")
+        for canny in ("normalized", "image")
     )
     image = images(one["photo"][None], one["box"][None], IMAGENET)
     small = torch.nn.functional.interpolate(image, (18, 18), mode="bilinear", align_corners=True)

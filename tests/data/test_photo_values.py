@@ -149,7 +149,8 @@ def test_floats_need_to_know_what_is_white(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", values, photometric=GREY)
     for ask in (read_photo, check_photo):
         with pytest.raises(
-            SBNetError, match=r"a\.tif: .*float values .*data\.white_level=1, or sbnet predict --white 1"
+            SBNetError,
+            match=r"a\.tif: .*float values .*data\.white_level=1, or sbnet predict --white-level 1",
         ):
             ask(path)
     np.testing.assert_array_equal(read_photo(path, white=1)[..., 0], as_bytes(values, 1))

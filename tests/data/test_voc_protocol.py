@@ -116,7 +116,7 @@ def test_voc_s_own_numbers_go_with_voc_s_classes(voc: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda root: (root / f"{LISTS}/val.txt").write_text("c\nb\n"), "1 images are also in val.txt"),
+        (lambda root: (root / f"{LISTS}/val.txt").write_text("c\nb\n"), "1 image also in val.txt"),
         (lambda root: (root / f"{LISTS}/x.txt").write_text("a\nq\n"), "1 of 2 images are not in JPEGImages"),
         (lambda root: (root / f"{LISTS}/x.txt").write_text("a\na\n"), "'a' is on line 1 already"),
         (lambda root: (root / "SegmentationClass/a.png").write_bytes(b"x"), "a.png: the mask cannot be read"),

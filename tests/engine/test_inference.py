@@ -18,11 +18,11 @@ from refusals import GPU_IS_FULL
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io import image
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
-from sbnet.engine.networks import build
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import inference_network, stacks, to_device, to_host
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build
 from sbnet.segmenters.segmenter import SegmenterOutput
 from ways import NO_CUDA
 

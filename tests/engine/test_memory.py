@@ -7,13 +7,13 @@ import sys
 import pytest
 import torch
 
-from sbnet.engine import memory
-from sbnet.engine.memory import freed_memory_kept
+from sbnet.engine import resources as memory
+from sbnet.engine.resources import freed_memory_kept
 
 # Page faults of allocating 64 MiB ten times outside and within, and what the process holds then and at last (KiB).
 PROBE = """
 import resource, torch
-from sbnet.engine.memory import freed_memory_kept
+from sbnet.engine.resources import freed_memory_kept
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(10):

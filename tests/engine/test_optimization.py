@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sbnet.engine.networks import build
 from sbnet.engine.optimization import TrainSettings, build_optimizer, set_learning_rate
+from sbnet.networks.build import build
 
 
 class Grouped(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from sbnet.engine import runtime as module
-from sbnet.engine.networks import build
 from sbnet.engine.runtime import Runtime, faster_precision, has_depthwise
+from sbnet.networks.build import build
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 DENSE = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1))

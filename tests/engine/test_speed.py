@@ -11,7 +11,7 @@ from pathlib import Path
 PROBE = """
 import torch
 from torch._inductor import config
-from sbnet.engine.speed import compile_network
+from sbnet.engine.resources import compile_network
 from sbnet.errors import SBNetError
 config.cpp.cxx = ("no-such-compiler",)
 network = torch.nn.Conv2d(3, 4, 1)
@@ -30,5 +30,5 @@ def test_a_machine_without_compiler_is_told(tmp_path: Path) -> None:
     )
     message, shape = done.stdout.strip().splitlines()
     assert message.startswith("runtime.compile: PyTorch cannot compile here (")
-    assert message.endswith("install a C++ compiler, or leave out runtime.compile")
+    assert "install a C++ compiler" in message
     assert shape == "(1, 4, 2, 2)"

@@ -18,12 +18,12 @@ from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import TrainTransform
 from sbnet.engine.log import TrainingLog
-from sbnet.engine.networks import build
 from sbnet.engine.objective import Objective
 from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.training import fit
 from sbnet.errors import SBNetError
+from sbnet.networks.build import build
 from ways import NO_CUDA
 
 RUNTIME = Runtime(device="cpu", precision="32", workers=0, seed=3)

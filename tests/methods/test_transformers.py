@@ -13,8 +13,8 @@ import pytest
 from sbnet.config.recipe import Recipe, load_recipe
 from sbnet.data.io.files import read_label, read_scores
 from sbnet.data.synthetic.scenes import make_scenes
-from sbnet.engine.model_file import load_model
 from sbnet.errors import SBNetError
+from sbnet.networks.model_file import load_model
 from sbnet.pipeline import run
 
 TINY = "timm:test_vit"  # 6 blocks of 64 channels

@@ -25,7 +25,7 @@ def main(whole: Path, disk: Path) -> None:
     steps = [
         path.parent.name for path in sorted(whole.glob("*/done.json"), key=lambda p: p.stat().st_mtime_ns)
     ]
-    later = steps[steps.index("train_cam") :]  # the bootstrap runs the same stages
+    later = steps[steps.index("train_cam") :]  # the bootstrap runs the same code
     shutil.copytree(
         whole, out, ignore=lambda folder, names: {*later, "metrics.json", "report.html"} & {*names}
     )

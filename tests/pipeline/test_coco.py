@@ -1,4 +1,4 @@
-"""COCO's lists brought into VOC's layout: cut off, gone on with, made again; masks of one's own."""
+"""COCO's lists brought into VOC's layout: interrupted, resumed, made again; masks of one's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import coco_folder
-from sbnet.data.datasets.coco.folder import layout as layout
+from sbnet.data.datasets.coco import layout
 from sbnet.data.io.files import read_label, write_label
 from sbnet.errors import SBNetError
 
@@ -29,7 +29,7 @@ def written(out: Path) -> dict[str, int]:
     return {path.stem: path.stat().st_mtime_ns for path in (out / "SegmentationClass").glob("*.png")}
 
 
-def test_cut_off_and_gone_on_with(
+def test_interrupted_and_resumed(
     folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, truth = folder

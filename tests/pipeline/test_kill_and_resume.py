@@ -11,33 +11,34 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.numpy import load_file
-from sbnet.pipeline.steps import recipe_steps
 
 from sbnet.config.recipe import load_recipe
+from sbnet.pipeline.graph import recipe_steps
 
 SMALL = [
-    "data.scenes.train=20",
-    "data.scenes.val=3",
-    "data.scenes.size=48,64",
-    "model.weights=none",
-    "train_segmenter.weights=none",
+    "data.train=20",
+    "data.val=3",
+    "data.size=48,64",
+    "backbone.weights=none",
+    "segmenter.weights=none",
     "runtime.workers=1",
     "runtime.device=cpu",
-    "infer_cam.scales=1",
+    "seeds.infer.scales=1",
     *(
-        f"{stage}.{setting}"
-        for stage in ("bootstrap", "train_cam", "train_affinity", "train_segmenter")
+        f"{section}.{setting}"
+        for section in ("seeds.bootstrap.train", "seeds.train", "refine.train", "segmenter")
         for setting in ("epochs=1", "batch=2", "crop=64", "checkpoint_every=2")
     ),
-    *(f"{stage}.long_side=64,80" for stage in ("bootstrap", "train_cam", "train_affinity")),
+    *(f"{section}.long_side=64,80" for section in ("seeds.bootstrap.train", "seeds.train", "refine.train")),
 ]
-# The file that says that a photo is done, then the others.
+# The file that says that an image is done, then the others.
 HALF_DONE = {
     "infer_cam": ["scores/*.npz"],
-    "refine": ["labels/*.png", "masks/*.png"],
-    "random_walk": ["masks/*.png"],
+    "crf": ["seeds/*.png", "masks/*.png"],
+    "propagate": ["masks/*.png"],
     "predict": ["masks_crf/*.png", "masks/*.png"],
 }
+PATIENCE = 900  # seconds: a hung process ends, a slow one does not
 TRAININGS = ("bootstrap_train_cam", "train_cam", "train_affinity", "train_segmenter")
 
 
@@ -46,26 +47,26 @@ TRAININGS = ("bootstrap_train_cam", "train_cam", "train_affinity", "train_segmen
 SIGNALLED = """
 import os, signal, subprocess, sys
 from sbnet.cli import main
-from sbnet.engine import fit
+from sbnet.engine import training
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a script's background jobs lack
 *words, folder, at, number = sys.argv[1:]
 to_all = "import os, signal, sys; n = int(sys.argv[1]); signal.signal(n, signal.SIG_IGN); os.killpg(0, n)"
 under_way = []
 
-class Log(fit.TrainingLog):
+class Log(training.TrainingLog):
     def __init__(self, path, **options):
         under_way[:] = [path.parent.name]
         super().__init__(path, **options)
 
-def set_rate(optimizer, plan, step, steps, usual=fit.set_learning_rate):
+def set_rate(optimizer, settings, step, steps, usual=training.set_learning_rate, **how):
     if (*under_way, step) == (folder, int(at)):
         if int(number) == signal.SIGKILL:
             os.kill(os.getpid(), signal.SIGKILL)
         subprocess.run([sys.executable, "-c", to_all, number], check=True)
-    return usual(optimizer, plan, step, steps)
+    return usual(optimizer, settings, step, steps, **how)
 
-fit.TrainingLog, fit.set_learning_rate = Log, set_rate
+training.TrainingLog, training.set_learning_rate = Log, set_rate
 main(words)
 """
 
@@ -73,7 +74,7 @@ main(words)
 def start(
     out: Path, *words: str, signalled: tuple[str, int, signal.Signals] | None = None
 ) -> subprocess.Popen[bytes]:
-    """The command, leader of a process group of its own, as a shell begins it. signalled: in which training, with how
+    """The command, leader of a process group of its own, as a shell starts it. signalled: in which training, with how
     many of its steps done, and with what.
     """
     how, told = ("-m", "sbnet.cli"), ()
@@ -91,7 +92,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[bytes]) -> str:
-    printed = process.communicate(timeout=300)[0].decode()
+    printed = process.communicate(timeout=PATIENCE)[0].decode()
     assert process.returncode == 0, printed
     return printed
 
@@ -105,22 +106,14 @@ def whole(tmp_path_factory) -> Path:
 
 def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     metrics = json.loads((whole / "metrics.json").read_text())
-    stages = {
-        "bootstrap_cam",
-        "bootstrap_refine",
-        "cam",
-        "refine",
-        "random_walk",
-        "segmenter",
-        "segmenter_crf",
-    }
-    assert stages <= set(metrics)
-    assert all(0 <= metrics[stage]["miou"] <= 1 for stage in stages)
-    assert len(list((whole / "random_walk" / "masks").glob("*.png"))) == 20
+    steps = recipe_steps(load_recipe(whole))
+    assert list(metrics) == [measure.name for step in steps for measure in step.spec.measures]
+    assert all(0 <= facts["miou"] <= 1 for facts in metrics.values())
+    assert len(list((whole / "propagate" / "masks").glob("*.png"))) == 20
     assert len(list((whole / "predict" / "masks").glob("*.png"))) == 3
-    for step in recipe_steps(load_recipe(whole)):
-        assert set(step.inputs) <= set(step.module.READS)
-        assert all((whole / step.name / written).exists() for written in step.module.WRITES), step.name
+    for step in steps:
+        for kind in step.spec.writes:
+            assert (whole / step.name / kind.place).exists(), step.name
     for shown in ("raw", "boundaries"):
         assert len(list((whole / "infer_cam" / shown).iterdir())) == 12
     assert len(list((whole / "predict" / "train_masks").iterdir())) == 12
@@ -128,8 +121,8 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     assert "<table" in page
     for title in (
         "Raw CAM",
-        "Boundary map",
-        "Boundary, predicted",
+        "Boundary labels",
+        "Predicted boundary",
         "Segmenter",
         "Ground truth",
         "IoU of each class",
@@ -139,7 +132,7 @@ def test_the_chain_ends_with_masks_figures_and_a_page(whole):
     assert 'class="none"' not in page
 
 
-def test_half_done_photo_stages_go_on_photo_by_photo(whole, tmp_path):
+def test_half_done_steps_resume_image_by_image(whole, tmp_path):
     """As a kill leaves them: some outputs there, no done.json. What is there stays; the rest comes out the same."""
     out = tmp_path / "run"
     shutil.copytree(whole, out)
@@ -156,7 +149,7 @@ def test_half_done_photo_stages_go_on_photo_by_photo(whole, tmp_path):
             else:
                 kept[path] = path.stat().st_mtime_ns
     printed = finish(start(out))
-    assert printed.count("goes on") == len(HALF_DONE)
+    assert printed.count(": resuming") == len(HALF_DONE)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert {path: path.read_bytes() for path in gone} == gone
 
@@ -166,12 +159,12 @@ def test_a_run_killed_in_two_trainings_ends_with_the_same_weights(whole, tmp_pat
     out = tmp_path / "run"
     for victim in ("train_cam", "train_segmenter"):
         process = start(out, signalled=(victim, 5, signal.SIGKILL))
-        printed = process.communicate(timeout=300)[0].decode()
+        printed = process.communicate(timeout=PATIENCE)[0].decode()
         assert process.returncode == -signal.SIGKILL, printed
         assert torch.load(out / victim / "checkpoint.pt", weights_only=True)["step"] == 4
         assert not (out / victim / "done.json").exists()
     printed = finish(start(out))
-    assert "goes on" in printed
+    assert ": resuming" in printed
     for training in TRAININGS:
         ours, theirs = (load_file(folder / training / "model.safetensors") for folder in (out, whole))
         assert all((ours[name] == theirs[name]).all() for name in theirs), training
@@ -179,57 +172,52 @@ def test_a_run_killed_in_two_trainings_ends_with_the_same_weights(whole, tmp_pat
 
 # One training of 30 steps, whose first checkpoint would never come.
 LONG = [
-    "train_cam.method=cam",
-    "train_cam.epochs=3",
-    "train_cam.checkpoint_every=1000",
+    "seeds.method=cam",
+    "seeds.train.epochs=3",
+    "seeds.train.checkpoint_every=1000",
     "runtime.workers=2",
     "--to",
     "train-cam",
 ]
 
 
-@pytest.fixture(scope="module")
-def long_training(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("long") / "run"
-    finish(start(out, *LONG))
-    return out
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_training_loses_no_step(long_training, tmp_path, number, status):
-    """The 13th, under way when the signal comes, is the last one done."""
-    out = tmp_path / "run"
-    process = start(out, *LONG, signalled=("train_cam", 12, number))
-    printed = process.communicate(timeout=240)[0].decode()
-    assert process.returncode == status, printed
-    assert "stopping once this training step is done and kept; interrupt again to stop at once\n" in printed
-    assert f"train_cam stopped; finished work is kept. Go on with: sbnet run {out}\n" in printed
-    assert "Traceback" not in printed
-    assert torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"] == 13
-    assert not list(out.rglob("*.tmp"))
-    if number == signal.SIGTERM:  # goes on as the other does
-        return
-    assert printed.endswith("sbnet: interrupted; train CAM network (cam): 13 of 30 steps are done and kept\n")
-    assert "goes on" in finish(start(out, *LONG))
-    ours, theirs = (load_file(folder / "train_cam" / "model.safetensors") for folder in (out, long_training))
+def test_an_interrupted_training_loses_no_step(tmp_path):
+    """The step that is under way when the signal comes is the last one done, and the rest comes out as it would have."""
+    long, out = tmp_path / "long", tmp_path / "run"
+    finish(start(long, *LONG))
+    for number, status, at in ((signal.SIGTERM, 143, 8), (signal.SIGINT, 130, 20)):
+        process = start(out, *LONG, signalled=("train_cam", at, number))
+        printed = process.communicate(timeout=PATIENCE)[0].decode()
+        assert process.returncode == status, printed
+        assert (
+            "stopping after this training step, which is saved; interrupt again to stop at once\n" in printed
+        )
+        assert f"train_cam stopped; finished work is kept. Resume with: sbnet run {out}\n" in printed
+        assert "Traceback" not in printed
+        assert torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"] == at + 1
+        assert not list(out.rglob("*.tmp"))
+    assert printed.splitlines()[-1].startswith("sbnet: interrupted; ")  # Ctrl-C alone has a last word
+    assert "21 of 30 steps are done and saved" in printed.splitlines()[-1]
+    assert ": resuming" in finish(start(out, *LONG))
+    ours, theirs = (load_file(folder / "train_cam" / "model.safetensors") for folder in (out, long))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
-def test_every_step_bears_a_full_disk(whole, tmp_path):
-    """Each ends with status 2 and a message, loses nothing and leaves nothing half-written; with room it goes on."""
+def test_every_step_survives_a_full_disk(whole, tmp_path):
+    """Each ends with status 2 and a message, loses nothing and leaves nothing half-written; with room it resumes."""
     isolated = ["unshare", "--map-root-user", "--mount"]
     trial = [*isolated, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path)]
     if not shutil.which("unshare") or subprocess.run(trial, capture_output=True).returncode:
-        pytest.skip("needs leave to mount a small disk")
+        pytest.skip("needs permission to mount a small disk")
     driver = Path(__file__).with_name("full_disk.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [*isolated, sys.executable, str(driver), str(whole), str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stderr
     steps = [step.name for step in recipe_steps(load_recipe(whole))]
-    told = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert [facts["step"] for facts in told] == steps[3:]
-    for facts in told:
+    found = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [facts["step"] for facts in found] == steps[3:]
+    for facts in found:
         assert (facts["status"], facts["again"], facts["halves"]) == (2, 0, []), facts
         assert facts["done"] == steps[: steps.index(facts["step"])]
         place = f"disk full at {tmp_path}/run/{facts['step']}/"

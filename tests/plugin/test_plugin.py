@@ -73,6 +73,26 @@ def command(installed: Path) -> Command:
     return run
 
 
+CONTRACTS = """
+import sys
+from pathlib import Path
+from sbnet.registry import DATASETS, EXPORTS, METHODS
+from sbnet.testing import check_dataset, check_export, check_method
+
+for name in ("toy_cam", "toy_blur", "toydecoder"):
+    check_method(METHODS[name])
+squares = DATASETS["toy_squares"]
+check_dataset(squares, squares.Settings(root=sys.argv[1]), work=Path(sys.argv[2]))
+check_export(EXPORTS["toy_text"], out=Path(sys.argv[2]) / "out")
+"""
+
+
+def test_it_keeps_the_contracts(installed: Path, data: Path, tmp_path: Path) -> None:
+    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+    line = [sys.executable, "-c", CONTRACTS, str(data), str(tmp_path)]
+    subprocess.run(line, env={**os.environ, "PYTHONPATH": path}, check=True)
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Squares of two colors on grey, in folders by class, with their masks."""

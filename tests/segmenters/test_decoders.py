@@ -14,11 +14,11 @@ from torch import nn
 
 from sbnet.backbones.weights import lite_path, lite_state
 from sbnet.engine.inference import inference_network
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.losses import multi_scale_cross_entropy
+from sbnet.networks.build import build
+from sbnet.networks.model_file import load_model, save_model
 from sbnet.segmenters.segmenter import Segmenter
 
 FAMILIES = ("deeplabv3plus", "upernet", "segformer")
@@ -204,7 +204,7 @@ def test_unknown_names() -> None:
 
 
 def test_a_backbone_without_a_feature_at_stride_4(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sbnet.engine import networks as registry
+    from sbnet.networks import build as registry
 
     backbone = registry.build_backbone("lite0", weights="none")
     backbone.stages = (0, 1, 2, 3)

@@ -19,8 +19,8 @@ from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.ops import DenseCRF
 from sbnet.steps.context import Context
 from sbnet.steps.predict import run

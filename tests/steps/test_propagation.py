@@ -17,8 +17,6 @@ from torch.nn import functional
 from references.random_walk import random_walk as random_walk_reference
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import Scores, read_label, write_scores
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.engine.views import stacks
 from sbnet.methods.affinitynet import propagate as affinity
 from sbnet.methods.affinitynet.network import AffinityOutput
@@ -26,6 +24,8 @@ from sbnet.methods.affinitynet.settings import AffinityNetPropagateSettings
 from sbnet.methods.irn import IrnPropagateSettings
 from sbnet.methods.irn import propagate as irn
 from sbnet.methods.irn.network import IrnNetwork
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.ops import boundary_walk, pair_affinity, with_background_score
 from sbnet.steps.context import Context
 from sbnet.steps.propagate import Walk

@@ -114,7 +114,7 @@ class Backbone(nn.Module):
         return state
 
     def _strides(self) -> str:
-        return ", ".join(map(str, self.strides))
+        return ", ".join(map(str, sorted(set(self.strides))))
 
     def _no_tokens(self) -> SBNetError:
         return SBNetError(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from sbnet.backbones.network import Backbone
+from sbnet.backbones.base import Backbone
 
 PROBE = 128  # pixels of the image that shows what follows what
 
@@ -35,7 +35,7 @@ def fold_batch_norm(backbone: nn.Module) -> None:
 def batch_norm_fused(network: nn.Module) -> Iterator[None]:
     """Within it, what `fold_batch_norm` would fold in the network's backbones is one convolution, for training.
 
-    Kernels are scaled anew in every pass, through which the gradient reaches them, frozen ones once: on entering they
+    Kernels are scaled again in every pass, through which the gradient reaches them, frozen ones once: on entering they
     have the values that they are to have. Parameters, buffers, their names and values stay as they are. A batch norm
     that is trained itself stays.
     """
@@ -87,7 +87,7 @@ def _pairs(backbone: nn.Module) -> list[tuple[nn.Conv2d, Any]]:
     image = next(backbone.parameters()).new_zeros(1, 3, PROBE, PROBE)
     drawn = (
         [image.device] if image.is_cuda else []
-    )  # besides the CPU's: a network in training draws its dropout
+    )  # in addition to the CPU's: a network in training draws its dropout
     with torch.random.fork_rng(drawn), _Readers(backbone) as seen:
         backbone(image)
     found = []
@@ -128,7 +128,7 @@ class _Readers(TorchFunctionMode):
 
 
 def _after(norm: Any) -> nn.Module:
-    """What a batch norm does besides: timm's apply the activation."""
+    """What a batch norm does in addition: timm's apply the activation."""
     return nn.Sequential(norm.drop, norm.act) if hasattr(norm, "act") else nn.Identity()
 
 

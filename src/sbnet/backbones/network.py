@@ -23,6 +23,10 @@ class Network(nn.Module):
     Batch norms of the backbone, and others that are frozen, stay in eval mode with fixed parameters whatever `train()`
     says: batches are small and crops are partly empty, so their statistics are worse than ImageNet's. `name` and
     `options` are what `build()` needs to make the network again.
+
+    A constructor is also called under `torch.device("meta")`, where tensors have no values, to compare a file with the
+    network before memory is taken for it. A plug-in's may compute with values (`item`, `numpy`)
+    all the same: its files are compared once the network is built.
     """
 
     family: ClassVar[str] = ""

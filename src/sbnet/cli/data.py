@@ -32,7 +32,7 @@ def check(
     *,
     labels: Path | None = None,
     classes: Path | None = None,
-    white: float = 0,
+    white_level: float = 0,
     sbd: Path | None = None,
     show_all: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
@@ -55,7 +55,7 @@ def check(
         A label file, as data.labels of a run; by default classes come from masks, else from annotations.
     classes
         A file with one class name per line, as data.classes; by default classes.txt in ROOT, else VOC's.
-    white
+    white_level
         The white level of images of more than 8 bits or of floats, as data.white_level.
     sbd
         The folder of SBD; by default in or beside ROOT.
@@ -67,16 +67,16 @@ def check(
 
     shown = None if show_all else 5
     if is_coco(root):
-        if labels or classes or white:
+        if labels or classes or white_level:
             raise SBNetError(
-                "--labels, --classes and --white need a folder in VOC's layout; this one is COCO's"
+                "--labels, --classes and --white-level need a folder in VOC's layout; this one is COCO's"
             )
         from sbnet.data.datasets.coco.check import check_coco
 
         coco = check_coco(root)
         print("\n".join(coco_lines(coco, shown)))
         return 2 if coco.problems else 0
-    facts = check_voc(root, sbd=sbd, labels=labels, classes=classes, white=white)
+    facts = check_voc(root, sbd=sbd, labels=labels, classes=classes, white=white_level)
     print("\n".join(voc_lines(facts, shown)))
     return 2 if facts.problems else 0
 
@@ -132,7 +132,7 @@ def package(
 ) -> None:
     """Pack masks for VOC 2012's test server: results/VOC2012/Segmentation/comp6_test_cls/NAME.png in a tar.
 
-    Checks mode, class ids and colours first, and sizes with --images.
+    Checks mode, class ids and colors first, and sizes with --images.
 
       sbnet data package masks --out results.tar.gz --list VOC2012/ImageSets/Segmentation/test.txt \\
           --images VOC2012/JPEGImages

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from sbnet.cli.photos import GROUP
+from sbnet.errors import counted
 from sbnet.exports.base import EXPORTS
 
 
@@ -43,16 +44,21 @@ def export(
     classes
         A file with one class name per line; by default a run's own classes, or classes.txt in SOURCE or beside it.
     """
-    from sbnet.exports.masks import export_masks, find_classes, find_masks, is_run
+    from sbnet.exports.masks import check_masks, export_masks, find_classes
 
     form = EXPORTS[to]
-    folder = find_masks(source)
-    if is_run(source) and classes is None:
-        names, images = _of_run(source)
-    else:
-        names, images = find_classes(folder, classes), {}
+    check_masks(source)
+    folder, images = source, dict[str, Path]()
+    if (source / "recipe.yaml").is_file():
+        from sbnet.pipeline.outputs import final_masks
+
+        folder = final_masks(source)
+        if classes is None:
+            names, images = _of_run(source)
+    if not images:
+        names = find_classes(folder, classes)
     count = export_masks(folder, form, out, classes=names, images=images)
-    print(f"{out}: {count} masks of {folder} written as {to}")
+    print(f"{out}: {counted(count, 'mask')} of {folder} written as {to}")
 
 
 def _of_run(run: Path) -> tuple[tuple[str, ...], dict[str, Path]]:
@@ -60,6 +66,6 @@ def _of_run(run: Path) -> tuple[tuple[str, ...], dict[str, Path]]:
     from sbnet.config.recipe import load_recipe
     from sbnet.registry import DATASETS
 
-    data = load_recipe(str(run)).data
+    data = load_recipe(run).data
     lists = DATASETS[data.name].open(data.settings, work=run / "data")
     return lists.train.classes, {image.name: image.path for one in lists if one for image in one}

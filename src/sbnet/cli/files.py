@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 
 
 def add_commands(app: App) -> None:
@@ -41,7 +41,7 @@ def convert_weights(
         The file to write: a .safetensors; with --to, a .pth.
     model
         The network, such as seam-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default the
-        network that the names in the file tell.
+        names of the tensors in the file decide.
     to
         Write a file for the scripts of the network's paper (reference); of an SBNet network, the part that SEAM's or
         PSA's scripts load (seam, psa).
@@ -53,7 +53,7 @@ def convert_weights(
             "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
         )
     from sbnet.data.datasets.labels import read_class_names
-    from sbnet.engine import foreign
+    from sbnet.networks import foreign
 
     if to:
         done = foreign.write_reference(file, out, to=to)
@@ -87,7 +87,7 @@ def convert_cams(
 
     A run takes their CAM files without conversion:
 
-      sbnet run voc12-resnet38 --data VOC2012 seeds.method=files seeds.folder=out_cam
+      sbnet run voc12-resnet38 --data VOC2012 seeds.method=cam_files seeds.folder=out_cam
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def convert_cams(
         assert images
         powers, found = _numbers(alphas), find_photos([images])
         count = convert.scores_to_marginals(folder, out, images=found, alphas=powers, white_level=white_level)
-    print(f"{count} files written to {out}")
+    print(f"{counted(count, 'file')} written to {out}")
 
 
 def _numbers(words: str) -> list[float]:

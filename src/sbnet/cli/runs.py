@@ -106,8 +106,7 @@ def sweep(
     """Try settings of the CRF or of the propagation on what a run has stored, and measure every combination.
 
     The best is chosen on every other training image with ground truth, and reported on the rest, so that the choice does
-    not flatter the figure; once the run takes the best over, its own metrics.json counts both halves. The run does not
-    change. Examples:
+    not flatter the figure. The run does not change; if you adopt the best, its metrics.json counts both halves. Examples:
 
       sbnet sweep runs/voc12-lite refine.propagate.background_alpha=8,12,16,24 refine.propagate.steps=16,32,64
       sbnet sweep runs/voc12-lite crf.mask_alpha=4,8,12,24 crf.bilateral=80,13,10 crf.bilateral=67,3,4
@@ -120,7 +119,7 @@ def sweep(
     settings
         KEY=VALUE,VALUE of one step that trains nothing; where a value is itself a list, one KEY=VALUE per value.
     images
-        At most so many images, for a quick look; 0 for all.
+        The most images to measure, for a quick look; 0 for all.
     choose_on
         A list of training images to choose on, one name per line; all others are reported on.
     out
@@ -151,7 +150,7 @@ def sweep(
 
 
 def _advice(run: Path, result: SweepResult) -> list[str]:
-    """How the best is taken over, and what speaks against it."""
+    """The command that adopts the best, and what speaks against it."""
     from sbnet.report.tables import percent
 
     best, recipe = result.best, result.recipe

@@ -13,7 +13,7 @@ from sbnet.compat.names import FOV_MARK
 
 class Origin(NamedTuple):
     """A published network. title: in messages. network: ours, FAMILY-BACKBONE. recipe: ours with the settings of the
-    scripts that write such files, '' where the names do not tell. options: what `build` needs besides the name.
+    scripts that write such files, '' where the names do not say. options: what `build` needs in addition to the name.
     needs, usual: options that a network of ours must have to be written for them, and those that it must not set to
     another value. background: whether the classifier has this channel. prefix: of their names.
     """

@@ -155,7 +155,8 @@ def _switch(values: Mapping[str, Any], found: Source, key: str) -> bool:
         ) from None
 
 
-def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settings:
+def _fixed(kind: type[Settings], values: Any, found: Source, key: str, *, chosen_at: str = "") -> Settings:
+    """chosen_at: the key whose place is told for a setting that stands nowhere."""
     if not isinstance(values, dict):
         raise SBNetError(
             f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'"
@@ -163,7 +164,9 @@ def _fixed(kind: type[Settings], values: Any, found: Source, key: str) -> Settin
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise refusal(error, kind, found.where, key) from None
+        raise refusal(
+            error, kind, lambda name: found.where(name if name in found.places else chosen_at or name), key
+        ) from None
 
 
 def _choice(values: Any, found: Source, key: str) -> Choice:
@@ -174,11 +177,13 @@ def _choice(values: Any, found: Source, key: str) -> Choice:
     rest = dict(values)
     name = rest.pop(chooser, None)
     if name is None:
-        raise SBNetError(f"{found.where(key)}{dotted} is required; available: {', '.join(_names(key))}")
+        place = found.where(key) or f"{found.files[-1]}: "
+        remedy = " (or give --data FOLDER)" if key == "data" else ""
+        raise SBNetError(f"{place}{dotted} is required{remedy}; available: {', '.join(_names(key))}")
     place, available = f"{found.where(dotted)}{dotted}", f"available: {', '.join(_names(key))}"
     if str(name) not in registry and str(name) not in registry.broken:
         raise SBNetError(
-            f"{place}: there is no {registry.what} '{name}'{did_you_mean(name, _names(key))}; {available}"
+            f"{place}: there is no {registry.what} '{name}'{did_you_mean(str(name), _names(key))}; {available}"
         )
     try:
         entry = registry[str(name)]
@@ -189,7 +194,7 @@ def _choice(values: Any, found: Source, key: str) -> Choice:
         raise SBNetError(f"{place} is '{name}', which is a method for `{role}`; {available}")
     changed = found.layers.get(dotted, 0)
     kept = _below(rest, entry.Settings, found, key, changed, all_of=key == "data")
-    return Choice(str(name), _fixed(entry.Settings, kept, found, key))
+    return Choice(str(name), _fixed(entry.Settings, kept, found, key, chosen_at=dotted))
 
 
 def _below(

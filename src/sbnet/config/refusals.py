@@ -1,4 +1,4 @@
-"""What a user is told of a value that pydantic refuses: place, key, value, what it should be."""
+"""The message about a value that pydantic refuses: place, key, value, what it should be."""
 
 from __future__ import annotations
 

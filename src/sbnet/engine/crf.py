@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sbnet.engine.memory import gpu_memory_told
+from sbnet.engine.resources import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF

@@ -1,6 +1,6 @@
 """The one inference loop: images are read by threads ahead of the network, results written by threads behind it.
 
-Images of one size pass the network together.
+Images of the same size pass the network together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.image import MAX_PIXELS, pixel_limit
-from sbnet.engine.memory import gpu_memory_told
+from sbnet.engine.resources import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import resized, stacked
 from sbnet.errors import SBNetError
@@ -120,10 +120,10 @@ class Job(ABC, Generic[Found, Result]):
 def infer(
     images: Sequence[Photo], job: Job[Found, Result], *, runtime: Runtime, failed: Told | None = None
 ) -> Iterator[Result]:
-    """What `job.write` returns for each image: in the images' order where a batch is one image, else those of one size
-    together.
+    """What `job.write` returns for each image: in the images' order where a batch is one image, else those of the same
+    size together.
 
-    failed: called on this thread for each image that `job.load` refuses, and the others go on; without it that error is
+    failed: called on this thread for each image that `job.load` refuses, and the others continue; without it that error is
     raised here. Those of `forward` and `write` always are, and SBNetError where the GPU's memory does not suffice.
     Results of images before are finished first.
     """

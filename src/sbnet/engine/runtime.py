@@ -32,7 +32,7 @@ class Runtime(Settings):
     workers: Annotated[int, Field(ge=-1)] = -1
     """Processes or threads that load and post-process images; -1: one a CPU core."""
     inference_batch: Natural = 0
-    """Images of one size that pass a network together in inference, fewer where they are large; 0: 4 on a GPU, 1 on the
+    """Images of the same size in one forward pass of inference, fewer where they are large; 0: 4 on a GPU, 1 on the
     CPU, whose cores one image keeps busy.
     """
     crf_device: Literal["cpu", "device"] = "cpu"

@@ -15,14 +15,13 @@ from torch.utils.data import DataLoader
 
 from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, seed_worker
 from sbnet.engine.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from sbnet.engine.interrupt import put_off_interrupts
 from sbnet.engine.log import Meter, TrainingLog
-from sbnet.engine.memory import gpu_memory_told
 from sbnet.engine.objective import FunctionObjective, Losses, Objective
 from sbnet.engine.optimization import TrainSettings, WeightAverage, build_optimizer, set_learning_rate
+from sbnet.engine.resources import fast_steps, gpu_memory_told
 from sbnet.engine.runtime import Runtime
-from sbnet.engine.speed import fast_steps
 from sbnet.errors import SBNetError
+from sbnet.work.interrupt import put_off_interrupts
 from sbnet.work.progress import training_progress
 
 LOG_EVERY = 10  # optimizer steps a row of the log

@@ -14,9 +14,9 @@ from lightning_fabric import Fabric
 from PIL import Image
 from torch import Tensor, nn
 
+from sbnet.backbones.base import Backbone
 from sbnet.backbones.fold import fold_batch_norm
-from sbnet.backbones.network import Backbone
-from sbnet.engine.memory import gpu_memory_told
+from sbnet.engine.resources import gpu_memory_told
 from sbnet.engine.runtime import Runtime
 
 OnHost = Callable[[], np.ndarray]  # see `to_host`
@@ -92,7 +92,7 @@ def unmirror(maps: Tensor, images: int) -> Tensor:
 
 def to_host(values: Tensor) -> OnHost:
     """Starts copying a result to the CPU. Calling what this returns waits for the copy, on any thread, and not for what
-    the GPU was told to do after it; this thread goes on to the next images.
+    the GPU was asked to do after it; this thread continues with the next images.
     """
     if values.is_cpu:
         return values.numpy

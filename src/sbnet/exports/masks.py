@@ -10,35 +10,14 @@ from pathlib import Path
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 from sbnet.exports.base import Export, NamedMask
 
-# Of a run, the most finished masks first.
-FOLDERS = ("predict/masks_crf", "predict/masks", "propagate/masks", "crf/masks")
 
-
-def is_run(source: Path) -> bool:
-    """Whether a folder is a run's."""
-    return (source / "recipe.yaml").is_file()
-
-
-def find_masks(source: Path) -> Path:
-    """The folder of NAME.png masks: of a run the most finished ones whose step is done, else `source` itself.
-
-    Raises SBNetError where there is no such folder, and for a run without masks.
-    """
-    if not source.is_dir():
-        near = ""
-        if source.absolute().parent.is_dir():
-            near = did_you_mean(source.name, [path.name for path in source.absolute().parent.iterdir()])
-        raise SBNetError(
-            f"{source}: there is no such folder{near}: give a run folder or a folder of NAME.png masks"
-        )
-    check_folder(source)
-    if not is_run(source):
-        return source
-    others = sorted(path.relative_to(source).as_posix() for path in source.glob("[!.]*/masks"))
-    for name in dict.fromkeys((*FOLDERS, *others)):
-        if (source / name).is_dir() and (source / name).with_name("done.json").is_file():
-            return source / name
-    raise SBNetError(f"{source}: this run has no finished masks: finish it (sbnet run {source})")
+def check_masks(folder: Path) -> None:
+    """Raises SBNetError where there is no such folder."""
+    if not folder.is_dir():
+        beside = folder.absolute().parent
+        near = did_you_mean(folder.name, [path.name for path in beside.iterdir()]) if beside.is_dir() else ""
+        raise SBNetError(f"{folder}: no such folder{near}; give a run folder or a folder of NAME.png masks")
+    check_folder(folder)
 
 
 def find_classes(folder: Path, file: Path | None) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def pair_views(grid: Array, radius: int) -> Iterator[tuple[Array, Array]]:
 class _MeanAbsoluteDifference(torch.autograd.Function):
     """Mean over channels of |from - to| for every pair.
 
-    The backward pass makes the P differences anew: kept, they would take P times the features' memory.
+    The backward pass computes the P differences again: stored, they would take P times the features' memory.
     """
 
     @staticmethod

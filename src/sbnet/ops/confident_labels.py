@@ -22,7 +22,7 @@ def confident_labels(low: Array, high: Array, classes: Array, *, ignore: int = 2
     the high one (little). classes: (K,) dataset ids of channels 1..K. A pixel is its argmax of `low` where
     that is foreground; 0 where the argmax of `high` is background, which wins where both hold, as in the
     reference (Ahn & Kwak, CVPR 2018, section 3.2.1); `ignore` otherwise, and where there are no marginals
-    (all about 0: outside the photo). Raises ValueError for marginals of other shapes and for NaN.
+    (all about 0: outside the image). Raises ValueError for marginals of other shapes and for NaN.
     """
     if isinstance(low, np.ndarray):
         arrays = (torch.from_numpy(np.asarray(array)) for array in (low, high, classes))

@@ -1,7 +1,7 @@
 """Fully connected CRF: mean field over a Gaussian and a bilateral kernel (Kraehenbuehl and Koltun, NIPS 2011).
 
 The kernels are sums over all pairs of pixels, filtered on the permutohedral lattice (Adams et al., 2010): in C++ on the
-CPU, in PyTorch (`dense_crf_torch.py`) elsewhere. B photos of one size, A sets of probabilities, K labels, H x W pixels.
+CPU, in PyTorch (`dense_crf_torch.py`) elsewhere. B images of one size, A sets of probabilities, K labels, H x W pixels.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _CACHED_PIXELS = 2**19  # larger Gaussian lattices are not kept: eight of this s
 
 
 class DenseCRF:
-    """The CRF of one photo: its lattices are built once and serve any number of label sets.
+    """The CRF of one image: its lattices are built once and serve any number of label sets.
 
-    image: (H, W, 3) uint8, RGB, numpy array or tensor on any device; it is copied. Or (B, H, W, 3), several photos.
-    A tensor that is not on the CPU is worked on where it lies, all photos at once: marginals within 1e-4 of the CPU's,
+    image: (H, W, 3) uint8, RGB, numpy array or tensor on any device; it is copied. Or (B, H, W, 3), several images.
+    A tensor that is not on the CPU is worked on where it lies, all images at once: marginals within 1e-4 of the CPU's,
     more where noise alone decides; the argmax equal on 99.9 % of the pixels; the same in every run. Memory: about
     0.5 kB a pixel while the lattices are built, then 0.2 kB, and 45 bytes for each label of each set.
     gaussian: (sxy in pixels, weight) of the smoothness kernel.
@@ -68,10 +68,10 @@ class DenseCRF:
     def memory_needed(
         pixels: int, *, labels: int, sets: int = 1, vertices: int | None = None, compiled: bool = True
     ) -> int:
-        """Bytes that a photo takes at most, lattices and results included; compiled, on the CPU, or on another device.
+        """Bytes that an image takes at most, lattices and results included; compiled, on the CPU, or on another device.
 
         vertices: of both lattices, known once they are built (`vertices`); by default 2 a pixel. SBNet's kernels have
-        0.3 a pixel in a photo of 400 x 300, narrow ones (srgb 3) up to 4, and noise 6; large photos have fewer.
+        0.3 a pixel in an image of 400 x 300, narrow ones (srgb 3) up to 4, and noise 6; large images have fewer.
         """
         if not compiled:
             return pixels * (640 + 45 * sets * labels)
@@ -88,17 +88,17 @@ class DenseCRF:
 
     @property
     def vertices(self) -> int:
-        """Of the lattices of all photos together, on the CPU."""
+        """Of the lattices of all images together, on the CPU."""
         assert isinstance(self._mean_field, _CompiledMeanField)
         return self._mean_field.vertices
 
     def marginals(self, probabilities: Array, *, iterations: int = 10, negligible: float = 0.01) -> Array:
         """Marginals after `iterations` steps of mean field: float32, the input's shape and kind, sum 1 over K.
 
-        probabilities: (K, H, W), or (A, K, H, W) for A independent sets on the one lattice; for B photos
+        probabilities: (K, H, W), or (A, K, H, W) for A independent sets on the one lattice; for B images
         (B, K, H, W) or (B, A, K, H, W). Numpy array or tensor of floats in [0, 1] (clipped to [1e-5, 1]), which
         need not sum to 1. Without iterations the result is the clipped probabilities over their sum.
-        negligible: a label whose share of a pixel's clipped probabilities is below it all over a photo, in all its
+        negligible: a label whose share of a pixel's clipped probabilities is below it all over an image, in all its
         sets, takes no part, and its marginals are 0: time goes with the labels that matter. 0 keeps all, as the
         formula has it, and the sets independent to the last bit (on the CPU).
         Raises ValueError for another shape or dtype, NaN, infinity and a negative number of iterations.
@@ -121,7 +121,7 @@ class DenseCRF:
 
 
 class _CompiledMeanField:
-    """`TorchMeanField` compiled, on the CPU, photo by photo."""
+    """`TorchMeanField` compiled, on the CPU, image by image."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class _CompiledMeanField:
 
 
 def _gaussian_lattice(height: int, width: int, sxy: float) -> Any:
-    """Lattice of the pixel positions alone: the same for all photos of a size."""
+    """Lattice of the pixel positions alone: the same for all images of a size."""
     return kernels().Lattice(height, width, sxy)
 
 

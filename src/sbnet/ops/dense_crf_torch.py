@@ -1,6 +1,6 @@
 """The dense CRF in PyTorch, on any device: what `DenseCRF` does for tensors that are not on the CPU.
 
-B photos of one size, A sets of probabilities, K labels, N = H W pixels. All photos, sets and labels go side by side.
+B images of one size, A sets of probabilities, K labels, N = H W pixels. All images, sets and labels go side by side.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sbnet.ops.permutohedral import PermutohedralLattice
 
 
 class TorchMeanField:
-    """Mean field over the lattices of photos (B, H, W, 3) uint8, on their device. Settings as of `DenseCRF`."""
+    """Mean field over the lattices of images (B, H, W, 3) uint8, on their device. Settings as of `DenseCRF`."""
 
     def __init__(
         self, images: Tensor, *, gaussian: tuple[float, float], bilateral: tuple[float, float, float]
@@ -37,7 +37,7 @@ class TorchMeanField:
         self._kernels.append((bilateral[2], PermutohedralLattice(features, bounds=bounds)))
 
     def __call__(self, sets: Tensor, *, iterations: int, negligible: float) -> Tensor:
-        """Marginals of sets (B, A, K, N) float32, the same shape; a label that is negligible in a photo is 0 there."""
+        """Marginals of sets (B, A, K, N) float32, the same shape; a label that is negligible in an image is 0 there."""
         clipped = sets.clamp(1e-5, 1)
         used = _used(clipped, negligible)
         kept = used.any(0)

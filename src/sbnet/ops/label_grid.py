@@ -13,7 +13,7 @@ def label_grid(label: Tensor, *, stride: int, classes: int, ignore: int = 255) -
     label: (B, H, W) uint8, ids 0..classes-1 and `ignore`. Returns (B, ceil(H/stride), ceil(W/stride)) uint8.
     Cells that hang over the border are filled up with `ignore`; `ignore` wins ties with nothing: the smallest
     class id does. AffinityNet (Ahn and Kwak 2018, section 3.3) pools CRF marginals and takes their argmax; pixels
-    that vote need only the label PNG, some 20 kB a photo, in place of the marginals.
+    that vote need only the label PNG, some 20 kB an image, in place of the marginals.
     """
     height, width = label.shape[-2:]
     padded = functional.pad(label, (0, -width % stride, 0, -height % stride), value=ignore)

@@ -4,7 +4,7 @@ A Gaussian sum over all pairs of points takes N^2 products. The lattice comes ne
 point's value onto the corners of the simplex around it, *blur* along the lattice's axes, *slice*: gather the corners.
 src/kernels/lattice.cpp builds the same lattice on the CPU.
 
-B sets of N points each (the photos of a batch, and their pixels), D features, C channels of values. A simplex has
+B sets of N points each (the images of a batch, and their pixels), D features, C channels of values. A simplex has
 D + 1 corners; V distinct vertices. A vertex that no point touches does not exist, and its value is 0.
 """
 

@@ -1,6 +1,6 @@
 """Random walk of scores along pixel affinities (Ahn & Kwak, CVPR 2018, section 3.3).
 
-Shapes: B photos, K maps on an h x w grid, P offsets, n from-pixels (see `affinity.py`).
+Shapes: B images, K maps on an h x w grid, P offsets, n from-pixels (see `affinity.py`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def random_walk(
     their sums, is T; the answer is the scores as row vectors times T^steps. So each step makes a pixel a
     weighted mean of itself and its neighbours, and the values stay within the map's range. T is never built:
     a step adds the P shifted maps and their P mirrors, O(P n) instead of the dense O((h w)^2).
-    On the CPU it runs compiled, photo by photo, float64 in its own precision and all else in float32; on other devices
-    in PyTorch, all photos at once, in float64 inside: equal within 1e-5. No gradient passes through.
+    On the CPU it runs compiled, image by image, float64 in its own precision and all else in float32; on other devices
+    in PyTorch, all images at once, in float64 inside: equal within 1e-5. No gradient passes through.
     Raises ValueError for an affinity of another grid or outside [0, 1], scores that are not finite floats, a sharpness
     below 0 or not finite, and steps that are no whole number of at least 0.
     """

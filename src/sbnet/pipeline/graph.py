@@ -43,26 +43,33 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
         *role_steps(recipe, "refine"),
         *role_steps(recipe, "segmenter"),
     ]
-    return resolve([*specs, predict_step(recipe.predict, images="val" if images == "val" else "train")])
+    last = predict_step(recipe.predict, images="val" if images == "val" else "train")
+    try:
+        return resolve([*specs, last])
+    except SBNetError as error:
+        methods = ", ".join(
+            f"{role} '{getattr(recipe, role).name}'" for role in ("seeds", "refine", "segmenter")
+        )
+        raise SBNetError(f"{methods}: {error}") from error
 
 
 def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
     specs = METHODS[choice.name].steps(choice.settings)
-    for spec in specs:
-        _check_kinds(spec, choice.name)
+    check_steps(specs, choice.name)
     return [replace(spec, key=f"{role}.{spec.key}".rstrip(".")) for spec in specs]
 
 
-def _check_kinds(spec: StepSpec, method: str) -> None:
-    for kind in (*spec.reads.values(), *spec.writes):
-        if kind not in KINDS:
-            known = ", ".join(one.name for one in KINDS)
-            name = getattr(kind, "name", kind)
-            raise SBNetError(
-                f"method '{method}': its step '{spec.name}' names the artifact kind '{name}', which there is not; "
-                f"available: {known}"
-            )
+def check_steps(specs: Iterable[StepSpec], method: str) -> None:
+    """Raises SBNetError, with the method's name, for a step that names an unknown kind of artifact."""
+    for spec in specs:
+        for kind in (*spec.reads.values(), *spec.writes):
+            if kind not in KINDS:
+                raise SBNetError(
+                    f"method '{method}': its step '{spec.name}' names the artifact kind "
+                    f"'{getattr(kind, 'name', kind)}', which does not exist; available: "
+                    f"{', '.join(one.name for one in KINDS)}"
+                )
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:
@@ -71,22 +78,22 @@ def resolve(specs: Sequence[StepSpec]) -> list[Step]:
     """
     _check_names(specs)
     done: dict[str, Step] = {}
-    under_way: list[str] = []
+    under_way: list[tuple[int, Kind, int]] = []  # reader, kind, provider
 
     def visit(index: int) -> None:
         spec = specs[index]
         if spec.name in done:
             return
-        if spec.name in under_way:
-            ring = " -> ".join([*under_way[under_way.index(spec.name) :], spec.name])
-            raise SBNetError(f"the steps need each other in a circle: {ring}; change what one of them reads")
-        under_way.append(spec.name)
+        readers = [reader for reader, *_ in under_way]
+        if index in readers:
+            _refuse_ring(specs, under_way[readers.index(index) :])
         inputs = {}
         for name, kind in spec.reads.items():
             provider = _provider(specs, index, kind)
+            under_way.append((index, kind, provider))
             visit(provider)
+            under_way.pop()
             inputs[name] = (specs[provider].name, kind)
-        under_way.pop()
         done[spec.name] = Step(spec, inputs)
 
     visit(len(specs) - 1)
@@ -103,6 +110,16 @@ def _provider(specs: Sequence[StepSpec], index: int, kind: Kind) -> int:
             "method or other settings there"
         )
     return before[-1] if before else writers[0]
+
+
+def _refuse_ring(specs: Sequence[StepSpec], ring: Sequence[tuple[int, Kind, int]]) -> None:
+    """Somewhere in it a step reads from a later one."""
+    reader, kind, provider = next(edge for edge in ring if edge[0] < edge[2])
+    spec, later = specs[reader], specs[provider]
+    raise SBNetError(
+        f"the step '{spec.name}' ({spec.key}) reads {kind.name}, which only '{later.name}' ({later.key}) writes, and that "
+        f"needs '{spec.name}' itself; choose another method or other settings in one of the two"
+    )
 
 
 def _check_names(specs: Sequence[StepSpec]) -> None:

@@ -15,8 +15,8 @@ from rich.console import Console
 from sbnet.backbones.settings import check_weights
 from sbnet.config.recipe import Recipe
 from sbnet.engine.checkpoint import CHECKPOINT
-from sbnet.engine.networks import check_network
 from sbnet.errors import SBNetError
+from sbnet.networks.build import check_network
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, choose, recipe_steps

@@ -81,6 +81,7 @@ class RunState:
         if files:
             parts["files"] = self._files(files)
         if spec.trains:
+            parts["network"] = spec.trains
             parts["backbone"], parts["seed"] = _settings(recipe.backbone), recipe.runtime.seed
         if spec.network:
             parts["precision"] = recipe.runtime.precision
@@ -245,16 +246,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What changed, in words: `epochs 4 -> 6`."""
+    """What changed, in words: `epochs 4 -> 6`. Of another method, the settings that both have."""
     changes = []
+    same_method = all(before.get(key) == now.get(key) for key in ("step", "network"))
     for key in now.keys() | before.keys():
         old, new = before.get(key), now.get(key)
         if old == new:
             continue
-        if isinstance(old, dict) and isinstance(new, dict) and key != "inputs":
-            changes += [
-                f"{k} {old.get(k)} -> {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k)
-            ]
+        if key == "step":
+            changes.append("the method changed")
+        elif isinstance(old, dict) and isinstance(new, dict) and key != "inputs":
+            names = {**old, **new} if same_method else old.keys() & new.keys()
+            changes += [f"{k} {old.get(k)} -> {new.get(k)}" for k in names if old.get(k) != new.get(k)]
         elif key == "inputs":
             changes.append("its inputs changed")
         elif key in ("images", "files"):

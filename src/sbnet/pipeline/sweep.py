@@ -22,8 +22,7 @@ from sbnet.data.datasets.collection import Photo
 from sbnet.data.datasets.labels import read_list
 from sbnet.data.io.files import write_json
 from sbnet.data.io.image import read_mask
-from sbnet.engine.memory import gpu_memory_told
-from sbnet.engine.speed import one_torch_thread
+from sbnet.engine.resources import gpu_memory_told, one_torch_thread
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
@@ -33,7 +32,7 @@ from sbnet.pipeline.state import RunState, not_done
 from sbnet.report.sweep_chart import write_sweep_chart
 from sbnet.settings import plain
 from sbnet.steps.context import Context
-from sbnet.steps.spec import load_object
+from sbnet.steps.spec import Kind, load_object
 from sbnet.work.parallel import map_unordered
 from sbnet.work.progress import photo_progress
 
@@ -127,7 +126,7 @@ def _values(
         raise SBNetError(
             f"{folder}: no step of this run can be swept; its masks were made elsewhere or by training"
         )
-    example = f"{next(iter(can))}.{next(iter(type(next(iter(can.values())).spec.settings).model_fields))}=1,2"
+    example = f"{_example(next(iter(can.values())))}=1,2"
     if not assignments:
         raise SBNetError(f"nothing to try; give KEY=VALUE,VALUE, for example {example}")
     values: dict[str, list[Any]] = {}
@@ -156,16 +155,27 @@ def _values(
     return found, values
 
 
+def _unmeasured(step: Step) -> dict[str, Kind]:
+    """Settings that change only outputs that are not measured, and which."""
+    measured = {measure.kind for measure in step.spec.measures}
+    return {name: kind for kind, names in step.spec.only.items() if kind not in measured for name in names}
+
+
+def _example(step: Step) -> str:
+    """The dotted key of a setting that can be tried, of one that only the measured output depends on if there is any."""
+    own = (name for measure in step.spec.measures for name in step.spec.only.get(measure.kind, ()))
+    all_of = (name for name in type(step.spec.settings).model_fields if name not in _unmeasured(step))
+    return f"{step.spec.key}.{next(itertools.chain(own, all_of))}"
+
+
 def _check_measured(assignment: str, name: str, step: Step) -> None:
     """A key of no effect would have every value tie, and the first be called the best."""
-    (measured,) = {measure.kind for measure in step.spec.measures}
-    for kind, names in step.spec.only.items():
-        if kind != measured and name in names:
-            (read,) = step.spec.only.get(measured, ("",))[:1]
-            instead = f"; try {step.spec.key}.{read}" if read else ""
-            raise SBNetError(
-                f"'{assignment}': it changes only the {kind.place}, and the {measured.place} are measured{instead}"
-            )
+    kind = _unmeasured(step).get(name)
+    if kind is not None:
+        measured = " and ".join({measure.place: None for measure in step.spec.measures})
+        raise SBNetError(
+            f"'{assignment}': it changes only the {kind.place}, and the {measured} are measured; try {_example(step)}"
+        )
 
 
 def _value(recipe: Recipe, key: str) -> Any:

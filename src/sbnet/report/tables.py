@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from sbnet.errors import counted
+
 if TYPE_CHECKING:
     from sbnet.steps.spec import Measure
 
@@ -88,7 +90,7 @@ def metrics_table(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> Ta
         table.add_column(name, justify="right")
     for row in metric_rows(metrics, measures):
         over = f"{points(row.gain)} ({row.over})" if row.over else ""
-        measured_on = row.split if row.images is None else f"{row.split}, {row.images} images"
+        measured_on = row.split if row.images is None else f"{row.split}, {counted(row.images, 'image')}"
         rates = (row.foreground_precision, row.foreground_recall, row.pixel_accuracy)
         table.add_row(
             row.title,

@@ -59,9 +59,7 @@ class SegmenterMethod(Method):
             StepSpec(
                 name="train_segmenter",
                 title=f"Train the segmenter ({self.title})",
-                does=f"take over the segmenter {settings.network}"
-                if taken
-                else f"train the segmenter on {masks}",
+                does=f"use the segmenter {settings.network}" if taken else f"train the segmenter on {masks}",
                 run="sbnet.segmenters.train:run",
                 settings=settings,
                 reads={"labels": PSEUDO_MASKS} if settings.labels == "pseudo" and not taken else {},
@@ -71,7 +69,7 @@ class SegmenterMethod(Method):
         ]
 
     def options(self, settings: Any) -> dict[str, Any]:
-        """What `build` takes besides the backbone's options."""
+        """What `build` takes in addition to the backbone's options."""
         return {"scales": settings.scales}
 
     def check(self, settings: Any, recipe: Any) -> None:

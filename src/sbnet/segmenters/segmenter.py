@@ -32,12 +32,7 @@ class SegmenterOutput(NamedTuple):
 
 
 class Segmenter(Network):
-    """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1.
-
-    `smallest_batch`: images that a pass in training requires.
-    """
-
-    smallest_batch = 1
+    """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1."""
 
     def __init__(
         self, backbone: Backbone, classes: int, new: Iterable[str], *, scales: tuple[float, ...]

@@ -51,8 +51,8 @@ def affinity_steps(
     pictures: tuple[Picture, ...] = (),
     **more: Any,
 ) -> list[StepSpec]:
-    """family: of the network. module: that holds `train.run` and `propagate.run`. mirror: the network also sees mirror
-    images. pictures, more: of the propagation, before its masks; fields of its spec.
+    """family: of the network. module: that holds `train.run` and `propagate.run`. mirror: the network
+    also sees the mirror image. pictures, more: of the propagation, before its masks; fields of its spec.
     """
     reads: dict[str, Kind] = {"seeds": SEEDS}
     if train.start == "seeds":
@@ -63,7 +63,7 @@ def affinity_steps(
         StepSpec(
             name="train_affinity",
             title=f"Train {title}",
-            does=f"take over {title} from {train.network}" if train.network else f"train {title}",
+            does=f"use {title} from {train.network}" if train.network else f"train {title}",
             run=f"{module}.train:run",
             settings=train,
             reads={} if train.network else reads,

@@ -7,9 +7,9 @@ from typing import Any
 
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import JITTER, TrainTransform
-from sbnet.engine.model_file import load_model, network_name
-from sbnet.engine.networks import same_backbone
 from sbnet.errors import SBNetError
+from sbnet.networks.build import same_backbone
+from sbnet.networks.model_file import load_model, network_name
 from sbnet.steps.affinity import AffinityTrainSettings
 from sbnet.steps.context import Context
 from sbnet.steps.training import train

@@ -11,7 +11,7 @@ import torch
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import read_scores, write_label
 from sbnet.engine.crf import Marginals, PhotoCRF
-from sbnet.engine.speed import one_torch_thread
+from sbnet.engine.resources import one_torch_thread
 from sbnet.ops import confident_labels, strongest_labels, with_background_score
 from sbnet.steps.context import Context
 from sbnet.steps.settings import CrfSettings

@@ -67,9 +67,9 @@ def evaluate_folders(
 ) -> dict[str, Any]:
     """Metrics of `predictions`/NAME.png against `truth`/NAME.png.
 
-    classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file
-    with one image name per line, each of which both folders must have; by default the names that both
-    have. target: where the caller is going to write the metrics. Raises SBNetError where that is one of the input files.
+    classes: a file of class names; by default `classes.txt` in or beside `truth`, else VOC's. names: a file with
+    one image name per line, each of which both folders must have; by default the names that both have. target: the file
+    that the caller will write. Raises SBNetError where that is one of the files that are read.
     """
     files = [_masks(folder) for folder in (predictions, truth)]
     beside = next(

@@ -14,13 +14,13 @@ from sbnet import ops
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import Scores, read_scores, write_grey, write_label
 from sbnet.engine.crf import PhotoCRF
-from sbnet.engine.grid import interpolated, walk_on_grid
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
-from sbnet.engine.model_file import load_model
 from sbnet.engine.views import OnHost, inference_network, stacks, to_device, to_host
+from sbnet.networks.model_file import load_model
 from sbnet.report.shown import shown_images
 from sbnet.steps.affinity import PropagateSettings
 from sbnet.steps.context import Context
+from sbnet.steps.grid import interpolated, walk_on_grid
 from sbnet.steps.variants import alike
 from sbnet.work.progress import work_through
 

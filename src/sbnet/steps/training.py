@@ -1,4 +1,4 @@
-"""A training step: build the network (or take over one), train it on samples with an objective, save it."""
+"""A training step: build the network (or load a trained one), train it on samples with an objective, save it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from sbnet.backbones.network import Network
 from sbnet.data.training.dataset import TrainingSet
-from sbnet.engine.foreign import bring_network
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.training import fit
+from sbnet.networks.build import build
+from sbnet.networks.foreign import bring_network
+from sbnet.networks.model_file import save_model
 from sbnet.steps.context import Context
 
 

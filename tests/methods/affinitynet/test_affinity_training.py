@@ -11,11 +11,11 @@ import torch
 from sbnet.backbones.settings import BackboneSettings
 from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.collection import Collection
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
 from sbnet.methods.affinitynet.train import run
 from sbnet.methods.irn.train import run as run_irn
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.pipeline.graph import recipe_steps
 from sbnet.registry import METHODS
 from sbnet.steps.affinity import AffinityTrainSettings

@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.methods.cam.network import CamNetwork
 from sbnet.methods.cam.settings import InferSettings
 from sbnet.methods.sbnet.settings import SBNetInferSettings
 from sbnet.methods.seam import SeamInferSettings
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.steps.spec import load_object
 from step_context import first_images, make_context
 

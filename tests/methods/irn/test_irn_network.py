@@ -9,10 +9,10 @@ import torch
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.normalization import IMAGENET
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build
 from sbnet.errors import SBNetError
 from sbnet.methods.irn.network import IrnNetwork
+from sbnet.networks.build import build
+from sbnet.networks.model_file import load_model, save_model
 
 
 def irn(backbone: str, **options: object) -> IrnNetwork:

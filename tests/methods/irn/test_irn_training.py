@@ -10,9 +10,9 @@ import torch
 
 from sbnet import losses
 from sbnet.backbones.settings import BackboneSettings
-from sbnet.engine.model_file import save_model
-from sbnet.engine.networks import build
 from sbnet.methods.irn.train import run
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
 from sbnet.steps.affinity import AffinityTrainSettings
 from step_context import first_images, make_context, masks_as, trained
 

@@ -15,11 +15,11 @@ from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
 from sbnet.data.training.edges import normalized_edges
-from sbnet.engine.model_file import load_model, save_model
-from sbnet.engine.networks import build
 from sbnet.methods.cam import infer as cam_infer
 from sbnet.methods.sbnet import infer as sbnet_infer
 from sbnet.methods.sbnet.settings import SBNetInferSettings as InferSettings
+from sbnet.networks.build import build
+from sbnet.networks.model_file import load_model, save_model
 from sbnet.steps.context import Context
 from step_context import first_images, make_context, with_runtime
 from ways import NO_CUDA

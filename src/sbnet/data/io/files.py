@@ -38,7 +38,6 @@ _REFUSED = {
     errno.ENAMETOOLONG,
     errno.ENOENT,  # what only looks like a folder, such as in /proc
 }
-LABEL_FOLDERS = {"confident": "labels", "crf": "masks"}  # what the dense CRF gives -> its folder in the step
 
 
 class Scores(NamedTuple):

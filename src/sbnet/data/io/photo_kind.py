@@ -25,7 +25,7 @@ _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # bands of a PhotometricI
 _BANDS = {0: "grey", 1: "grey", 2: "red, green and blue", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 INTERLEAVE = "-co INTERLEAVE=PIXEL"
 WHITE = (
-    "give the value that is white in all images (data.white_level=1, or sbnet predict --white 1, where it is 1), or "
+    "give the value that is white in all images (data.white_level=1, or sbnet predict --white-level 1, where it is 1), or "
     "save them with 8 or 16 bits"
 )
 
@@ -89,7 +89,7 @@ def kind_of(image: ImageFile.ImageFile) -> PhotoKind:
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the file's bytes lie, as Pillow's decoder is told."""
+    """The byte layout that Pillow's decoder is given."""
     if not image.tile:
         return ""
     arguments = image.tile[0][3]

@@ -79,7 +79,7 @@ def tell_of_photos(paths: Iterable[Path], *, white: float, setting: str) -> None
 
 
 def kind_counts(kinds: Kinds) -> list[str]:
-    """`16 bits: 3 photos, such as a.tif` for each kind that is not plain 8-bit grey or colour."""
+    """`16 bits: 3 images, such as a.tif` for each kind that is not plain 8-bit grey or colour."""
     groups = {
         "more than 8 bits": [path for path, kind in kinds.items() if kind.bits > 8 and not kind.floats],
         "float values": [path for path, kind in kinds.items() if kind.floats],

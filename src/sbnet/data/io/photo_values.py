@@ -77,7 +77,7 @@ def _levels(values: np.ndarray, white: float) -> np.ndarray:
 def _colours(image: ImageFile.ImageFile, path: Path) -> np.ndarray:
     """(H, W, bands) uint16: 1 or 3 colours, and alpha where the file says so; decodes `image`.
 
-    Pillow keeps 8 bits of a colour: the high byte, or, told that the bytes lie the other way round, the low one. So
+    Pillow keeps 8 bits of a colour: the high byte, or, if given the other byte order, the low one. So
     the file is decoded twice.
     """
     if raw_mode(image) == "LA;16B":  # of PNG: two bytes of grey, two of alpha, which pass for four of colour

@@ -1,4 +1,4 @@
-"""Built-in scenes: photo-like pictures with exact masks and image-level labels, the same for the same seed.
+"""Built-in scenes: drawn pictures with exact masks and image-level labels, the same for the same seed.
 
 They stand in for a data set where there is none: `make_scenes` writes a folder in VOC's layout.
 """

@@ -33,7 +33,7 @@ class TrainingSet(Dataset[Item]):
 
     normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
     label_folder: NAME.png label of every image; or truth: the images' ground truth, instead. canny: add edge
-    maps of both views, the second `shrink` times as large: of the `photo`, or of the `normalized` image as the
+    maps of both views, the second `shrink` times as large: of the `image`, or of the `normalized` image as the
     reference's code does; "" for none. Raises `SBNetError` for an image without its label.
 
     An item: `name`; `photo` (crop, crop, 3) uint8, empty outside `box` (4,) int64, a `Box`; `labels` (C-1,) float32
@@ -89,7 +89,7 @@ class TrainingSet(Dataset[Item]):
         }
         if sample.label is not None:
             item["label"] = sample.label
-        if self._canny == "photo":
+        if self._canny == "image":
             item |= edge_maps(sample, shrink=self._shrink)
         elif self._canny:
             canvas = images(
@@ -123,7 +123,7 @@ class EpochSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) over all epochs in one stream, each epoch in its own order.
 
     The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, the
-    stream goes on as it would have. No restart between epochs, so workers never run dry.
+    stream continues as it would have. No restart between epochs, so workers never run dry.
     """
 
     def __init__(self, count: int, *, epochs: int, seed: int, batch_size: int, first: int = 0) -> None:

@@ -14,8 +14,6 @@ from torch import Tensor
 from sbnet.data.training.transforms import Box, Sample
 from sbnet.ops.canny import canny, wrapped_bytes
 
-EDGES = ("photo", "normalized")
-
 
 def normalized_edge_maps(image: Tensor, *, shrink: float) -> dict[str, Tensor]:
     """The same of the normalised canvas (1, 3, crop, crop), as the reference's code has it: cast to bytes that wrap,

@@ -14,9 +14,9 @@ from torch.nn import functional
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_scores
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
-from sbnet.engine.model_file import load_model
 from sbnet.engine.views import OnHost, inference_network, to_device, to_host, unmirror, views
 from sbnet.methods.cam.settings import InferSettings
+from sbnet.networks.model_file import load_model
 from sbnet.ops import normalize_scores
 from sbnet.ops.pixel_correlation import resize
 from sbnet.report.shown import shown_images

@@ -25,7 +25,7 @@ def train_step(
     return StepSpec(
         name=f"{prefix}train_cam",
         title=f"Train the {method} network",
-        does=does if not settings.network else f"take over the {method} network {settings.network}",
+        does=does if not settings.network else f"use the {method} network {settings.network}",
         run=run,
         settings=settings,
         reads={} if settings.network else reads or {},

@@ -1,4 +1,4 @@
-"""Class score maps and pseudo masks made elsewhere, in the place of a method's."""
+"""Class score maps and pseudo masks made elsewhere, instead of a method's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CamFiles(Method):
             StepSpec(
                 name="infer_cam",
                 title="CAMs",
-                does=f"take over the CAMs in {settings.folder}",
+                does=f"use the CAMs in {settings.folder}",
                 run="sbnet.methods.files.take:take_scores",
                 settings=settings,
                 writes=(SCORES,),
@@ -58,7 +58,7 @@ class MaskFiles(Method):
             StepSpec(
                 name="propagate",
                 title="Pseudo masks",
-                does=f"take over the pseudo masks in {settings.folder}",
+                does=f"use the pseudo masks in {settings.folder}",
                 run="sbnet.methods.files.take:take_masks",
                 settings=settings,
                 writes=(PSEUDO_MASKS,),

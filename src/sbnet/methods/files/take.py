@@ -27,7 +27,7 @@ def take_scores(settings: FolderSettings, context: Context) -> dict[str, Any]:
         write_scores(target / f"{image.name}.npz", found.scores, found.classes)
 
     todo = [image for image in context.train if not (target / f"{image.name}.npz").exists()]
-    work_through("take over CAMs", map_unordered(take, todo, workers=context.runtime.worker_count), len(todo))
+    work_through("copy CAMs", map_unordered(take, todo, workers=context.runtime.worker_count), len(todo))
     return {"images": len(context.train)}
 
 
@@ -46,5 +46,5 @@ def take_masks(settings: FolderSettings, context: Context) -> dict[str, Any]:
 
     # All of them, also after an interruption: each is asked whether it leaves pixels unknown.
     done = map_unordered(take, images, workers=context.runtime.worker_count)
-    unknown = sum(photo_progress("take over masks", done, len(images)))
+    unknown = sum(photo_progress("copy masks", done, len(images)))
     return {"images": len(images), "masks with unknown pixels": unknown}

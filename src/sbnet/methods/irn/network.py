@@ -106,7 +106,8 @@ class IrnNetwork(Network):
         if GRID not in backbone.strides or backbone.strides[backbone.deepest] <= GRID:
             raise SBNetError(
                 f"IRN requires a feature at stride {GRID} and coarser ones; this backbone has strides "
-                f"{', '.join(map(str, backbone.strides))}; choose another backbone, such as lite0, or another method"
+                f"{', '.join(map(str, sorted(set(backbone.strides))))}; choose another backbone, such as lite0, or another "
+                "method"
             )
 
     def train(self, mode: bool = True) -> Self:

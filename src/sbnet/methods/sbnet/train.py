@@ -22,13 +22,12 @@ def run(settings: SBNetTrainSettings, context: Context) -> dict[str, Any]:
     """SEAM's terms, boundary and smoothness, with boundary maps of the labels that were read."""
     labels = Path(settings.boundaries) if settings.boundaries else context.inputs.get("labels")
     terms = partial(boundary_terms, settings=settings, classes=len(context.train.classes))
-    canny = "photo" if settings.canny == "image" else settings.canny
     return train(
         settings,
         context,
         title="train SBNet network",
         samples=lambda model: cam_samples(
-            settings, context, model, labels=labels, canny=canny, shrink=settings.shrink
+            settings, context, model, labels=labels, canny=settings.canny, shrink=settings.shrink
         ),
         objective=lambda model: rising(terms, settings.loss_warmup),
         meta={"canny": settings.canny},

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from sbnet.data.io.files import write_scores
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
-from sbnet.engine.model_file import load_model
 from sbnet.engine.views import OnHost, inference_network, to_host, views
+from sbnet.networks.model_file import load_model
 from sbnet.ops import normalize_scores
 from sbnet.steps.context import Context
 from sbnet.work.progress import work_through

@@ -11,7 +11,7 @@ from sbnet.data.datasets.coco.folder import check_free, label_file, labelled_pho
 from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
 from sbnet.data.datasets.coco.masks import draw_for
 from sbnet.data.io.files import check_output, read_json, write_json, write_label
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 from sbnet.work.parallel import cpu_count, map_unordered
 from sbnet.work.progress import photo_progress
 
@@ -70,7 +70,7 @@ def make_voc_layout(
 def empty_note(empty: Sequence[int]) -> str:
     """The note about annotations without a pixel."""
     return (
-        f"{len(empty)} annotations have no pixel in the masks ({', '.join(map(str, empty[:5]))}"
+        f"{counted(len(empty), 'annotation')} without a pixel in the masks ({', '.join(map(str, empty[:5]))}"
         f"{', ...' if len(empty) > 5 else ''}): polygons thinner than a pixel or outside the image; their classes "
         "still count as image-level labels"
     )

@@ -16,7 +16,7 @@ from sbnet.data.io.image import check_photo, mask_classes
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
 from sbnet.data.io.photo_kind import PhotoKind, check_white
 from sbnet.data.io.photo_notes import band_notes, dark_note, kind_counts
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 
 AUG = "SegmentationClassAug"  # masks that a run reads where data.masks names the folder
 
@@ -177,8 +177,8 @@ def _lists(
     for name in ("train", "train_aug"):
         if shared := sorted(set(read.get(name, ())) & set(read.get("val", ()))):
             problems.append(
-                f"{found[name]}: {len(shared)} images are also in val.txt ('{shared[0]}' is the first): remove "
-                "them from one of the two"
+                f"{found[name]}: {counted(len(shared), 'image')} also in val.txt ('{shared[0]}' is the first): keep "
+                "each in one of the two"
             )
     return tuple(facts)
 
@@ -198,7 +198,7 @@ def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -
     problems.extend(found for found in looked.values() if isinstance(found, str))
     kinds = {path: found for path, found in looked.items() if not isinstance(found, str)}
     if not white and (
-        dark := dark_note(kinds, setting="--white {0} (for a run: data.white_level={0})", looked=None)
+        dark := dark_note(kinds, setting="--white-level {0} (for a run: data.white_level={0})", looked=None)
     ):
         problems.append(dark)
     return kinds

@@ -25,7 +25,7 @@ def fetch(
 ) -> Path:
     """Downloads and unpacks `archive` into `folder`; gives the path of its top folder.
 
-    What was downloaded lies in `folder`/FILE.part until it is whole: called again, this goes on from there (by an HTTP
+    An unfinished download is kept as `folder`/FILE.part: called again, this resumes there (by an HTTP
     Range request; from the start where the server knows none). The archive is unpacked only where its MD5 is right, and
     deleted then. url: a mirror. Raises `SBNetError` where the top folder already exists, for a download that breaks
     off (the part is kept) and for a wrong checksum (it is deleted).

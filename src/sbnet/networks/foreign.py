@@ -18,9 +18,9 @@ from sbnet.compat.reference import check_finite, load_reference
 from sbnet.compat.state_file import Weights, read_weights
 from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.files import atomic_write, check_output
-from sbnet.engine import networks
-from sbnet.engine.model_file import is_model, is_ours, load_model, save_backbone, save_model
 from sbnet.errors import SBNetError
+from sbnet.networks import build as networks
+from sbnet.networks.model_file import is_model, is_ours, load_model, save_backbone, save_model
 
 
 class Opened(NamedTuple):

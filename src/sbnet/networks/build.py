@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sbnet.backbones.timm_vit import TimmVit, is_vit
 from sbnet.backbones.weights import LITES, fit_backbone, lite_path, lite_state
 from sbnet.compat.state_file import read_state
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.registry import METHODS
+from sbnet.registry import METHODS, PACKAGE
 
 REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet101": ResNet101}
 BACKBONES = (*REFERENCE, *LITES)
@@ -67,21 +68,22 @@ def build(
     `options`: `stride`, `freeze` and `dilate` of the backbone, and the keywords of the network's class. Over published
     backbones these default to the published values, over others to the class's `own_defaults`.
     `check` is given the network before it has memory, and raises to refuse it: for names and options from a file that
-    may not be trusted. (Backbones of timm's that cannot be made without memory have it then.)
+    may not be trusted. (Backbones and heads that compute with their first weights have memory then.)
     Raises SBNetError for an unknown name, option or weights, values that are not allowed, a backbone that lacks what
     the heads read, and weights that do not fit.
     """
     family, chosen, own, head = _parsed(name, options)
-    outline = None
+    checked = check is None
     if check is not None:
         family.check_installed()  # nothing is to be imported under another default device
         outline = _outline(chosen, own)
-        if outline is not None:
-            check(_without_memory(family, outline, classes, head))
+        checked = outline is not None and _checked(check, family, outline, classes, head)
     backbone = build_backbone(chosen, weights=weights, **own)
-    if check is not None and outline is None:
-        check(_without_memory(family, backbone, classes, head))
+    if check is not None and not checked:
+        checked = _checked(check, family, backbone, classes, head)
     network = family(backbone, classes, **head)
+    if check is not None and not checked:
+        check(network)
     network.name = name
     network.options = {**own, **head}
     return network.train()
@@ -94,7 +96,7 @@ def check_network(name: str, **options: Any) -> None:
     family, chosen, own, _ = _parsed(name, options)
     family.check_installed()
     with torch.random.fork_rng(devices=[]):
-        backbone = _outline(chosen, own) or build_backbone(chosen, weights="none", **own)
+        backbone = _known_outline(chosen, tuple(own.items())) or build_backbone(chosen, weights="none", **own)
     family.check_backbone(backbone)
 
 
@@ -172,11 +174,32 @@ def _outline(chosen: str, options: dict[str, Any]) -> Backbone | None:
     try:
         with torch.device("meta"):
             return build_backbone(chosen, weights="none", **options)
-    except Exception:  # whatever is wrong with name or options is told when it is built
+    except Exception:  # whatever is wrong with name or options is reported when it is built
         return None
 
 
-def _without_memory(family: type[Network], backbone: Backbone, classes: int, head: dict[str, Any]) -> Network:
-    """The network whose heads have no memory for their weights."""
-    with torch.device("meta"):
-        return family(backbone, classes, **head)
+def _checked(
+    check: Callable[[Network], None],
+    family: type[Network],
+    backbone: Backbone,
+    classes: int,
+    head: dict[str, Any],
+) -> bool:
+    """Have the network checked whose heads have no memory for their weights; False where a plug-in's cannot be made so."""
+    try:
+        with torch.device("meta"):
+            network = family(backbone, classes, **head)
+    except Exception:
+        if (
+            family.__module__.partition(".")[0] == PACKAGE
+        ):  # ours can be made so, and what they refuse is wrong
+            raise
+        return False
+    check(network)
+    return True
+
+
+@lru_cache(maxsize=4)
+def _known_outline(chosen: str, options: tuple[tuple[str, Any], ...]) -> Backbone | None:
+    """To look at: one serves all networks of a run."""
+    return _outline(chosen, dict(options))

@@ -14,12 +14,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sbnet.backbones.network import Backbone, Network
+from sbnet.backbones.base import Backbone
+from sbnet.backbones.network import Network
 from sbnet.compat.reference import misfits
 from sbnet.data.io.files import atomic_write
-from sbnet.engine import networks
-from sbnet.engine.header import FORMAT, Header, parse_header, write_header
 from sbnet.errors import SBNetError
+from sbnet.networks import build as networks
+from sbnet.networks.header import FORMAT, Header, parse_header, write_header
 
 # What reading a header raises, whoever wrote it: JSON may be nested too deep, numbers too large.
 BROKEN = (

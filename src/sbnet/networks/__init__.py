@@ -1,0 +1,1 @@
+"""Networks by name, and their files: ours, and those of other implementations."""
