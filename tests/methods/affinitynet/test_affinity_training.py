@@ -87,7 +87,7 @@ def test_the_cam_network_is_an_input_only_where_it_is_the_start(
     assert ("cam" in reads) == ("train_cam" in step.needs())
 
 
-@pytest.mark.parametrize(("step", "family", "least"), [(run, "affinitynet", 5 * 16), (run_irn, "irn", 5 * 4)])
+@pytest.mark.parametrize(("step", "family", "least"), [(run, "affinitynet", 5 * 8), (run_irn, "irn", 5 * 4)])
 def test_a_crop_without_pairs_is_refused(
     step: Any, family: str, least: int, images: Collection, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sbnet.compat.cam_files import write_cam
+from sbnet.compat.cams import write_cam
 
 from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.collection import Collection
