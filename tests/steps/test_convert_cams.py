@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sbnet.compat.cams import read_cam, read_marginals
 
+from sbnet.compat.cams import read_cam, read_marginals
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import read_label, read_scores, write_scores
 from sbnet.errors import SBNetError

@@ -14,7 +14,13 @@ from sbnet.settings import Settings
 Where = Callable[[str], str]  # dotted key -> "file.yaml, line 7: "
 LONGEST = 60  # characters of a value in a message
 # What is expected, by the beginning of pydantic's kinds of errors, where its own words are a programmer's.
-PLAIN = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text", "tuple": "a list"}
+PLAIN = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "tuple": "a list",
+}
 
 
 def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str) -> SBNetError:

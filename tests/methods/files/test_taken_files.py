@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sbnet.compat.cams import write_cam
 
+from sbnet.compat.cams import write_cam
 from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import read_label, read_scores, write_label, write_scores
