@@ -22,14 +22,14 @@ def convert_weights(
     *,
     out: Path,
     model: str = "",
-    to: Literal["reference", "seam", "psa"] | None = None,
+    to: str | None = None,
     classes: Path | None = None,
 ) -> None:
     """Convert weights of SBNet, SEAM, PSA, IRN, DeepLab v2 or MXNet to a model file, or a model file to theirs.
 
     Every tensor of the file is accounted for. A pickle of anything but tensors is refused. Examples:
 
-      sbnet convert-weights resnet38_SEAM.pth --out seam.safetensors
+      sbnet convert-weights resnet38_SEAM.pth --out resnet38_SEAM.safetensors
       sbnet convert-weights ilsvrc-cls_rna-a1_cls1000_ep-0001.params --model resnet38 --out resnet38.safetensors
       sbnet convert-weights runs/a/train_cam/model.safetensors --to reference --out cam.pth
 
@@ -40,11 +40,11 @@ def convert_weights(
     out
         The file to write: a .safetensors; with --to, a .pth.
     model
-        The network, such as seam-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default the
+        The network, such as sbnet-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default the
         names of the tensors in the file decide.
     to
-        Write a file for the scripts of the network's paper (reference); of an SBNet network, the part that SEAM's or
-        PSA's scripts load (seam, psa).
+        Write a file for published scripts: `reference` for those of the network's own paper, or the lower-case name of
+        an ancestor, SEAM or PSA, for the part of the network that its scripts load.
     classes
         A file with one class name per line, background first. By default PASCAL VOC's classes.
     """
