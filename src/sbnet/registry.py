@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -30,8 +31,16 @@ class Registry(Generic[Entry]):
     What is wrong with one plug-in is kept in `broken` and raised where that plug-in is asked for; the others work.
     """
 
-    def __init__(self, what: str, *, homes: Iterable[str], group: str) -> None:
-        self.what, self.group = what, group
+    def __init__(
+        self,
+        what: str,
+        *,
+        homes: Iterable[str],
+        group: str,
+        choices: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        """choices: what an attribute of the entries may be."""
+        self.what, self.group, self._choices = what, group, choices or {}
         self._homes = tuple(homes)
         self._entries: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
@@ -39,8 +48,11 @@ class Registry(Generic[Entry]):
         self._loaded = False
 
     def register(self, cls: type[Any]) -> type[Any]:
-        """Decorator of a class with a `name`: an instance of it is the entry."""
-        self._add(cls(), origin=cls.__module__)
+        """Decorator of a class with a `name`: an instance of it is the entry. A plug-in's that lacks something is broken."""
+        if cls.__module__.partition(".")[0] == PACKAGE:
+            self._add(cls())
+        else:
+            self._try(getattr(cls, "name", cls.__name__), cls.__module__, lambda: self._add(cls()))
         return cls
 
     def names(self) -> list[str]:
@@ -72,10 +84,11 @@ class Registry(Generic[Entry]):
         near = did_you_mean(name, self._entries)
         raise SBNetError(f"there is no {self.what} '{name}'{near}; available: {', '.join(self._entries)}")
 
-    def _add(self, entry: Any, *, origin: str) -> None:
-        name = entry.name
+    def _add(self, entry: Any) -> None:
+        self._check(entry)
+        name, origin = entry.name, type(entry).__module__
         first = self._origins.get(name)
-        if first == origin:
+        if first is not None and type(self._entries[name]) is type(entry):
             return
         if first is None and name not in self.broken:
             self._entries[name], self._origins[name] = entry, origin
@@ -97,30 +110,56 @@ class Registry(Generic[Entry]):
             for one in [one for one in inside if one.ispkg] or inside:
                 importlib.import_module(f"{home}.{one.name}")
         for point in entry_points(group=self.group):
-            try:
-                loaded = point.load()
-                if isinstance(loaded, type):
-                    self._add(_complete(loaded()), origin=point.module)
-                elif not isinstance(loaded, ModuleType):  # which registers its classes itself
-                    raise TypeError(f"{point.value} is neither a class nor a module")
-            except Exception as error:  # a plug-in may raise anything when it is imported
-                where = f" of {point.dist.name} {point.dist.version}" if point.dist else ""
-                self.broken[point.name] = (
-                    f"the plug-in{where} cannot be loaded ({type(error).__name__}: {error}); fix or uninstall it"
+            where = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+            self._try(point.name, where, partial(self._take, point))
+
+    def _take(self, point: EntryPoint) -> None:
+        """The class that an entry point names, or those that its module registers."""
+        before = len(self._entries) + len(self.broken)
+        loaded = point.load()
+        if isinstance(loaded, type):
+            self._add(loaded())
+        elif not isinstance(loaded, ModuleType):
+            raise TypeError(f"{point.value} is neither a class nor a module")
+        elif len(self._entries) + len(self.broken) == before:
+            raise TypeError(f"the module {point.value} registers no {self.what}")
+
+    def _try(self, name: str, where: str, add: Callable[[], None]) -> None:
+        try:
+            add()
+        except (Exception, SystemExit) as error:  # a plug-in may raise anything when it is imported
+            self.broken[name] = (
+                f"the plug-in {where} cannot be loaded ({type(error).__name__}: {error}); fix or uninstall it"
+            )
+
+    def _check(self, entry: Any) -> None:
+        """Raises TypeError where a class attribute that its bases declare has no value, or one that it may not have, and
+        where its networks have a family that is another entry's.
+        """
+        declared = (key for cls in type(entry).__mro__ for key in getattr(cls, "__annotations__", {}))
+        for key in ("name", *declared):
+            if not hasattr(entry, key):
+                raise TypeError(f"{type(entry).__name__} has no `{key}`")
+        for key, choices in self._choices.items():
+            if getattr(entry, key) not in choices:
+                raise TypeError(f"`{key}` is {getattr(entry, key)!r}; expected one of {', '.join(choices)}")
+        for family in getattr(entry, "networks", {}):
+            others = [
+                one.name
+                for one in self._entries.values()
+                if family in one.networks and one.name != entry.name
+            ]
+            if "-" in family or others:
+                raise TypeError(
+                    f"the family '{family}' of its networks {'has a -' if '-' in family else 'is taken'}"
                 )
 
 
-def _complete(entry: Any) -> Any:
-    """Raises TypeError where a class attribute that its bases declare has no value."""
-    declared = (key for cls in type(entry).__mro__ for key in getattr(cls, "__annotations__", {}))
-    for key in ("name", *declared):
-        if not hasattr(entry, key):
-            raise TypeError(f"{type(entry).__name__} has no `{key}`")
-    return entry
-
-
 METHODS: Registry[Method] = Registry(
-    "method", homes=("sbnet.methods", "sbnet.segmenters"), group="sbnet.methods"
+    "method",
+    homes=("sbnet.methods", "sbnet.segmenters"),
+    group="sbnet.methods",
+    choices={"role": ("seeds", "refine", "segmenter")},
 )
 DATASETS: Registry[Dataset] = Registry("data set", homes=("sbnet.data.datasets",), group="sbnet.datasets")
 EXPORTS: Registry[Export] = Registry("export format", homes=("sbnet.exports",), group="sbnet.exports")

@@ -19,12 +19,12 @@ import torch
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
 from sbnet.data.datasets.base import Dataset
+from sbnet.data.io.image import read_mask
 from sbnet.exports.base import Export, NamedMask
 from sbnet.methods.base import Method
-from sbnet.pipeline.graph import check_steps
 from sbnet.report.cells import DRAW
 from sbnet.settings import Settings, plain
-from sbnet.steps.spec import SCORES, StepSpec, load_object
+from sbnet.steps.spec import SCORES, StepSpec, check_steps, load_object
 
 ROLES = ("seeds", "refine", "segmenter")
 
@@ -106,12 +106,14 @@ def check_dataset(dataset: Dataset, settings: Any, *, work: Path) -> None:
     check_settings(settings)
     assert dataset.lists(settings), "lists() must tell runs on other images apart"
     train, val = dataset.open(settings, work=work)
+    assert (val is not None) == dataset.has_val(settings), "has_val() does not agree with open()"
     assert len(train), "no images to train on"
     assert val is None or val.classes == train.classes, "train and val have different classes"
     for image in (*train, *(val or ())):
         pixels = image.pixels()
         assert (pixels.ndim, pixels.dtype) == (3, np.uint8), f"{image.path}: pixels are (H, W, 3) uint8"
-        assert image.mask is None or image.mask.is_file(), f"{image.mask}: no such mask"
+        if image.mask is not None:
+            read_mask(image.mask, classes=len(train.classes), size=pixels.shape[:2])
 
 
 def check_export(form: Export, *, out: Path) -> None:

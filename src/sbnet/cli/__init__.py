@@ -41,6 +41,7 @@ def build_app() -> App:
     )
     for module in (runs, photos, export, data, files, about):
         module.add_commands(app)
+    runs.add_step_commands(app)
     app.register_install_completion_command()
     return app
 

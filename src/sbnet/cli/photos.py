@@ -13,9 +13,6 @@ from sbnet.errors import SBNetError
 GROUP = Group("Images and masks", sort_key=2)
 
 
-GROUP = Group("Images and masks", sort_key=2)
-
-
 def add_commands(app: App) -> None:
     app.command(predict, group=GROUP)
     app.command(evaluate, name="eval", group=GROUP)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, CommandCollisionError, Group, Parameter
 
 if TYPE_CHECKING:
     from sbnet.methods.base import Method
@@ -23,13 +24,18 @@ Settings = Annotated[str, Parameter(show=True)]
 
 def add_commands(app: App) -> None:
     group = Group("Runs", sort_key=0)
-    steps = Group("Steps of a run", sort_key=1)
     app.command(run, group=group)
     app.command(evaluate, group=group)
     app.command(report, group=group)
     app.command(sweep, group=group)
+
+
+def add_step_commands(app: App) -> None:
+    """A verb for each step of a method's default settings, after all others: a name that is taken is left out."""
+    steps = Group("Steps of a run", sort_key=1)
     for spec in _all_steps():
-        app.command(_step_verb(spec), name=_verb(spec.name), group=steps)
+        with suppress(CommandCollisionError):
+            app.command(_step_verb(spec), name=_verb(spec.name), group=steps)
 
 
 def run(
@@ -200,16 +206,24 @@ def _all_steps() -> list[StepSpec]:
         by_role[method.role] += _default_steps(method)
     crf, predict = crf_step(CrfSettings(), key="crf"), predict_step(PredictSettings(), images="val")
     ordered = [*by_role["seeds"], crf, *by_role["refine"], *by_role["segmenter"], predict]
-    return list({spec.name: spec for spec in reversed(ordered)}.values())[::-1]
+    named: dict[str, StepSpec] = {}
+    for spec in ordered:
+        first = named.setdefault(spec.name, spec)
+        if first.title != spec.title:  # several methods have it
+            named[spec.name] = replace(first, title=spec.name.replace("_", " ").capitalize())
+    return list(named.values())
 
 
 def _default_steps(method: Method) -> list[StepSpec]:
     """None of a method that has required settings, or whose steps fail: it is reported where it is chosen."""
+    from sbnet.steps.spec import check_steps
+
     try:
         specs = method.steps(method.Settings())
+        check_steps(specs, method.name)
+        return [replace(spec, key=f"{method.role}.{spec.key}".rstrip(".")) for spec in specs]
     except Exception:
         return []
-    return [replace(spec, key=f"{method.role}.{spec.key}".rstrip(".")) for spec in specs]
 
 
 def _verb(step: str) -> str:

@@ -128,15 +128,26 @@ def typed(found: Source) -> Recipe:
     for key in values:
         if key not in known:
             raise SBNetError(f"{found.where(key)}{unknown_key(key, known, _models(values))}")
-    sections = {key: _fixed(kind, values.get(key, {}), found, key) for key, kind in FIXED.items()}
-    chosen = {key: _choice(values.get(key, {}), found, key) for key in CHOSEN}
+    given = {key: {} if values.get(key) is None else values[key] for key in (*FIXED, *CHOSEN)}
+    sections = {key: _fixed(kind, given[key], found, key) for key, kind in FIXED.items()}
+    chosen = {key: _choice(given[key], found, key) for key in CHOSEN}
     return Recipe(
-        name=_text(values, found, "name"),
+        name=_name(values, found),
         about=_text(values, found, "about"),
         reference=_switch(values, found, "reference"),
         **sections,  # type: ignore[arg-type]
         **chosen,  # type: ignore[arg-type]
     )
+
+
+def _name(values: Mapping[str, Any], found: Source) -> str:
+    """It names the run's folder."""
+    name = _text(values, found, "name")
+    if not name.strip(". ") or "/" in name or "\\" in name:
+        raise SBNetError(
+            f"{found.where('name')}name is {shortened(name)}; expected a name for the run's folder"
+        )
+    return name
 
 
 def _text(values: Mapping[str, Any], found: Source, key: str) -> str:
@@ -231,7 +242,7 @@ def _models(values: Mapping[str, Any]) -> dict[str, type[Settings]]:
     for key, (chooser, registry) in CHOSEN.items():
         given = values.get(key, {})
         name = given.get(chooser) if isinstance(given, dict) else None
-        if name in registry:
+        if str(name) in registry:
             models[key] = registry[str(name)].Settings
     return models
 

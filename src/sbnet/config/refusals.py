@@ -39,7 +39,9 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
         return SBNetError(f"{where(dotted)}{dotted} has {first['loc'][-1]}; expected {count} numbers")
     if first["type"] == "missing":
         return SBNetError(f"{where(dotted)}{dotted} is required")
-    if isinstance(first["input"], Mapping | Settings):  # of a whole section: the message names the setting
+    if first["type"] == "value_error" and isinstance(
+        first["input"], Mapping | Settings
+    ):  # of a whole section: the message names the setting
         return SBNetError(f"{where(dotted)}{dotted}.{message}")
     return SBNetError(
         f"{where(dotted)}{dotted} is {shortened(first['input'])}; {message[:1].lower()}{message[1:]}{_near(first)}"

@@ -52,7 +52,9 @@ class Source:
         *parents, name = key.split(".")
         values = self.values
         for parent in parents:
-            values = values.setdefault(parent, {})
+            if values.get(parent) is None:
+                values[parent] = {}
+            values = values[parent]
             if not isinstance(values, dict):
                 raise SBNetError(f"{place}'{parent}' is one value; it has no setting '{name}'")
         self._note(key, values.get(name), value, len(self.files))
@@ -66,7 +68,7 @@ class Source:
                 inner = into.get(key)
                 into[key] = inner if isinstance(inner, dict) else {}
                 self._merge(into[key], value, f"{dotted}.", layer)
-            else:
+            elif value is not None or not isinstance(into.get(key), dict):  # an empty section changes nothing
                 self._note(dotted, into.get(key), value, layer)
                 into[key] = value
 
@@ -119,7 +121,8 @@ def read(path: Path, _above: tuple[Path, ...] = ()) -> Source:
         raise SBNetError(f"{path}: the recipe is its own base; remove the line 'base:' from one of them")
     own = _read_one(path)
     base = own.values.pop("base", None)
-    own.values.setdefault("name", path.stem)
+    if own.values.get("name") is None:
+        own.values["name"] = path.stem
     source = Source()
     if base is not None:
         if not isinstance(base, str):
@@ -146,7 +149,7 @@ def _read_one(path: Path) -> Source:
     try:
         values = yaml.safe_load(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise SBNetError(

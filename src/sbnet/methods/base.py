@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from sbnet.backbones.settings import BackboneSettings
 from sbnet.registry import METHODS
 from sbnet.settings import Settings
 from sbnet.steps.spec import StepSpec
@@ -48,6 +49,10 @@ class Method(ABC):
     @abstractmethod
     def steps(self, settings: Any) -> list[StepSpec]:
         """The steps that these settings amount to, in order; they follow those of the roles before."""
+
+    def backbone(self, settings: Any, backbone: BackboneSettings) -> BackboneSettings:
+        """The backbone that its steps use; by default the recipe's."""
+        return backbone
 
     def reference(self, settings: Any) -> Any:
         """The settings that the published code amounts to, quirks included (`reference: true` of a recipe)."""

@@ -38,8 +38,13 @@ def open_data(recipe: Recipe, folder: Path, steps: Sequence[Step]) -> RunData:
     Raises SBNetError for whatever the reader refuses, a mask of another size than its image, images of 16 bits that use
     few of them where it is not said which value is white, an image without class or a class without image.
     """
-    settings = recipe.data.settings
-    train, val = DATASETS[recipe.data.name].open(settings, work=folder / "data")
+    settings, dataset = recipe.data.settings, DATASETS[recipe.data.name]
+    train, val = dataset.open(settings, work=folder / "data")
+    if (val is not None) != dataset.has_val(settings):
+        raise SBNetError(
+            f"data set '{dataset.name}': its has_val() says {dataset.has_val(settings)}, but it opened "
+            f"{'a' if val else 'no'} list to measure on; fix the reader"
+        )
     fingerprints = {}
     for name, truth, images in (("train", "truth", train), ("val", "val_truth", val)):
         if images:

@@ -130,5 +130,9 @@ def _sweep(folder: Path) -> None:
     """What a killed run left: folders half deleted, files half written."""
     for path in folder.glob(".*.old"):
         shutil.rmtree(path, ignore_errors=True)
-    for path in (*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")):
-        path.unlink(missing_ok=True)
+    for depth in ("", "*/", "*/*/"):
+        for path in folder.glob(f"{depth}.*.tmp"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from sbnet.config.recipe import Recipe
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.registry import METHODS
+from sbnet.registry import DATASETS, METHODS
 from sbnet.steps.shared import crf_step, predict_step
-from sbnet.steps.spec import KINDS, Kind, StepSpec
-
-ALWAYS = ("evaluate", "report")  # brought up to date by every run, never skipped
+from sbnet.steps.spec import ALWAYS, SCORES, Images, Kind, StepSpec, check_steps
 
 
 @dataclass(frozen=True)
@@ -36,14 +34,16 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     Raises SBNetError, with the method's name, for steps that cannot be put in order.
     """
     recipe = recipe.with_quirks()
-    images = "val" if getattr(recipe.data.settings, "val", "") else "train"
+    images: Images = "val" if DATASETS[recipe.data.name].has_val(recipe.data.settings) else "train"
+    seeds = role_steps(recipe, "seeds")
+    crf = [crf_step(recipe.crf, key="crf")] if any(SCORES in spec.writes for spec in seeds) else []
     specs = [
-        *role_steps(recipe, "seeds"),
-        crf_step(recipe.crf, key="crf"),
+        *seeds,
+        *crf,
         *role_steps(recipe, "refine"),
         *role_steps(recipe, "segmenter"),
     ]
-    last = predict_step(recipe.predict, images="val" if images == "val" else "train")
+    last = predict_step(recipe.predict, images=images)
     try:
         return resolve([*specs, last])
     except SBNetError as error:
@@ -55,21 +55,11 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
 
 def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
-    specs = METHODS[choice.name].steps(choice.settings)
+    method = METHODS[choice.name]
+    specs = method.steps(choice.settings)
     check_steps(specs, choice.name)
-    return [replace(spec, key=f"{role}.{spec.key}".rstrip(".")) for spec in specs]
-
-
-def check_steps(specs: Iterable[StepSpec], method: str) -> None:
-    """Raises SBNetError, with the method's name, for a step that names an unknown kind of artifact."""
-    for spec in specs:
-        for kind in (*spec.reads.values(), *spec.writes):
-            if kind not in KINDS:
-                raise SBNetError(
-                    f"method '{method}': its step '{spec.name}' names the artifact kind "
-                    f"'{getattr(kind, 'name', kind)}', which does not exist; available: "
-                    f"{', '.join(one.name for one in KINDS)}"
-                )
+    backbone = method.backbone(choice.settings, recipe.backbone)
+    return [replace(spec, key=f"{role}.{spec.key}".rstrip("."), backbone=backbone) for spec in specs]
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:
@@ -124,7 +114,13 @@ def _refuse_ring(specs: Sequence[StepSpec], ring: Sequence[tuple[int, Kind, int]
 
 def _check_names(specs: Sequence[StepSpec]) -> None:
     seen: dict[str, StepSpec] = {}
+    measured: dict[str, StepSpec] = {}
     for spec in specs:
+        for measure in spec.measures:
+            if (other := measured.setdefault(measure.name, spec)) is not spec:
+                raise SBNetError(
+                    f"two steps measure '{measure.name}' ({other.key} and {spec.key}); rename one"
+                )
         other = seen.setdefault(spec.name, spec)
         if other is not spec or spec.name in ALWAYS:
             raise SBNetError(

@@ -13,9 +13,7 @@ from sbnet.pipeline.state import RunState, Status
 from sbnet.registry import METHODS
 from sbnet.steps.evaluate import evaluate_masks, evaluate_scores
 from sbnet.steps.settings import equal_score
-from sbnet.steps.spec import SCORES, Measure
-
-UNKNOWN = "masks with unknown pixels"  # a step's fact: such masks cannot be measured
+from sbnet.steps.spec import SCORES, UNKNOWN, Measure
 
 
 def measures(steps: list[Step]) -> Iterator[tuple[Step, Measure]]:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from sbnet.backbones.settings import check_weights
-from sbnet.config.recipe import Recipe
+from sbnet.config.recipe import Choice, Recipe
 from sbnet.engine.checkpoint import CHECKPOINT
 from sbnet.errors import SBNetError
 from sbnet.networks.build import check_network
@@ -21,7 +21,7 @@ from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, choose, recipe_steps
 from sbnet.pipeline.measure import miou_note, update_metrics
-from sbnet.pipeline.state import RunState, Status, check_apart, not_done
+from sbnet.pipeline.state import RunState, Status, check_apart, not_done, taken
 from sbnet.registry import METHODS
 from sbnet.report import write_report
 from sbnet.report.tables import duration
@@ -79,21 +79,26 @@ def report(state: RunState) -> Path:
 
 def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
     """Missing weights, a missing library, a backbone that lacks what a network reads: known before anything runs."""
+    for role in dict.fromkeys(step.spec.key.partition(".")[0] for step in steps):
+        if isinstance(choice := getattr(recipe, role), Choice) and choice.name in METHODS:
+            METHODS[choice.name].check(choice.settings, recipe)
     for step in steps:
-        settings: Any = step.spec.settings
-        if not step.spec.trains or settings.network:
+        backbone = step.spec.backbone
+        if not step.spec.uses_backbone or taken(step.spec.settings) or backbone is None:
             continue
         role = step.spec.key.partition(".")[0]
-        own = getattr(settings, "backbone", None)  # a segmenter's
-        key = "backbone.weights" if own is None else f"{role}.weights"
-        weights = recipe.backbone.weights if own is None else settings.weights
-        backbone = own or recipe.backbone.name
-        check_weights(key, backbone, weights)
-        try:
-            check_network(f"{step.spec.trains}-{backbone}", stride=recipe.backbone.stride)
-        except SBNetError as error:
-            raise SBNetError(f"{step.spec.key}: {error}") from error
-        METHODS[getattr(recipe, role).name].check(getattr(recipe, role).settings, recipe)
+        own = hasattr(step.spec.settings, "weights")  # a segmenter's
+        check_weights(f"{role}.weights" if own else "backbone.weights", backbone.name, backbone.weights)
+        if step.spec.trains:
+            try:
+                check_network(
+                    f"{step.spec.trains}-{backbone.name}",
+                    stride=backbone.stride,
+                    freeze=backbone.freeze,
+                    dilate=backbone.dilate,
+                )
+            except SBNetError as error:
+                raise SBNetError(f"{step.spec.key}: {error}") from error
 
 
 def _head(state: RunState, console: Console) -> None:
@@ -140,7 +145,7 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
         inputs={name: state.artifact(*provider) for name, provider in step.inputs.items()},
         train=state.data.train,
         val=state.data.val,
-        backbone=state.recipe.backbone,
+        backbone=step.spec.backbone or state.recipe.backbone,
         runtime=state.recipe.runtime,
         predict=plain(state.recipe.predict),
         recipe=state.recipe.plain(),
@@ -160,7 +165,7 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
     seconds = state.add_seconds(step, time.perf_counter() - begun)
     state.finish(step, status, seconds, facts)
     (context.folder / CHECKPOINT).unlink(missing_ok=True)
-    for note in facts.get("notes", ()):
+    for note in (facts or {}).get("notes", ()):
         _print(console, f"      {note}")
     return seconds
 

@@ -38,8 +38,8 @@ class Status:
 class RunState:
     """Reads and writes the `state.json` and `done.json` of a run's steps.
 
-    A step is current when its code, settings, backbone, images and the very outputs that it read are those of now. Each
-    output has an id, so that a step that ran again makes its readers stale; an output keeps its id where only a
+    A step is current when its function's name, settings, backbone, images and the very outputs that it read are those of
+    now. Each output has an id, so that a step that ran again makes its readers stale; an output keeps its id where only a
     setting changed that it does not depend on (`StepSpec.only`).
     """
 
@@ -75,14 +75,16 @@ class RunState:
 
     def _parts(self, step: Step) -> dict[str, Any]:
         """All that decides what the step makes, as it would be in state.json."""
-        recipe, spec = self.recipe, step.spec
-        parts: dict[str, Any] = {"step": spec.run, "settings": _settings(spec.settings, spec.neutral)}
-        files = _outside(_named(step, recipe))
+        recipe, spec, network = self.recipe, step.spec, taken(step.spec.settings)
+        settings = {"network": "file"} if network else _settings(spec.settings, spec.neutral)
+        parts: dict[str, Any] = {"step": spec.run, "settings": settings}
+        files = _outside(_named(step))
         if files:
             parts["files"] = self._files(files)
         if spec.trains:
             parts["network"] = spec.trains
-            parts["backbone"], parts["seed"] = _settings(recipe.backbone), recipe.runtime.seed
+        if spec.uses_backbone and not network and spec.backbone is not None:
+            parts["backbone"], parts["seed"] = _settings(spec.backbone), recipe.runtime.seed
         if spec.network:
             parts["precision"] = recipe.runtime.precision
         truth = spec.trains and getattr(spec.settings, "labels", "") == "truth"
@@ -145,7 +147,7 @@ class RunState:
             "ids": read_json(self.folder / step.name / "state.json")["ids"],
             "seconds": seconds,
             "device": device_name(self.recipe),
-            "facts": dict(facts),
+            "facts": dict(facts or {}),
         }
         write_json(self.folder / step.name / "done.json", done)
         remove(aside(self.folder / step.name))
@@ -159,7 +161,7 @@ def check_apart(folder: Path, recipe: Recipe, steps: Sequence[Step]) -> None:
     """Raises SBNetError where a step is to take what lies in its own folder, which is emptied before it starts."""
     for step in steps:
         own = (folder / step.name).resolve()
-        inside = [path for path in _outside(_named(step, recipe)) if path.resolve().is_relative_to(own)]
+        inside = [path for path in _outside(_named(step)) if path.resolve().is_relative_to(own)]
         if inside:
             raise SBNetError(
                 f"{inside[0]} is in the folder of the step that would take it, {step.name}, and would be deleted: "
@@ -183,10 +185,18 @@ def device_name(recipe: Recipe) -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
 
 
-def _named(step: Step, recipe: Recipe) -> list[tuple[str, Settings]]:
+def taken(settings: Settings) -> str:
+    """The file of a network trained elsewhere, which a step uses instead of training one; '' for none."""
+    return str(getattr(settings, "network", ""))
+
+
+def _named(step: Step) -> list[tuple[str, Settings]]:
     """The settings that may name files of this step, with their dotted keys."""
-    own = [(step.spec.key, step.spec.settings)]
-    return [*own, ("backbone", recipe.backbone)] if step.spec.trains else own
+    spec = step.spec
+    own: list[tuple[str, Settings]] = [(spec.key, spec.settings)]
+    if spec.uses_backbone and not taken(spec.settings) and spec.backbone is not None:
+        own.append(("backbone", spec.backbone))
+    return own
 
 
 def _outside(named: Iterable[tuple[str, Settings]]) -> list[Path]:
@@ -194,8 +204,10 @@ def _outside(named: Iterable[tuple[str, Settings]]) -> list[Path]:
     paths: list[Path] = []
     for section, settings in named:
         for key, path, mark in outside(settings):
-            if mark.kind != "folder":
+            if mark.kind != "folder" and path.is_file():
                 paths.append(path)
+            elif mark.kind != "folder":
+                raise SBNetError(f"{section}.{key}: there is no file {path}; check the path")
             elif path.is_dir():
                 paths += sorted(
                     one for one in path.iterdir() if one.suffix.lower() in (".png", ".npz", ".npy")

@@ -98,7 +98,9 @@ def sweep(
         dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())
     ]
     tried = [own, *(combination for combination in combinations if combination != own)]
-    settings = [load_recipe(folder, combination).section(step.spec.key) for combination in tried]
+    settings = [
+        load_recipe(folder, combination).with_quirks().section(step.spec.key) for combination in tried
+    ]
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder, steps))
         chosen, others = _split(state.data, images, choose_on)

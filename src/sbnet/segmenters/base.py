@@ -6,10 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from sbnet.backbones.settings import BackboneSettings
 from sbnet.engine.optimization import TrainSettings
 from sbnet.errors import SBNetError
 from sbnet.methods.base import Method
-from sbnet.settings import Count, Factors, Positive, Scales, Weights
+from sbnet.settings import Count, Crop, Factors, Positive, Scales, Weights
 from sbnet.steps.spec import MODEL, PSEUDO_MASKS, StepSpec
 
 
@@ -40,7 +41,7 @@ class SegmenterSettings(TrainSettings):
     """Of the backbone."""
     head_rate: Positive = 10.0
     """Learning rate of the new layers, in multiples of the backbone's."""
-    crop: Annotated[int, Field(ge=8)] = 321
+    crop: Crop = 321
     scale: Factors = (0.5, 1.5)
     """Range of the random factor by which images are resized."""
 
@@ -50,7 +51,6 @@ class SegmenterMethod(Method):
 
     role = "segmenter"
     Settings: ClassVar[type[SegmenterSettings]] = SegmenterSettings
-    smallest_batch: ClassVar[int] = 1
 
     def steps(self, settings: Any) -> list[StepSpec]:
         masks = "the pseudo masks" if settings.labels == "pseudo" else "the ground truth"
@@ -68,13 +68,26 @@ class SegmenterMethod(Method):
             )
         ]
 
+    def backbone(self, settings: Any, backbone: BackboneSettings) -> BackboneSettings:
+        """One that is named is dilated, as DeepLab's."""
+        own = {
+            "name": settings.backbone or backbone.name,
+            "weights": settings.weights,
+            "freeze": backbone.freeze if settings.freeze < 0 else settings.freeze,
+            "dilate": backbone.dilate or bool(settings.backbone),
+        }
+        return backbone.model_copy(update=own)
+
     def options(self, settings: Any) -> dict[str, Any]:
         """What `build` takes in addition to the backbone's options."""
         return {"scales": settings.scales}
 
     def check(self, settings: Any, recipe: Any) -> None:
-        if settings.batch < self.smallest_batch:
+        from sbnet.networks.build import network_class
+
+        smallest = getattr(network_class(self.name), "smallest_batch", 1)
+        if not settings.network and settings.batch < smallest:
             raise SBNetError(
-                f"segmenter.batch is {settings.batch}; {self.name} needs batches of {self.smallest_batch} images or more, "
+                f"segmenter.batch is {settings.batch}; {self.name} needs batches of {smallest} images or more, "
                 "for its decoder's batch norms"
             )

@@ -16,7 +16,6 @@ class DecoderSettings(SegmenterSettings):
 
 class DecoderMethod(SegmenterMethod):
     Settings = DecoderSettings
-    smallest_batch = 2
 
     def options(self, settings: DecoderSettings) -> dict[str, Any]:
         channels = {"channels": settings.channels} if settings.channels else {}

@@ -23,7 +23,6 @@ def run(settings: SegmenterSettings, context: Context) -> dict[str, Any]:
     """Write the trained segmenter and its log. Raises SBNetError for images, masks or weights that cannot be used."""
     method = METHODS[context.family]
     assert isinstance(method, SegmenterMethod)
-    recipe = context.backbone
 
     def samples(model: Any) -> TrainingSet:
         truth = settings.labels == "truth"
@@ -38,20 +37,13 @@ def run(settings: SegmenterSettings, context: Context) -> dict[str, Any]:
             truth=truth,
         )
 
-    options = {
-        "weights": settings.weights,
-        "freeze": recipe.freeze if settings.freeze < 0 else settings.freeze,
-        "dilate": recipe.dilate or bool(settings.backbone),
-        **method.options(settings),
-    }
     return train(
         settings,
         context,
         title="train segmenter",
         samples=samples,
         objective=lambda model: segmentation_terms,
-        backbone=settings.backbone,
-        options=options,
+        options=method.options(settings),
         meta={"predict": dict(context.predict)},
         hold=RATE_HELD,
         head_rate=settings.head_rate,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sbnet.backbones.settings import BackboneSettings
+from sbnet.errors import SBNetError
 from sbnet.settings import Settings
 
 Images = Literal["train", "val"]
@@ -27,6 +30,9 @@ BOUNDARIES = Kind("Boundaries", "boundaries", ".png")
 PSEUDO_MASKS = Kind("PseudoMasks", "masks", ".png")
 MASKS = Kind("Masks", "masks", ".png")
 MODEL = Kind("Model", "model.safetensors")
+ALWAYS = ("evaluate", "report")  # brought up to date by every run, never skipped
+RESERVED = (*ALWAYS, "data", "sweeps")  # folders and verbs of a run that are no steps
+UNKNOWN = "masks with unknown pixels"  # a fact of a step that took masks over: such masks cannot be measured
 KINDS = (SCORES, SEEDS, BOUNDARIES, PSEUDO_MASKS, MASKS, MODEL)
 
 
@@ -78,6 +84,7 @@ class StepSpec:
     only: settings that just one output depends on, by kind: who reads the other outputs stays up to date.
     variants: `module:function` of ([settings], context) giving image -> masks, where settings can be swept.
     key: where its settings are in the recipe, such as `crf`; in a method, within its own section, such as `train`.
+    backbone: filled in from `Method.backbone`.
     """
 
     name: str
@@ -97,6 +104,12 @@ class StepSpec:
     pictures: tuple[Picture, ...] = ()
     variants: str = ""
     key: str = ""
+    backbone: BackboneSettings | None = None
+
+    @property
+    def uses_backbone(self) -> bool:
+        """Whether it starts from the backbone itself: to train it, or to run it without a model before it."""
+        return bool(self.trains) or (self.network and MODEL not in self.reads.values())
 
     def load(self) -> Callable[..., dict[str, Any]]:
         run: Callable[..., dict[str, Any]] = load_object(self.run)
@@ -107,3 +120,26 @@ def load_object(place: str) -> Any:
     """`module:name` -> the object."""
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def check_steps(specs: Iterable[StepSpec], method: str) -> None:
+    """Raises SBNetError, with the method's name, for steps that cannot be: see the messages."""
+    for spec in specs:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name) or spec.name in RESERVED:
+            raise SBNetError(
+                f"method '{method}': a step cannot be named '{spec.name}'; use lower-case letters, digits and _, and none "
+                f"of {', '.join(RESERVED)}"
+            )
+        for kind in (*(measure.kind for measure in spec.measures), *spec.only):
+            if kind not in spec.writes:
+                raise SBNetError(
+                    f"method '{method}': its step '{spec.name}' measures {kind.name}, or has settings for it, but does "
+                    "not write it"
+                )
+        for kind in (*spec.reads.values(), *spec.writes):
+            if kind not in KINDS:
+                raise SBNetError(
+                    f"method '{method}': its step '{spec.name}' names the artifact kind "
+                    f"'{getattr(kind, 'name', kind)}', which does not exist; available: "
+                    f"{', '.join(one.name for one in KINDS)}"
+                )

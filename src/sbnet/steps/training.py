@@ -23,7 +23,6 @@ def train(
     samples: Callable[[Any], TrainingSet],
     objective: Callable[[Any], Any],
     prepare: Callable[[Any], None] | None = None,
-    backbone: str = "",
     options: Mapping[str, Any] | None = None,
     meta: Mapping[str, Any] | None = None,
     **schedule: Any,
@@ -32,12 +31,12 @@ def train(
 
     samples(model): what it learns from. objective(model): its
     loss terms, see `engine.objective`. prepare(model): before anything else, for other initial weights and for checks.
-    backbone, options: by default the recipe's. schedule: keywords of `fit`, such as `hold`.
+    options: of the network's heads. schedule: keywords of `fit`, such as `hold`.
     Raises SBNetError for images, labels or weights that cannot be used.
     """
     target = context.folder / "model.safetensors"
     said = context.meta(**(meta or {}))
-    name = f"{context.family}-{backbone or context.backbone.name}"
+    name = f"{context.family}-{context.backbone.name}"
     if settings.network:
         classes = context.train.classes
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from sbnet.errors import SBNetError
 from sbnet.registry import DATASETS
-from sbnet.settings import NotNegative, Settings
+from sbnet.settings import NotNegative, Settings, plain
 
 if TYPE_CHECKING:
     from sbnet.data.datasets.collection import Collection
@@ -56,7 +56,13 @@ class Dataset(ABC):
 
     def lists(self, settings: Any) -> str:
         """What tells runs on other images apart, in words: a run folder of other lists is refused."""
-        return f"{self.name}, train list '{settings.train}', val list '{settings.val}'"
+        told = {key: value for key, value in plain(settings).items() if key not in ("root", "white_level")}
+        lists = {key: told[key] for key in ("train", "val") if key in told} or told
+        return ", ".join([self.name, *(f"{key} '{value}'" for key, value in lists.items())])
+
+    def has_val(self, settings: Any) -> bool:
+        """Whether these settings give a list to measure on."""
+        return bool(getattr(settings, "val", ""))
 
 
 def root_of(settings: Any, what: str) -> Path:

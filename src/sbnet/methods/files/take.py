@@ -13,6 +13,7 @@ from sbnet.data.io.image import read_mask
 from sbnet.data.training.dataset import label_files
 from sbnet.methods.files import FolderSettings
 from sbnet.steps.context import Context
+from sbnet.steps.spec import UNKNOWN
 from sbnet.work.parallel import map_unordered
 from sbnet.work.progress import photo_progress, work_through
 
@@ -47,4 +48,4 @@ def take_masks(settings: FolderSettings, context: Context) -> dict[str, Any]:
     # All of them, also after an interruption: each is asked whether it leaves pixels unknown.
     done = map_unordered(take, images, workers=context.runtime.worker_count)
     unknown = sum(photo_progress("copy masks", done, len(images)))
-    return {"images": len(images), "masks with unknown pixels": unknown}
+    return {"images": len(images), UNKNOWN: unknown}

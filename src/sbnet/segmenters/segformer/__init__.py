@@ -15,4 +15,3 @@ class SegFormer(DecoderMethod):
     about = "linear layers over four features"
     paper = "Xie et al., NeurIPS 2021"
     networks: ClassVar = {"segformer": "sbnet.segmenters.segformer.network:SegFormer"}
-    smallest_batch = 1
