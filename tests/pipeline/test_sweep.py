@@ -124,7 +124,7 @@ def test_a_list_to_choose_on_names_training_images(done: Path, shared_data: Path
     ):
         path.write_text("\n".join([*names[:2], "", wrong, *names[3:5]]))
         with pytest.raises(
-            SBNetError, match=rf"choose\.txt, line 4: this run has no training image '{wrong}' .*{near}"
+            SBNetError, match=rf"choose\.txt, line 4: this run has no training image '{wrong}'.*{near}"
         ):
             sweep(done, ["crf.mask_alpha=1"], choose_on=path, out=tmp_path / "here")
     assert not (tmp_path / "here").exists()
