@@ -42,8 +42,21 @@ def _share_cores(workers: int) -> None:
         os.environ[name] = str(threads)
 
 
+LONGEST = ("test_kill_and_resume", "test_coming_from", "test_coco", "test_segmenters", "test_plugin")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests, which share fixtures, run in one process; the longest files come first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
     if config.option.markexpr == "search":
         for item in items:
             if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):

@@ -148,7 +148,7 @@ def test_a_failed_download_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(
-        SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be downloaded .*no network.* file:PATH"
+        SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be downloaded .*no network.*file:PATH"
     ):
         build("sbnet-lite0", 4, weights="timm:tf_efficientnet_lite0")
 

@@ -162,9 +162,9 @@ def test_what_is_refused(name: str, options: dict, message: str) -> None:
     ("family", "remedy"),
     [
         ("irn", "another backbone"),
-        ("deeplabv3plus", "deeplabv2"),
-        ("upernet", "deeplabv2"),
-        ("segformer", "deeplabv2"),
+        ("deeplabv3plus", "DeepLab v2"),
+        ("upernet", "DeepLab v2"),
+        ("segformer", "DeepLab v2"),
     ],
 )
 def test_networks_that_require_stride_4(family: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ def test_images_beyond_the_memory_bound_of_the_scales(
     segmenter = sbnet.Segmenter(model, ["background", "cat"], settings=settings)
     Image.fromarray(image(25, 21)).save(tmp_path / "large.png")
     for large in (image(25, 21), tmp_path / "large.png"):
-        with pytest.raises(sbnet.SBNetError, match="21 x 25 pixels exceed the bound of 500"):
+        with pytest.raises(sbnet.SBNetError, match="21 x 25 pixels exceed the limit of 500"):
             segmenter.predict(large)
     assert segmenter.predict(image(25, 20)).masks[0].shape == (25, 20)
 

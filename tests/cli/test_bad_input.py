@@ -186,7 +186,7 @@ TABLE: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "weights that are no such file": (
         lambda data: f"backbone.weights=file:{data / 'none.pth'}",
-        "none.pth|no such",
+        "none.pth|no file|check the path",
     ),
 }
 

@@ -35,7 +35,7 @@ CHAIN = [
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_scenes(tmp_path_factory.mktemp("data") / "few", train=4, val=1, size=(48, 64), seed=0)
+    return make_scenes(tmp_path_factory.mktemp("data") / "few", train=24, val=3, size=(48, 64), seed=0)
 
 
 def of_transformer(scenes: Path, *words: str) -> Recipe:
@@ -95,9 +95,9 @@ def test_maps_of_the_other_methods(method: str, scenes: Path, tmp_path: Path) ->
     ("choice", "key", "remedy"),
     [
         ("refine.method=irn", r"refine\.train", "another backbone"),
-        ("segmenter.method=deeplabv3plus", "segmenter", "deeplabv2"),
-        ("segmenter.method=upernet", "segmenter", "deeplabv2"),
-        ("segmenter.method=segformer", "segmenter", "deeplabv2"),
+        ("segmenter.method=deeplabv3plus", "segmenter", "DeepLab v2"),
+        ("segmenter.method=upernet", "segmenter", "DeepLab v2"),
+        ("segmenter.method=segformer", "segmenter", "DeepLab v2"),
     ],
 )
 def test_methods_that_need_finer_features_refuse_it_before_anything_runs(

@@ -81,7 +81,8 @@ def start(
     if signalled:
         folder, at, number = signalled
         how, told = ("-c", SIGNALLED), (folder, str(at), str(number.value))
-    command = [sys.executable, *how, "run", "quickstart", "--out", str(out), *SMALL, *words, *told]
+    small = [word for word in SMALL if "seeds.method=cam" not in words or ".bootstrap." not in word]
+    command = [sys.executable, *how, "run", "quickstart", "--out", str(out), *small, *words, *told]
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
