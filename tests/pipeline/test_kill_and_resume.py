@@ -173,12 +173,12 @@ def test_a_run_killed_in_two_trainings_ends_with_the_same_weights(whole, tmp_pat
 
 # One training of 30 steps, whose first checkpoint would never come.
 LONG = [
-    "seeds.method=cam",
-    "seeds.train.epochs=3",
-    "seeds.train.checkpoint_every=1000",
+    "seeds.bootstrap.train.consistency=no",
+    "seeds.bootstrap.train.epochs=3",
+    "seeds.bootstrap.train.checkpoint_every=1000",
     "runtime.workers=2",
     "--to",
-    "train-cam",
+    "bootstrap-train-cam",
 ]
 
 
@@ -187,20 +187,22 @@ def test_an_interrupted_training_loses_no_step(tmp_path):
     long, out = tmp_path / "long", tmp_path / "run"
     finish(start(long, *LONG))
     for number, status, at in ((signal.SIGTERM, 143, 8), (signal.SIGINT, 130, 20)):
-        process = start(out, *LONG, signalled=("train_cam", at, number))
+        process = start(out, *LONG, signalled=("bootstrap_train_cam", at, number))
         printed = process.communicate(timeout=PATIENCE)[0].decode()
         assert process.returncode == status, printed
         assert (
             "stopping after this training step, which is saved; interrupt again to stop at once\n" in printed
         )
-        assert f"train_cam stopped; finished work is kept. Resume with: sbnet run {out}\n" in printed
+        assert (
+            f"bootstrap_train_cam stopped; finished work is kept. Resume with: sbnet run {out}\n" in printed
+        )
         assert "Traceback" not in printed
-        assert torch.load(out / "train_cam" / "checkpoint.pt", weights_only=True)["step"] == at + 1
+        assert torch.load(out / "bootstrap_train_cam" / "checkpoint.pt", weights_only=True)["step"] == at + 1
         assert not list(out.rglob("*.tmp"))
     assert printed.splitlines()[-1].startswith("sbnet: interrupted; ")  # Ctrl-C alone has a last word
     assert "21 of 30 steps are done and saved" in printed.splitlines()[-1]
     assert ": resuming" in finish(start(out, *LONG))
-    ours, theirs = (load_file(folder / "train_cam" / "model.safetensors") for folder in (out, long))
+    ours, theirs = (load_file(folder / "bootstrap_train_cam" / "model.safetensors") for folder in (out, long))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
