@@ -1,6 +1,6 @@
-"""Boundary targets of one training sample: python benchmarks/boundaries.py [PHOTO LABEL]
+"""Boundary targets of one training sample: python benchmarks/boundaries.py [IMAGE LABEL]
 
-The peer keeps 21 maps of the photo's size as float32 and resizes each with the photo; ours resizes the label and makes
+The peer keeps 21 maps of the image's size as float32 and resizes each with the image; ours resizes the label and makes
 the maps of the crop. Without files, built-in scenes of 500 x 375.
 """
 
@@ -24,7 +24,7 @@ SAMPLES = 8
 
 
 def make_files(folder: Path, given: list[str]) -> tuple[str, str, str]:
-    """A photo (JPEG), its label (PNG), and the label's 21 boundary maps (npy), all of SIZE: their paths."""
+    """An image (JPEG), its label (PNG), and the label's 21 boundary maps (npy), all of SIZE: their paths."""
     import torch
     from PIL import Image
 
@@ -36,7 +36,7 @@ def make_files(folder: Path, given: list[str]) -> tuple[str, str, str]:
         photo, label = (np.asarray(Image.open(path)) for path in given)
     else:
         photo, label = scene(0, 3, size=SIZE)[:2]
-    paths = [str(folder / name) for name in ("photo.jpg", "label.png", "maps.npy")]
+    paths = [str(folder / name) for name in ("image.jpg", "label.png", "maps.npy")]
     Image.fromarray(photo).convert("RGB").resize(SIZE[::-1]).save(paths[0], quality=95)
     label = np.array(Image.fromarray(label).resize(SIZE[::-1], Image.Resampling.NEAREST))
     write_label(Path(paths[1]), label)
@@ -57,7 +57,7 @@ def transform(augmentation: str = "fast") -> Any:
 
 
 def plans() -> list[Any]:
-    """Sizes, places and colours of the samples: the same on both sides."""
+    """Sizes, places and colors of the samples: the same on both sides."""
     return [transform().plan(SIZE, np.random.default_rng(seed)) for seed in range(SAMPLES)]
 
 

@@ -1,8 +1,8 @@
-"""Multi-scale CAM inference of one photo, ResNet-38, against the reference's way: python benchmarks/cam_inference.py
-[PHOTO]
+"""Multi-scale CAM inference of one image, ResNet-38, against the reference's way: python benchmarks/cam_inference.py
+[IMAGE]
 
-Without a photo, a built-in scene; 500 x 375 either way. The peer takes every scale and mirror by itself, in float32,
-with boundary head and Canny map; ours is what the stage `infer_cam` does. Both on all cores.
+Without an image, a built-in scene; 500 x 375 either way. The peer takes every scale and mirror by itself, in float32,
+with boundary head and Canny map; ours is what the step `infer_cam` does. Both on all cores.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import reference_cam
 from crf import photo
 from harness import Side, compare, table
 
-CLASSES = (3, 12, 15)  # of the photo
+CLASSES = (3, 12, 15)  # of the image
 
 
 def peer(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], np.ndarray]:
@@ -48,10 +48,9 @@ def peer(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], 
 def ours(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], np.ndarray]:
     import torch
 
-    from sbnet.engine.inference import inference_network
     from sbnet.engine.runtime import Runtime
-    from sbnet.engine.views import stacks
-    from sbnet.methods.cam.infer import summed_cams
+    from sbnet.engine.views import inference_network, stacks, views
+    from sbnet.methods.cam.infer import summed_maps
 
     fabric, net = inference_network(reference_cam.network(), Runtime(device="cpu"))
     pixels, device = inputs["photo"], fabric.device
@@ -59,10 +58,9 @@ def ours(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], 
 
     @torch.inference_mode()
     def run() -> np.ndarray:
-        of_scales = stacks([pixels], scales, device=device)
-        total, _ = summed_cams(
-            net, of_scales, (height, width), [CLASSES], mirror=True, refine=True, device=device
-        )
+        seen = views(stacks([pixels], scales, device=device), net, mirror=True, device=device)
+        outputs = (net(images, boundary=False, enlarge=False) for images in seen)
+        total, _ = summed_maps(outputs, (height, width), [CLASSES], refined=True, device=device)
         return total.numpy()
 
     return run

@@ -1,6 +1,6 @@
-"""The dense CRF against pydensecrf2 1.1 on one thread: python benchmarks/crf.py [PHOTO]
+"""The dense CRF against pydensecrf2 1.1 on one thread: python benchmarks/crf.py [IMAGE]
 
-Without a photo, a built-in scene; 500 x 375 either way. Probabilities: what a CAM or a segmenter gives, made of blurred
+Without an image, a built-in scene; 500 x 375 either way. Probabilities: what a CAM or a segmenter gives, made of blurred
 noise, which overlaps more than either.
 """
 
@@ -60,7 +60,7 @@ def two_alphas() -> np.ndarray:
 
 
 def segmenter() -> np.ndarray:
-    """(1, 21, H, W): a softmax in which five labels matter, as in a photo with four classes."""
+    """(1, 21, H, W): a softmax in which five labels matter, as in an image with four classes."""
     logits = blobs(21, 1) * 20
     logits[5:] -= 25
     weights = np.exp(logits - logits.max(0))

@@ -1,7 +1,7 @@
 """How times grow: python benchmarks/curves.py FILE.png
 
-The dense CRF with the photo's pixels and with the labels, the random walk (time and memory) with the grid, and the
-threshold curve with the photos, peer and ours as in their own benchmarks; the stage `refine` with its workers. Some six
+The dense CRF with the image's pixels and with the labels, the random walk (time and memory) with the grid, and the
+threshold curve with the images, peer and ours as in their own benchmarks; the step `crf` with its workers. Some six
 minutes.
 """
 
@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import crf_step
 import evaluation
 import numpy as np
 import random_walk
-import refine
 from crf import SBNET, blobs, photo
 from harness import HERE, Measured, Side, compare, machine, peers_python
 from matplotlib.axes import Axes
@@ -98,15 +98,15 @@ def main(path: str) -> None:
             (Path(folder) / str(photos)).mkdir()
             measured.append(curve_times(Path(folder) / str(photos), photos))
     draw_pair(by_photos, list(PHOTOS), measured, "loops")
-    by_photos.set(title="60-threshold curve, 500 x 375", xlabel="photos", ylabel="ms")
+    by_photos.set(title="60-threshold curve, 500 x 375", xlabel="images", ylabel="ms")
     by_photos.set_xticks(PHOTOS, [str(photos) for photos in PHOTOS], minor=False)
     by_photos.minorticks_off()
     draw_walk(by_grid, memory)
 
     with tempfile.TemporaryDirectory() as folder:
-        alone, rates = refine.rates(Path(folder), 48)
+        alone, rates = crf_step.rates(Path(folder), 48)
     counts = list(rates)
-    by_workers.plot(counts, list(rates.values()), "o-", color=OURS, label="stage refine")
+    by_workers.plot(counts, list(rates.values()), "o-", color=OURS, label="the step crf")
     by_workers.plot(
         counts,
         [rates[1] * count for count in counts],
@@ -115,9 +115,9 @@ def main(path: str) -> None:
         label="one worker's rate times workers",
     )
     by_workers.set(
-        title="stage refine, 500 x 375",
+        title="the step crf, 500 x 375",
         xlabel="workers",
-        ylabel="photos a second",
+        ylabel="images a second",
         xticks=counts,
         ylim=(0, None),
     )
@@ -126,7 +126,7 @@ def main(path: str) -> None:
         axes.legend(frameon=False)
     figure.suptitle(machine(), fontsize=9)
     figure.savefig(path, dpi=80)
-    print(f"the CRF alone: {alone:.1f} photos a second; picture: {path}")
+    print(f"the CRF alone: {alone:.1f} images a second; picture: {path}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Evaluation against the loops of SEAM's script, both from files: python benchmarks/evaluation.py [PHOTOS]
+"""Evaluation against the loops of SEAM's script, both from files: python benchmarks/evaluation.py [IMAGES]
 
-The peer is written after its description: for every threshold eight processes share the photos; each reads their CAMs
+The peer is written after its description: for every threshold eight processes share the images; each reads their CAMs
 and masks again, makes 21 channels of them, takes the argmax, and counts class by class.
 """
 
@@ -25,11 +25,11 @@ PROCESSES = 8  # of the peer
 
 
 def make_files(folder: Path, photos: int) -> list[str]:
-    """For each photo: CAMs of two classes (ours and as a pickled dictionary), a prediction, a true mask."""
+    """For each image: CAMs of two classes (ours and as a pickled dictionary), a prediction, the ground truth."""
     from sbnet.data.io.files import write_label, write_scores
 
     random = np.random.default_rng(0)
-    names = [f"photo{number:04}" for number in range(photos)]
+    names = [f"image{number:04}" for number in range(photos)]
     for kind in ("scores", "cams", "masks", "truth"):
         (folder / kind).mkdir()
     for name in names:
@@ -122,7 +122,7 @@ def main(photos: int) -> str:
             sides = [Side("loops", __file__, "loops"), Side("sbnet", __file__, "ours")]
             there, here = compare(*sides, {}, runs=runs, folder=folder, names=names, curve=curve)
             difference = np.abs(there.result - here.result).max()
-            rows.append((f"{what}, {photos} photos", there, here, f"largest difference {difference:.0e}"))
+            rows.append((f"{what}, {photos} images", there, here, f"largest difference {difference:.0e}"))
     return table("Evaluation, 500 x 375, 21 classes; both on all cores", rows)
 
 

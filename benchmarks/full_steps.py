@@ -2,8 +2,9 @@
 
 SBNet's CAM network over ResNet-38 (crop 448 and its view of 134) and DeepLab v2 over ResNet-101 (crop 321, three
 scales, four losses), from random weights, without dropout. The peer: one device, float32, contiguous, boundary maps
-read as 21 x H x W float32 arrays from disk, labels resized by Pillow. Ours: what the stages do, in float32 and in bf16,
-boundaries made of label PNGs. Both read a step ahead, and get photos and edges for nothing but the way to the device.
+read as 21 x H x W float32 arrays from disk, labels resized by Pillow. Ours: what the steps of a run do, in float32 and
+in bf16, boundaries made of label PNGs. Both read a step ahead, and get images and edges for nothing but the way to the
+device.
 
 Without a GPU it says so and measures nothing; `small` runs the same steps with small crops on whatever there is.
 """
@@ -74,7 +75,7 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
 
 
 def _ahead(read: Callable[[int], np.ndarray], photos: int) -> Callable[[], np.ndarray]:
-    """What each step reads, photo by photo on threads, while the step before it computes."""
+    """What each step reads, image by image on threads, while the step before it computes."""
     pool = ThreadPoolExecutor(photos)
     waiting = [pool.submit(read, index) for index in range(photos)]
 
@@ -174,11 +175,13 @@ def ours(
 ) -> Callable[[], np.ndarray]:
     import torch
 
-    from sbnet import losses
     from sbnet.data.io.files import read_label
     from sbnet.data.training.dataset import images
     from sbnet.engine.runtime import Runtime
-    from sbnet.methods.cam.train import Objective, Settings
+    from sbnet.methods.cam.train import rising
+    from sbnet.methods.sbnet.settings import SBNetTrainSettings
+    from sbnet.methods.sbnet.train import boundary_terms
+    from sbnet.segmenters.train import segmentation_terms
 
     model = reference_cam.network() if case == "SBNet" else _deeplab()
     fabric = Runtime(device=device, precision=precision).fabric(model)
@@ -188,20 +191,17 @@ def ours(
     if device == "cuda":
         given = {name: value.pin_memory() for name, value in given.items()}
     read = _ahead(lambda index: read_label(Path(folder, f"{index}.png")), photos)
-    cam_terms = Objective(Settings(shrink=SHRINK), CLASSES)
-
-    def segmenter_terms(net: Any, batch: dict[str, Any], _done: float) -> dict[str, Any]:
-        output = net(batch["image"].contiguous(memory_format=torch.channels_last))
-        return {"segmentation": losses.multi_scale_cross_entropy(output.supervised, batch["label"])}
-
-    objective = cam_terms if case == "SBNet" else segmenter_terms
+    settings = SBNetTrainSettings(shrink=SHRINK)
+    cam_terms = rising(partial(boundary_terms, settings=settings, classes=CLASSES), settings.loss_warmup)
+    objective = cam_terms if case == "SBNet" else segmentation_terms
 
     def step() -> Any:
         batch = {name: value.to(fabric.device, non_blocking=True) for name, value in given.items()}
         batch["label"] = torch.from_numpy(read()).to(fabric.device)
         batch["image"] = images(batch.pop("photo"), batch.pop("box"), model.normalization)
         optimizer.zero_grad()
-        loss = sum(objective(net, batch, 0.0).values())
+        with torch.autocast(fabric.device.type, enabled=False):  # around the network's own, as in a training
+            loss = sum(objective(net, batch, 0.0).values())
         fabric.backward(loss)
         optimizer.step()
         return loss
@@ -228,7 +228,7 @@ def _timed(step: Callable[[], Any], steps: int, device: str) -> Callable[[], np.
 
 
 def measure(case: str, size: Size, device: str, precision: str) -> str:
-    """A row of the table, with as many photos as fit."""
+    """A row of the table, with as many images as fit."""
     for photos in size.photos[case]:
         with tempfile.TemporaryDirectory() as folder:
             make_samples(Path(folder), case=case, size=size, photos=photos)
@@ -239,17 +239,17 @@ def measure(case: str, size: Size, device: str, precision: str) -> str:
                     *sides, {}, runs=size.runs, environment={}, device=device, precision=precision, **options
                 )
             except RuntimeError as error:  # the side has told why; most often the GPU is too small
-                print(f"{case}, {photos} photos a step: {error}", file=sys.stderr)
+                print(f"{case}, {photos} images a step: {error}", file=sys.stderr)
                 continue
         return _row(case, size, photos, precision, there, here)
-    return f"| {TITLES[case]}, {precision} | not measured: a side failed at every number of photos | | | | |"
+    return f"| {TITLES[case]}, {precision} | not measured: a side failed at every number of images | | | | |"
 
 
 def _row(case: str, size: Size, photos: int, precision: str, there: Measured, here: Measured) -> str:
     rates = [size.steps * photos / one.wall for one in (there, here)]
     peaks = [(one.result[1] or one.peak) / 2**30 for one in (there, here)]
     return (
-        f"| {TITLES[case]}, crop {size.crops[case]}, {photos} photos a step, {precision} | {rates[0]:.2f} | "
+        f"| {TITLES[case]}, crop {size.crops[case]}, {photos} images a step, {precision} | {rates[0]:.2f} | "
         f"{rates[1]:.2f} | {rates[1] / rates[0]:.1f}x | {peaks[0]:.1f} / {peaks[1]:.1f} GiB | "
         f"{there.result[0]:.4f} / {here.result[0]:.4f} |"
     )
@@ -262,7 +262,7 @@ def main(given: Sequence[str]) -> str:
     if not gpu and list(given) != ["small"]:
         return (
             "No GPU: PyTorch sees none on this machine, so the training steps of full size (SBNet over ResNet-38, 448 "
-            "+ 134 pixels, 8 photos; DeepLab v2 over ResNet-101, 321 pixels, 5 photos) are not measured. `python "
+            "+ 134 pixels, 8 images; DeepLab v2 over ResNet-101, 321 pixels, 5 images) are not measured. `python "
             "benchmarks/full_steps.py small` runs small ones on the CPU."
         )
     size, device = (SMALL if list(given) == ["small"] else FULL), ("cuda" if gpu else "cpu")
@@ -274,7 +274,7 @@ def main(given: Sequence[str]) -> str:
         [
             f"**Training steps from random weights, the reference's in float32** ({whose})",
             "",
-            f"| step | reference, photos/s | ours, photos/s | ratio | peak memory {memory} | last loss |",
+            f"| step | reference, images/s | ours, images/s | ratio | peak memory {memory} | last loss |",
             "| --- | --- | --- | --- | --- | --- |",
             *rows,
         ]

@@ -1,6 +1,6 @@
-"""One training sample, from files to what the network is given: python benchmarks/loader.py [PHOTO LABEL]
+"""One training sample, from files to what the network is given: python benchmarks/loader.py [IMAGE LABEL]
 
-The peer is written after the reference's way: Pillow resizes the photo, torchvision's ColorJitter changes the colours
+The peer is written after the reference's way: Pillow resizes the image, torchvision's ColorJitter changes the colors
 of all of it, then it is normalised and cropped; with boundary targets, 21 maps are read and resized with it, by
 scipy's zoom or by Pillow one by one.
 """
@@ -98,10 +98,10 @@ def main(given: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         photo, label, maps = make_files(Path(folder), given)
         for what, augmentation, targets in (
-            ("photo", "fast", ""),
-            ("photo, `augmentation: exact`", "exact", ""),
-            ("photo and boundary targets, by scipy", "fast", "scipy"),
-            ("photo and boundary targets, by Pillow", "fast", "Pillow"),
+            ("image", "fast", ""),
+            ("image, `augmentation: exact`", "exact", ""),
+            ("image and boundary targets, by scipy", "fast", "scipy"),
+            ("image and boundary targets, by Pillow", "fast", "Pillow"),
         ):
             there, here = compare(
                 Side("Pillow, ColorJitter", __file__, "peer"),
@@ -116,7 +116,7 @@ def main(given: list[str]) -> str:
             )
             levels = np.abs(there.result - here.result) * (255 * STD)[:, None, None]
             rows.append((what, a_sample(there), a_sample(here), f"{levels.mean():.2f} grey levels apart"))
-    return table(f"A training sample, photo of {SIZE[1]} x {SIZE[0]}, crop {CROP}, one thread", rows)
+    return table(f"A training sample, image of {SIZE[1]} x {SIZE[0]}, crop {CROP}, one thread", rows)
 
 
 if __name__ == "__main__":

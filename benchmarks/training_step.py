@@ -1,9 +1,9 @@
 """One training step of the CAM network, ResNet-38, against the reference's way: python benchmarks/training_step.py
-[PHOTO]
+[IMAGE]
 
-One photo (without a path, a built-in scene, whose mask serves as label either way), crop 448 and its view of 134. The
+One image (without a path, a built-in scene, whose mask serves as label either way), crop 448 and its view of 134. The
 peer computes in float32, with the losses over all 21 classes, and gets its boundary maps and edges for nothing; ours is
-what the stage `train_cam` does, boundary maps included. Both on all cores, without dropout.
+what the step `train_cam` does, boundary maps included. Both on all cores, without dropout.
 """
 
 from __future__ import annotations
@@ -75,22 +75,24 @@ def peer(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
 def ours(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
     import torch
 
-    from sbnet.engine.resources import fast_steps, loss_terms
+    from sbnet.engine.resources import fast_steps
     from sbnet.engine.runtime import Runtime
-    from sbnet.methods.cam.train import Objective, Settings
+    from sbnet.methods.sbnet.settings import SBNetTrainSettings
+    from sbnet.methods.sbnet.train import boundary_terms
 
     model = reference_cam.network()
     given = batch(inputs, model)
     fabric = Runtime(device="cpu").fabric(model)
     model.to(memory_format=torch.channels_last)
     net, optimizer = fabric.setup(model, reference_cam.optimizer(model))
-    objective = Objective(Settings(shrink=SMALL / CROP), model.classes)
+    settings = SBNetTrainSettings(shrink=SMALL / CROP)
     within = fast_steps(model, fabric.device, compiled=False)
     within.__enter__()  # for as long as this process is there
 
     def step() -> np.ndarray:
         optimizer.zero_grad()
-        terms = loss_terms(objective, net, given, 0.0, fabric.device)
+        with torch.autocast("cpu", enabled=False):  # around the network's own, as in a training
+            terms = boundary_terms(net, given, settings=settings, classes=model.classes)
         fabric.backward(sum(terms.values()))
         optimizer.step()
         return np.array([terms[name].item() for name in TERMS])

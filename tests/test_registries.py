@@ -54,7 +54,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
         METHODS.names()
         for entry in METHODS.entries():  # those of ours are registered once, when they are imported
             if METHODS.origin(entry.name).startswith("sbnet."):
-                fresh._add(entry)
+                fresh._add(entry, origin=METHODS.origin(entry.name))
         monkeypatch.setattr(recipe, "CHOSEN", {**recipe.CHOSEN, "refine": ("method", fresh)})
         return fresh
 

@@ -50,9 +50,10 @@ class Registry(Generic[Entry]):
     def register(self, cls: type[Any]) -> type[Any]:
         """Decorator of a class with a `name`: an instance of it is the entry. A plug-in's that lacks something is broken."""
         if cls.__module__.partition(".")[0] == PACKAGE:
-            self._add(cls())
+            self._add(cls(), origin=cls.__module__)
         else:
-            self._try(getattr(cls, "name", cls.__name__), cls.__module__, lambda: self._add(cls()))
+            name = getattr(cls, "name", cls.__name__)
+            self._try(name, cls.__module__, lambda: self._add(cls(), origin=cls.__module__))
         return cls
 
     def names(self) -> list[str]:
@@ -84,9 +85,9 @@ class Registry(Generic[Entry]):
         near = did_you_mean(name, self._entries)
         raise SBNetError(f"there is no {self.what} '{name}'{near}; available: {', '.join(self._entries)}")
 
-    def _add(self, entry: Any) -> None:
+    def _add(self, entry: Any, *, origin: str) -> None:
         self._check(entry)
-        name, origin = entry.name, type(entry).__module__
+        name = entry.name
         first = self._origins.get(name)
         if first is not None and type(self._entries[name]) is type(entry):
             return
@@ -118,7 +119,7 @@ class Registry(Generic[Entry]):
         before = len(self._entries) + len(self.broken)
         loaded = point.load()
         if isinstance(loaded, type):
-            self._add(loaded())
+            self._add(loaded(), origin=point.module)
         elif not isinstance(loaded, ModuleType):
             raise TypeError(f"{point.value} is neither a class nor a module")
         elif len(self._entries) + len(self.broken) == before:

@@ -36,7 +36,7 @@ def test_sides_in_processes_of_their_own(benchmark_file: Any) -> None:
     what, *rates, _ratio, peaks, losses = benchmark_file.measure("DeepLab v2", tiny, "cpu", "32")[2:-2].split(
         " | "
     )
-    assert what == "DeepLab v2, ResNet-101, crop 33, 1 photos a step, 32"
+    assert what == "DeepLab v2, ResNet-101, crop 33, 1 images a step, 32"
     assert all(float(rate) > 0 for rate in rates)
     assert "GiB" in peaks
     reference, ours = map(float, losses.split(" / "))
@@ -46,7 +46,7 @@ def test_sides_in_processes_of_their_own(benchmark_file: Any) -> None:
 def test_a_table_of_the_small_steps(
     benchmark_file: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """What does not fit is tried with fewer photos."""
+    """What does not fit is tried with fewer images."""
     row = benchmark_file.measure
     asked = []
 
@@ -61,8 +61,8 @@ def test_a_table_of_the_small_steps(
     small = benchmark_file.Size({"SBNet": 48}, {"SBNet": (3, 2)}, (60, 72), 4, 1)
     printed = row("SBNet", small, "cpu", "32")
     assert asked == [3, 2]
-    assert "2 photos a step, 32 | 4.00 | 16.00 | 4.0x | 1.0 / 3.0 GiB | 1.5000 / 1.2500 |" in printed
-    assert "SBNet, 3 photos a step: the side 'reference' ended" in capfd.readouterr().err
+    assert "2 images a step, 32 | 4.00 | 16.00 | 4.0x | 1.0 / 3.0 GiB | 1.5000 / 1.2500 |" in printed
+    assert "SBNet, 3 images a step: the side 'reference' ended" in capfd.readouterr().err
     monkeypatch.setitem(small.photos, "SBNet", (4,))
     assert "not measured" in row("SBNet", small, "cpu", "32")
 

@@ -85,11 +85,11 @@ def test_cam_inference(benchmark_file: Callable[[str], Any]) -> None:
     assert np.abs(here - there).max() < 0.03 * np.ptp(there)
 
 
-def test_refine(
+def test_crf_step(
     benchmark_file: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refine = benchmark_file("refine")
-    monkeypatch.setattr(refine, "ROUNDS", 1)
-    alone, by_workers = refine.rates(tmp_path, 2)
+    step = benchmark_file("crf_step")
+    monkeypatch.setattr(step, "ROUNDS", 1)
+    alone, by_workers = step.rates(tmp_path, 2)
     assert min(alone, *by_workers.values()) > 0
     assert 1 in by_workers

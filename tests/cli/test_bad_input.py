@@ -137,7 +137,7 @@ TABLE: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "masks of other images": (
         lambda data: f"data.masks={data / 'JPEGImages'}",
-        "data.masks: none of the 24 images|name the folder",
+        "train.txt|Annotations",
     ),
     "no such label file": (lambda data: "data.labels=none.txt", "data.labels: 'none.txt'|masks"),
     "image not in the label file": (

@@ -198,7 +198,7 @@ def test_another_method_for_a_packaged_recipe(
         ("seeds.method=cam_files", "'seeds.method=cam_files': seeds.folder is required"),
         (
             "seeds.method=cam_files seeds.folder=mine",  # the recipe's affinities start with the seeds' network
-            "'train_affinity' (refine.train) reads what no step before it writes|change what it reads in refine.train",
+            "'train_affinity' (refine.train) reads Model|choose another method or other settings",
         ),
         ("data.source=vok", "data.source: there is no data set 'vok' (did you mean 'voc'?)"),
         (

@@ -173,7 +173,7 @@ def test_a_run_starts_from_someones_cams(
         assert (out / "infer_cam" / "scores" / path.name).read_bytes() == path.read_bytes()
         assert (out / "crf" / "seeds" / f"{path.stem}.png").exists()
     assert read_json(out / "metrics.json")["cam"]["miou"] == 1
-    assert f"{cams}: starting" in capsys.readouterr().out
+    assert f"use the CAMs in {cams}: starting" in capsys.readouterr().out
     moved = cams.rename(tmp_path / "moved")
     assert run(*begin, f"seeds.folder={moved}") == 0
     assert f"{moved}: skipped" in capsys.readouterr().out
@@ -215,7 +215,7 @@ def test_a_run_takes_networks_made_elsewhere(
     assert run(*begin, *settings) == 0, capsys.readouterr().err
     printed = capsys.readouterr().out
     for path in weights.values():
-        assert f"{path}: starting" in printed
+        assert f" {path}: starting" in printed
     note = "left out, next to 'state_dict' in the file: epoch"
     assert f"      {note}\n" in printed
     assert read_json(out / "train_cam" / "done.json")["facts"]["notes"] == [note]

@@ -63,7 +63,7 @@ def test_a_run_asks_what_is_white_in_12_bits_and_then_sees_the_images(
         f"field/train: {len(names)} of {len(names)} images ({names[0]}.tif is the first) have 16 bits"
         in message
     )
-    assert "data.white_level=4095 where they were taken with 12 bits, or data.white_level=65535" in message
+    assert "data.white_level=4095 if they were taken with 12 bits, or data.white_level=65535" in message
     assert steps.take() == []
     seen = {}
     steps.before["train_cam"] = lambda context: seen.update(

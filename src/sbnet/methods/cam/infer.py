@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -60,7 +60,9 @@ class CamMaps(Job[Maps, object]):
 
     def forward(self, batch: Batch) -> list[Maps]:
         present = [image.photo.classes for image in batch.images]
-        summed, last = self._summed(batch, present)
+        seen = views(batch.views, self.network, mirror=self.mirror, device=self.device)
+        outputs = (self.maps(images) for images in seen)
+        summed, last = summed_maps(outputs, batch.size, present, refined=self.refine, device=self.device)
         made = to_host(normalize_scores(summed))
         shown = [image.photo.name in self.shown for image in batch.images]
         raw = to_host(normalize_scores(last)) if any(shown) else None
@@ -79,20 +81,30 @@ class CamMaps(Job[Maps, object]):
             write_scores(self.folder / "raw" / name, result.raw()[result.rows], classes)
         write_scores(self.folder / "scores" / name, result.maps()[result.rows], classes)
 
-    def _summed(self, batch: Batch, present: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Maps (K, H, W) summed over all scales and mirrors, each scale with its mirror images in one pass; and the raw
-        ones of the last scale. K: classes in the images, those of the first image first.
-        """
-        chosen = [(image, index) for image, classes in enumerate(present) for index in classes]
-        image, index = to_device(torch.tensor(chosen), self.device).unbind(1)
-        total = torch.zeros((), device=self.device)
-        for images in views(batch.views, self.network, mirror=self.mirror, device=self.device):
-            output = self.maps(images)
-            found = output.refined_cam if self.refine else output.cam
-            cam = unmirror(found.float(), len(present))[image, index]
-            total = total + _enlarge(cam, output.size, batch.size)
-        raw = unmirror(output.cam.float(), len(present))[image, index]
-        return total, _enlarge(raw, output.size, batch.size)
+
+def summed_maps(
+    outputs: Iterable[Any],
+    size: tuple[int, int],
+    present: Sequence[Sequence[int]],
+    *,
+    refined: bool,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Maps (K, H, W) of images of one size (H, W), summed over all scales and mirrors; and the raw ones of the last
+    scale.
+
+    outputs: the network's of each scale, for the images or for them and their mirror images behind them. present: the
+    class ids in each image; K of them in all, those of the first image first. refined: maps after pixel correlation.
+    """
+    chosen = [(image, index) for image, classes in enumerate(present) for index in classes]
+    image, index = to_device(torch.tensor(chosen), device).unbind(1)
+    total = torch.zeros((), device=device)
+    for output in outputs:
+        found = output.refined_cam if refined else output.cam
+        cam = unmirror(found.float(), len(present))[image, index]
+        total = total + _enlarge(cam, output.size, size)
+    raw = unmirror(output.cam.float(), len(present))[image, index]
+    return total, _enlarge(raw, output.size, size)
 
 
 def _enlarge(cam: Tensor, view: tuple[int, int], size: tuple[int, int]) -> Tensor:
