@@ -89,7 +89,7 @@ class Registry(Generic[Entry]):
         self._check(entry)
         name = entry.name
         first = self._origins.get(name)
-        if first is not None and type(self._entries[name]) is type(entry):
+        if first is not None and type(self._entries.get(name)) is type(entry):
             return
         if first is None and name not in self.broken:
             self._entries[name], self._origins[name] = entry, origin

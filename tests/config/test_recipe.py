@@ -254,7 +254,12 @@ def test_irn_differs_from_its_base_in_the_refinement_alone() -> None:
     name=NAMES,
 )
 def test_any_values_survive_the_file(
-    tmp_path_factory: pytest.TempPathFactory, epochs: int, rate: float, scales: list[float], text: str, name: str
+    tmp_path_factory: pytest.TempPathFactory,
+    epochs: int,
+    rate: float,
+    scales: list[float],
+    text: str,
+    name: str,
 ) -> None:
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
     overrides = {
