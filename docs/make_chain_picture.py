@@ -1,6 +1,6 @@
 """Make docs/chain.png: images with their labels through a finished run, a row each.
 
-    python docs/make_chain_picture.py runs/voc chelsea.png=cat astronaut.png=person [--out docs/chain.png]
+    python docs/make_chain_picture.py runs/voc a.jpg=cat b.jpg=person,dog [--out docs/chain.png]
 
 The run's networks are applied to images that they were not trained on. Columns: the image and its label; the class
 score map; the CRF mask made from it; the mask of the segmenter with CRF, which gets the image alone.
