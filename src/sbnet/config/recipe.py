@@ -167,7 +167,7 @@ def _switch(values: Mapping[str, Any], found: Source, key: str) -> bool:
 
 
 def _fixed(kind: type[Settings], values: Any, found: Source, key: str, *, chosen_at: str = "") -> Settings:
-    """chosen_at: the key whose place is told for a setting that stands nowhere."""
+    """chosen_at: the key whose place is named for a setting that is missing."""
     if not isinstance(values, dict):
         raise SBNetError(
             f"{found.where(key)}{key} is {values!r}; expected settings such as '{next(iter(kind.model_fields))}'"

@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sbnet.engine.optimization import TrainSettings
-from sbnet.settings import Count, Natural, Positive, Settings, Sizes
+from sbnet.settings import Natural, Positive, Settings
+from sbnet.steps.settings import ImageTrainSettings
 from sbnet.steps.spec import MODEL, PSEUDO_MASKS, SCORES, SEEDS, Kind, Measure, Picture, StepSpec
 
 
-class AffinityTrainSettings(TrainSettings):
+class AffinityTrainSettings(ImageTrainSettings):
     """Training on pairs of pixels that the seeds say belong together, or not."""
 
     start: Literal["imagenet", "seeds"] = "imagenet"
     """First weights of the backbone: `imagenet` (the recipe's, as PSA), or `seeds`, those of the trained network that
     made the score maps, which knows the classes already: for short trainings."""
-    epochs: Count = 8
-    batch: Count = 8
     learning_rate: Positive = 0.1
-    long_side: Sizes = (448, 768)
-    """Range of the random longer side to which an image is resized before the crop, pixels."""
-    jitter: bool = True
-    """Change colors at random."""
 
 
 class PropagateSettings(Settings):

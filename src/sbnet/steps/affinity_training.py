@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from sbnet.data.training.dataset import TrainingSet
-from sbnet.data.training.transforms import JITTER, TrainTransform
 from sbnet.errors import SBNetError
 from sbnet.networks.build import same_backbone
 from sbnet.networks.model_file import load_model, network_name
 from sbnet.steps.affinity import AffinityTrainSettings
 from sbnet.steps.context import Context
-from sbnet.steps.training import train
+from sbnet.steps.training import image_samples, train
 
 SMALLEST_GRID = 5  # cells a side, below which no cell has a neighbor to pair with
 
@@ -35,19 +34,7 @@ def train_affinity(
             model.backbone.load_state_dict(cam.backbone.state_dict())
 
     def samples(model: Any) -> TrainingSet:
-        transform = TrainTransform(
-            crop=settings.crop,
-            long_side=settings.long_side,
-            jitter=JITTER if settings.jitter else None,
-            augmentation=settings.augmentation,
-        )
-        return TrainingSet(
-            context.train,
-            transform,
-            normalization=model.normalization,
-            seed=context.runtime.seed,
-            label_folder=context.inputs["seeds"],
-        )
+        return image_samples(settings, context, model, labels=context.inputs["seeds"])
 
     return train(
         settings, context, title=f"train {title}", samples=samples, objective=objective, prepare=prepare

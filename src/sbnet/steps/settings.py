@@ -7,7 +7,18 @@ from typing import TypeVar
 from pydantic import model_validator
 
 from sbnet.engine.optimization import TrainSettings
-from sbnet.settings import Bilateral, CrfSteps, Gaussian, Positive, Scales, Settings
+from sbnet.settings import Bilateral, Count, CrfSteps, Gaussian, Positive, Scales, Settings, Sizes
+
+
+class ImageTrainSettings(TrainSettings):
+    """Training on images resized to a random longer side."""
+
+    epochs: Count = 8
+    batch: Count = 8
+    long_side: Sizes = (448, 768)
+    """Range of the random longer side to which an image is resized before the crop, pixels."""
+    jitter: bool = True
+    """Change colors at random."""
 
 
 class CrfSettings(Settings):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from sbnet.backbones.network import Network
 from sbnet.data.training.dataset import TrainingSet
+from sbnet.data.training.transforms import JITTER, TrainTransform
 from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.training import fit
 from sbnet.networks.build import build
 from sbnet.networks.foreign import bring_network
 from sbnet.networks.model_file import save_model
 from sbnet.steps.context import Context
+from sbnet.steps.settings import ImageTrainSettings
 
 
 def train(
@@ -63,3 +66,23 @@ def train(
     )
     save_model(model, target, meta=said)
     return facts
+
+
+def image_samples(
+    settings: ImageTrainSettings, context: Context, model: Any, *, labels: Path | None = None, **more: Any
+) -> TrainingSet:
+    """Augmented training images. labels: a folder of label PNGs. more: keywords of `TrainingSet`."""
+    transform = TrainTransform(
+        crop=settings.crop,
+        long_side=settings.long_side,
+        jitter=JITTER if settings.jitter else None,
+        augmentation=settings.augmentation,
+    )
+    return TrainingSet(
+        context.train,
+        transform,
+        normalization=model.normalization,
+        seed=context.runtime.seed,
+        label_folder=labels,
+        **more,
+    )

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from sbnet.engine.optimization import TrainSettings
-from sbnet.settings import Count, Positive, Scales, Settings, Share, Sizes
+from sbnet.settings import Positive, Scales, Settings, Share
+from sbnet.steps.settings import ImageTrainSettings
 
 
-class CamTrainSettings(TrainSettings):
+class CamTrainSettings(ImageTrainSettings):
     """Training on image-level labels: SGD with polynomial decay, as PSA and SEAM have it."""
 
-    epochs: Count = 8
-    batch: Count = 8
     learning_rate: Positive = 0.01
-    long_side: Sizes = (448, 768)
-    """Range of the random longer side to which an image is resized before the crop, pixels."""
-    jitter: bool = True
-    """Change colors at random."""
 
 
 class TwoViewSettings(CamTrainSettings):

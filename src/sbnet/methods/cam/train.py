@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sbnet import losses
-from sbnet.data.training.dataset import TrainingSet
-from sbnet.data.training.transforms import JITTER, TrainTransform
 from sbnet.methods.cam.settings import CamTrainSettings
 from sbnet.steps.context import Context
-from sbnet.steps.training import train
+from sbnet.steps.training import image_samples, train
 
 Terms = dict[str, Tensor]
 
@@ -25,7 +22,7 @@ def run(settings: CamTrainSettings, context: Context) -> dict[str, Any]:
         settings,
         context,
         title="train CAM network",
-        samples=lambda model: cam_samples(settings, context, model),
+        samples=lambda model: image_samples(settings, context, model),
         objective=lambda model: class_terms,
     )
 
@@ -36,26 +33,6 @@ def class_terms(network: Callable[..., Any], batch: Mapping[str, Tensor], _progr
         batch["image"].contiguous(memory_format=torch.channels_last), refine=False, enlarge=False
     )
     return {"class": losses.classification(output.cam, batch["labels"], output.size)}
-
-
-def cam_samples(
-    settings: CamTrainSettings, context: Context, model: Any, *, labels: Path | None = None, **more: Any
-) -> TrainingSet:
-    """Augmented training images. labels: a folder of label PNGs. more: keywords of `TrainingSet`."""
-    transform = TrainTransform(
-        crop=settings.crop,
-        long_side=settings.long_side,
-        jitter=JITTER if settings.jitter else None,
-        augmentation=settings.augmentation,
-    )
-    return TrainingSet(
-        context.train,
-        transform,
-        normalization=model.normalization,
-        seed=context.runtime.seed,
-        label_folder=labels,
-        **more,
-    )
 
 
 def rising(terms: Callable[..., Terms], warmup: float) -> Callable[..., Terms]:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from sbnet import losses, ops
-from sbnet.methods.cam.train import Terms, cam_samples, class_terms, rising
+from sbnet.methods.cam.train import Terms, class_terms, rising
 from sbnet.methods.cam.two_views import consistency_terms, shrunk
 from sbnet.methods.sbnet.settings import BootstrapTrainSettings, SBNetTrainSettings
 from sbnet.steps.context import Context
-from sbnet.steps.training import train
+from sbnet.steps.training import image_samples, train
 
 
 def run(settings: SBNetTrainSettings, context: Context) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def run(settings: SBNetTrainSettings, context: Context) -> dict[str, Any]:
         settings,
         context,
         title="train SBNet network",
-        samples=lambda model: cam_samples(
+        samples=lambda model: image_samples(
             settings, context, model, labels=labels, canny=settings.canny, shrink=settings.shrink
         ),
         objective=lambda model: rising(terms, settings.loss_warmup),
@@ -47,7 +47,7 @@ def run_bootstrap(settings: BootstrapTrainSettings, context: Context) -> dict[st
         settings,
         context,
         title="train bootstrap network",
-        samples=lambda model: cam_samples(settings, context, model),
+        samples=lambda model: image_samples(settings, context, model),
         objective=lambda model: rising(without_boundary, settings.loss_warmup),
     )
 

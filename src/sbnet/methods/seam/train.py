@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sbnet.methods.cam.train import cam_samples, rising
+from sbnet.methods.cam.train import rising
 from sbnet.methods.cam.two_views import consistency_terms
 from sbnet.methods.seam import SeamTrainSettings
 from sbnet.steps.context import Context
-from sbnet.steps.training import train
+from sbnet.steps.training import image_samples, train
 
 
 def run(settings: SeamTrainSettings, context: Context) -> dict[str, Any]:
@@ -16,6 +16,6 @@ def run(settings: SeamTrainSettings, context: Context) -> dict[str, Any]:
         settings,
         context,
         title="train SEAM network",
-        samples=lambda model: cam_samples(settings, context, model),
+        samples=lambda model: image_samples(settings, context, model),
         objective=lambda model: rising(consistency_terms(settings.shrink), settings.loss_warmup),
     )

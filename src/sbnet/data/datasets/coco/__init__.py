@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sbnet.data.datasets.base import Dataset, DataSettings, Lists, register, root_of
+from sbnet.data.datasets.base import Dataset, Lists, register, root_of
+from sbnet.data.datasets.voc import VocSettings
 
 logger = logging.getLogger(__name__)
 
 
-class CocoSettings(DataSettings):
+class CocoSettings(VocSettings):
     """A folder with annotations/instances_LIST.json and the images in LIST/ or images/LIST/."""
 
     root: str = ""
     """The folder that holds annotations; `--data FOLDER` sets it."""
     train: str = "train"
     """The list to train on: train2014, or train where there is one year of it."""
-    val: str = "val"
-    """The list to measure on; empty for none."""
     labels: str = "auto"
     """Where image-level labels come from: auto (the annotations), masks, or a label file."""
     classes: str = ""
