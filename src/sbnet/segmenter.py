@@ -201,7 +201,7 @@ class _InMemory(Photo):
         height, width = self.size()
         if height * width > max_pixels:
             raise SBNetError(
-                f"{self.name}: {width} x {height} pixels exceed the bound of {max_pixels}: make it smaller, or "
+                f"{self.name}: {width} x {height} pixels exceed the limit of {max_pixels}: make it smaller, or "
                 "lower the scales at which the network sees it"
             )
         return self.array

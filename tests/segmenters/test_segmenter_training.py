@@ -18,6 +18,7 @@ from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_label
 from sbnet.data.io.image import read_photo
 from sbnet.engine.optimization import POWER
+from sbnet.registry import METHODS
 from sbnet.segmenters.deeplabv2.network import DeepLab
 from sbnet.segmenters.train import run
 from sbnet.steps import training
@@ -57,7 +58,7 @@ def watched_training(
     images = first_images(data, settings.batch * settings.accumulate)
     context = make_context(
         *(folder / "train_segmenter", images, {"labels": masks_as(folder / "masks", images)}),
-        backbone=BackboneSettings(name=settings.backbone, stride=8),
+        backbone=METHODS["deeplabv2"].backbone(settings, BackboneSettings(stride=8)),
         **{"family": "deeplabv2", "workers": 0},
     )
     return seen, trained(run, settings, context)

@@ -52,7 +52,8 @@ def prepared(
     (spec,) = [spec for spec in steps if spec.trains and not spec.name.startswith("bootstrap")]
     labels = masks_as(folder / "labels", images)
     inputs = dict.fromkeys(("labels", "seeds"), labels)
-    context = make_context(folder, images, inputs, backbone=backbone, family=spec.trains, workers=0)
+    used = METHODS[method].backbone(getattr(recipe, role).settings, backbone)
+    context = make_context(folder, images, inputs, backbone=used, family=spec.trains, workers=0)
     spec.load()(spec.settings, context)
     return seen[0], seen[1]
 

@@ -58,7 +58,7 @@ class Dataset(ABC):
         """What tells runs on other images apart, in words: a run folder of other lists is refused."""
         told = {key: value for key, value in plain(settings).items() if key not in ("root", "white_level")}
         lists = {key: told[key] for key in ("train", "val") if key in told} or told
-        return ", ".join([self.name, *(f"{key} '{value}'" for key, value in lists.items())])
+        return ", ".join([self.name, *(f"{key} list '{value}'" for key, value in lists.items())])
 
     def has_val(self, settings: Any) -> bool:
         """Whether these settings give a list to measure on."""
