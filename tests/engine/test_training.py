@@ -275,7 +275,7 @@ def test_a_killed_training_with_fused_batch_norms(tmp_path):
         return build("sbnet-timm:test_efficientnet", 3, weights="none", freeze=1)
 
     def cam_loss(network, batch, done):
-        cam = network(batch["image"], boundary=False, refine=False).cam.mean((2, 3))[:, 1:]
+        cam = network(batch["image"], refine=False).cam.mean((2, 3))[:, 1:]
         return {"class": nn.functional.multilabel_soft_margin_loss(cam, batch["labels"])}
 
     def dies(network, batch, done):

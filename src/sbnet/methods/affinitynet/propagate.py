@@ -11,7 +11,7 @@ from torch import Tensor
 from sbnet import ops
 from sbnet.data.datasets.collection import Photo
 from sbnet.engine.views import views
-from sbnet.methods.affinitynet.settings import AffinityNetPropagateSettings
+from sbnet.methods.affinitynet import AffinityNetPropagateSettings
 from sbnet.steps.context import Context
 from sbnet.steps.grid import padded
 from sbnet.steps.propagate import Walk, propagate, walk_variants

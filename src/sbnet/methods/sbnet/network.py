@@ -74,18 +74,15 @@ class SBNetwork(CamNetwork):
         canny: Tensor | None = None,
         *,
         refine: bool = True,
-        boundary: bool | None = None,
         enlarge: bool = True,
     ) -> CamOutput:
-        """images (B, 3, H, W) normalized; canny (B, 1, H, W), 0 or 255, any dtype: required by the boundary head, which
-        runs where it is given, and not with `boundary=False`. `refine`, `enlarge`: as in `CamNetwork`.
+        """images (B, 3, H, W) normalized; canny (B, 1, H, W), 0 or 255, any dtype: without it the boundary head does not
+        run. `refine`, `enlarge`: as in `CamNetwork`.
         """
-        if boundary and canny is None:
-            raise ValueError("the boundary head requires the Canny map; give canny= or boundary=False")
         features = self.features(images)
         cam, refined = self.cams(images, features, refine=refine, enlarge=enlarge)
         logits = fused = None
-        if canny is not None and boundary is not False:
+        if canny is not None:
             logits = self.edge_layer([features[index] for index in self.boundary_sources])
             fused = self._fuse(logits, canny)
         return CamOutput(cam, refined, logits, fused, (images.shape[2], images.shape[3]))
