@@ -12,7 +12,7 @@ from sbnet.backbones.options import OPTIONS
 from sbnet.backbones.weights import lite_path, lite_state
 from sbnet.errors import SBNetError
 from sbnet.networks.build import build, check_network, families, model_names, network_class
-from sbnet.ops.label_grid import label_grid
+from sbnet.ops import label_grid
 
 
 def test_names() -> None:

@@ -16,7 +16,7 @@ from sbnet.backbones.timm_vit import TimmVit, is_vit
 from sbnet.errors import SBNetError
 from sbnet.networks.build import build, build_backbone, check_network
 from sbnet.networks.model_file import load_model, save_model
-from sbnet.ops.label_grid import label_grid
+from sbnet.ops import label_grid
 
 TINY = "timm:test_vit"  # 6 blocks of 64 channels, 2 heads
 BLOCKS, CHANNELS, HEADS = 6, 64, 2

@@ -17,11 +17,11 @@ from refusals import GPU_IS_FULL
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import TrainTransform
-from sbnet.engine.log import TrainingLog
 from sbnet.engine.objective import Objective
 from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.training import fit
+from sbnet.engine.training_files import TrainingLog
 from sbnet.errors import SBNetError
 from sbnet.networks.build import build
 from ways import NO_CUDA

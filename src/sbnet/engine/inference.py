@@ -79,19 +79,7 @@ class Job(ABC, Generic[Found, Result]):
        it returns, `infer` gives. A file whose presence marks an image as done is to be written last.
 
     scales: at which the network sees an image. mirror: it also sees the mirror images. Both bound the pixels that an
-    image or a batch may have. gradients: `forward` needs them (Grad-CAM).
-
-        class Segment(Job[OnHost, Path]):
-            def forward(self, batch):
-                (images,) = views(batch.views, self.network, mirror=False, device=self.device)
-                return [to_host(logits.argmax(0)) for logits in self.network(images).logits]
-
-            def write(self, image, result):
-                path = self.folder / f"{image.photo.name}.png"
-                write_label(path, result().astype(np.uint8))
-                return path
-
-        for path in infer(images, Segment(...), runtime=runtime): ...
+    image or a batch may have. gradients: `forward` needs them (Grad-CAM). docs/add-a-method.md has an example.
     """
 
     scales: Sequence[float] = (1.0,)

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, seed_worker
-from sbnet.engine.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from sbnet.engine.log import Meter, TrainingLog
 from sbnet.engine.objective import FunctionObjective, Losses, Objective
 from sbnet.engine.optimization import TrainSettings, WeightAverage, build_optimizer, set_learning_rate
 from sbnet.engine.resources import fast_steps, gpu_memory_told
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.training_files import CHECKPOINT, Meter, TrainingLog, load_checkpoint, save_checkpoint
 from sbnet.errors import SBNetError
 from sbnet.work.interrupt import put_off_interrupts
 from sbnet.work.progress import training_progress
@@ -59,7 +58,7 @@ def fit(
     if not isinstance(objective, Objective):
         objective = FunctionObjective(objective)
     fabric = runtime.fabric(model)
-    runtime.seed_torch()
+    torch.manual_seed(runtime.seed)  # dropout
     per_epoch = EpochSampler.batches_per_epoch(len(samples), settings.batch)
     per_batch = min(settings.batch, len(samples))
     steps = settings.epochs * per_epoch // settings.accumulate

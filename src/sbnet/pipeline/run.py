@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sbnet.backbones.settings import check_weights
 from sbnet.config.recipe import Choice, Recipe
-from sbnet.engine.checkpoint import CHECKPOINT
+from sbnet.engine.training_files import CHECKPOINT
 from sbnet.errors import SBNetError
 from sbnet.networks.build import check_network
 from sbnet.pipeline.data import open_data

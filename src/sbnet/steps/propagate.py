@@ -29,9 +29,11 @@ class Walk(ABC):
     """A trained network, what it says of an image, and the walk along that. Shapes: K score maps, H x W pixels.
 
     ignored: settings that may differ between maps that walk side by side, at the value at which they are compared.
+    mirror: the network sees mirror images too.
     """
 
     ignored: ClassVar[Mapping[str, Any]]
+    mirror: ClassVar[bool] = False
 
     def __init__(self, context: Context) -> None:
         self.model, _ = load_model(context.inputs["network"])
@@ -97,10 +99,8 @@ class Walked(NamedTuple):
 class Propagation(Job[Walked, object]):
     """The pseudo mask of each image, as files."""
 
-    def __init__(
-        self, walk: Walk, settings: PropagateSettings, context: Context, *, mirror: bool = False
-    ) -> None:
-        self.scales, self.mirror = (settings.scale,), mirror
+    def __init__(self, walk: Walk, settings: PropagateSettings, context: Context) -> None:
+        self.scales, self.mirror = (settings.scale,), walk.mirror
         self._walk, self._settings, self._folder = walk, settings, context.folder
         self._shown = {image.name for image in shown_images(context.train)}
 
@@ -128,22 +128,22 @@ class Propagation(Job[Walked, object]):
         write_label(self._folder / "masks" / name, mask)
 
 
-def propagate(
-    walk: Walk, settings: PropagateSettings, context: Context, *, mirror: bool = False
-) -> dict[str, Any]:
-    """Write the pseudo mask of every training image that has none yet. mirror: the network sees mirror images too."""
+def propagate(walk: type[Walk], settings: PropagateSettings, context: Context) -> dict[str, Any]:
+    """Write the pseudo mask of every training image that has none yet."""
     masks = context.folder / "masks"
     todo = [image for image in context.train if not (masks / f"{image.name}.png").exists()]
-    job = Propagation(walk, settings, context, mirror=mirror)
+    job = Propagation(walk(context), settings, context)
     work_through("propagation", infer(todo, job, runtime=context.runtime), len(todo))
     return {"images": len(context.train)}
 
 
-def walk_variants(walk: Walk, settings: Sequence[Any]) -> Callable[[Photo], list[np.ndarray]]:
+def walk_variants(
+    kind: type[Walk], settings: Sequence[Any], context: Context
+) -> Callable[[Photo], list[np.ndarray]]:
     """For a sweep: image -> its mask (H, W) under each of the settings. The network sees it once at each scale, and the
     maps against all backgrounds walk side by side.
     """
-    groups = alike(settings, crf=False, **walk.ignored)
+    walk, groups = kind(context), alike(settings, crf=False, **kind.ignored)
 
     @torch.inference_mode()
     def masks(image: Photo) -> list[np.ndarray]:

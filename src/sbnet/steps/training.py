@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sbnet.backbones.network import Network
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import JITTER, TrainTransform
@@ -43,7 +45,7 @@ def train(
     if settings.network:
         classes = context.train.classes
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)
-    context.runtime.seed_torch()  # new layers are random
+    torch.manual_seed(context.runtime.seed)  # new layers are random
     recipe = context.backbone
     own: dict[str, Any] = {
         "weights": recipe.weights,
