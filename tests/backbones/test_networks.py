@@ -72,15 +72,6 @@ def test_each_family_has_its_layers(family: str, heads: set[str], images: torch.
     assert output.size == SIZE
 
 
-def test_correlation_makes_seams_network_of_a_cam_network() -> None:
-    drawn = []
-    for name, options in (("cam-lite0", {"correlation": True}), ("seam-lite0", {})):
-        torch.manual_seed(0)
-        drawn.append(build(name, 6, weights="none", **options).state_dict())
-    assert drawn[0].keys() == drawn[1].keys()
-    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
-
-
 def test_order_of_random_draws() -> None:
     """All layers are made, in this order, before the initial weights are drawn."""
     torch.manual_seed(0)

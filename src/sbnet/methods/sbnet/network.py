@@ -29,6 +29,7 @@ class SBNetwork(CamNetwork):
     """
 
     family = "sbnet"
+    correlation = True
     allowed: ClassVar[Mapping[str, Allowed]] = {
         "dropout": Allowed(float, 0, 1),
         "boundary_channels": Allowed(int, 1, 2**16),
@@ -55,7 +56,7 @@ class SBNetwork(CamNetwork):
         boundary = {"edge_layer", "fuse_canny_edge"} if boundary_is_new else set()
         # Not CamNetwork's constructor: the boundary head's weights are drawn before the others are initialized.
         Network.__init__(self, backbone, classes, {"fc8", *CORRELATION, *boundary})
-        self.add_layers(dropout, correlation=True)
+        self.add_layers(dropout)
         self.boundary_sources = boundary_sources(backbone)
         self.sources = tuple(sorted({*self.sources, *self.boundary_sources}))
         channels = tuple(backbone.channels[index] for index in self.boundary_sources)
