@@ -45,13 +45,12 @@ def fit(
     hold, head_rate: see `set_learning_rate` and `build_optimizer`. With `settings.ema` the model ends with the averaged
     weights. Returns facts: steps, images, seconds, and images per second of this call.
 
-    Writes `log.csv` and `checkpoint.pt` into `folder`. A checkpoint found there is resumed, and the run ends with the
-    same weights as one that was never interrupted (same machine and settings; on a GPU, whose atomic sums have no fixed
-    order, nearly the same). A checkpoint is written every `checkpoint_every` steps, and by Ctrl-C or SIGTERM after the
-    current step (`put_off_interrupts`).
+    Writes `log.csv` and, every `checkpoint_every` steps and after the step that Ctrl-C or SIGTERM comes in,
+    `checkpoint.pt` into `folder`. A checkpoint found there is resumed, to the same weights as without an interruption
+    (same machine and settings; on a GPU, whose atomic sums have no fixed order, nearly the same).
 
-    Raises SBNetError where a loss or a weight is not finite, naming it, where there are no images, where all batches
-    together do not fill one accumulated step, and where the GPU's memory does not suffice.
+    Raises SBNetError for no images, for fewer batches than one accumulated step takes, where a loss or a weight is not
+    finite, naming it, and where the GPU's memory does not suffice.
     """
     if not len(samples):
         raise SBNetError(f"{title}: no images to train on; check the train list")

@@ -91,7 +91,7 @@ def _refusals(path: Path) -> Iterator[None]:
 
 
 def _tensorboard_writer(folder: Path, start: int) -> Any:
-    """Its event files stay as they are; of what they say past step `start` TensorBoard shows nothing."""
+    """Earlier event files stay; TensorBoard shows nothing of theirs past step `start`."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

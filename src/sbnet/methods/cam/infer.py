@@ -25,8 +25,8 @@ from sbnet.work.progress import work_through
 
 
 class Maps(NamedTuple):
-    """Maps of a batch on their way from the device. rows: those of the image. raw: of the last scale, before pixel
-    correlation, where the report shows the image. extra: see `CamMaps.extra`.
+    """An image's maps, in those of its batch, on their way from the device. rows: the image's. raw: of the last scale,
+    before pixel correlation, where the report shows the image. extra: see `CamMaps.extra`.
     """
 
     maps: OnHost
