@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -34,13 +35,7 @@ class TimmCnn(Backbone):
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        stride: int = 16,
-        freeze: int = 1,
-        dilate: bool = True,
-        pretrained: bool = False,
+        self, name: str, *, stride: int = 16, freeze: int = 1, dilate: bool = True, pretrained: bool = False
     ) -> None:
         super().__init__()
         self.net = _create(name, stride, pretrained)
@@ -80,6 +75,19 @@ class TimmCnn(Backbone):
                 for feature, stride in zip(features, self.strides, strict=False)
             ]
         return [features[index] for index in want]
+
+    def adapted(self, state: dict[str, Tensor], source: Path | str) -> dict[str, Tensor]:
+        """efficientnet_pytorch, whose files the EfficientNet-Lites' packages hold, names timm's tensors otherwise, in
+        timm's order.
+        """
+        if next(iter(state), "") != "_conv_stem.weight":
+            return state
+        names = [*self.net.state_dict(), "classifier.weight", "classifier.bias"]
+        if len(names) != len(state):
+            raise SBNetError(
+                f"{source}: not the weights of this backbone: {len(state)} tensors, not {len(names)}"
+            )
+        return dict(zip(names, state.values(), strict=True))
 
     def _stages(self, images: Tensor, through: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """The stages' features, up to that one if given, and the head's in a list, empty where there is none."""
@@ -121,7 +129,7 @@ def _undilate(net: nn.Module) -> None:
 
 def _create(name: str, stride: int, pretrained: bool) -> Any:
     check_name(name)
-    with creating(f"timm:{name} at stride {stride}", "another stride or backbone"):
+    with creating(f"timm:{name} at stride {stride}"):
         try:
             return timm.create_model(name, pretrained=pretrained, num_classes=0, output_stride=stride)
         except TypeError:  # takes output_stride only as a feature extractor, if at all

@@ -48,11 +48,9 @@ class TimmVit(Backbone):
     ) -> None:
         super().__init__()
         check_name(name)
-        with creating(f"timm:{name} for images of any size", "another backbone"):
-            self.net: Any = timm.create_model(
-                name, pretrained=pretrained, num_classes=0, dynamic_img_size=True
-            )
-        net: Any = self.net
+        with creating(f"timm:{name} for images of any size"):
+            net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
+        self.net = net
         patch, depth = net.patch_embed.patch_size[0], len(net.blocks)
         if stride not in (None, patch):
             raise SBNetError(

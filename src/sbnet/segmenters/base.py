@@ -22,6 +22,9 @@ def _first_is_one(scales: tuple[float, ...]) -> tuple[float, ...]:
     return scales
 
 
+InputScales = Annotated[Scales, AfterValidator(_first_is_one)]
+
+
 class SegmenterSettings(TrainSettings):
     """Training of the segmenter."""
 
@@ -33,7 +36,7 @@ class SegmenterSettings(TrainSettings):
     """Stages that are not trained; -1 for the recipe's."""
     labels: Literal["pseudo", "truth"] = "pseudo"
     """What it learns from: `pseudo` masks, or `truth`, the ground truth of the training images: the ceiling."""
-    scales: Annotated[Scales, AfterValidator(_first_is_one)] = (1.0, 0.75, 0.5)
+    scales: InputScales = (1.0, 0.75, 0.5)
     """Image sizes whose logits are maxed, and each trained (DeepLab v2, section 3.1)."""
     epochs: Count = 20
     batch: Count = 10
