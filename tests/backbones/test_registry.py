@@ -11,7 +11,7 @@ import torch
 from sbnet.backbones.options import OPTIONS
 from sbnet.backbones.weights import lite_path
 from sbnet.errors import SBNetError
-from sbnet.networks.build import build, check_network, families, model_names, network_class
+from sbnet.networks.build import build, families, model_names, network_class, outline
 from sbnet.ops.label_grid import label_grid
 
 
@@ -52,10 +52,10 @@ def test_every_option_has_its_values() -> None:
         ("sbnet-lite0", {"freeze": Path("x")}, "freeze=.*not JSON serializable"),
     ],
 )
-def test_mistakes_found_by_a_check(name: str, options: dict, message: str) -> None:
-    check_network("sbnet-lite0", stride=16, freeze=2, dilate=True)
+def test_mistakes_found_by_an_outline(name: str, options: dict, message: str) -> None:
+    outline("sbnet-lite0", stride=16, freeze=2, dilate=True)
     with pytest.raises(SBNetError, match=message):
-        check_network(name, **options)
+        outline(name, **options)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbnet.backbones.base import Backbone
+from sbnet.backbones.base import Backbone, check_freeze
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import Normalization
 from sbnet.backbones.timm_models import check_name, creating
@@ -103,10 +103,7 @@ class TimmCnn(Backbone):
 
     def _freeze(self, stages: list[Tensor], count: int) -> None:
         """No gradient for the parameters that stage `count`, from 1, was computed with: its graph tells."""
-        if not 0 <= count <= len(stages):
-            raise SBNetError(
-                f"freeze={count}: this backbone has {len(stages)} stages; give 0 to {len(stages)}"
-            )
+        check_freeze(count, len(stages), "stages")
         if count == 0:
             return
         parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]

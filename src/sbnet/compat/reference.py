@@ -24,16 +24,6 @@ class Loaded(NamedTuple):
     left_out: dict[str, str]
 
 
-class Comparison(NamedTuple):
-    """Tensors and those of a module, by our names: the module's without a tensor, tensors that it lacks, and what
-    `misfits` says of those that both have.
-    """
-
-    missing: list[str]
-    unexpected: list[str]
-    misfits: list[str]
-
-
 def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -> Loaded:
     """Load a state dict of another implementation, or a file of one, into `model`, in place and strictly.
 
@@ -64,11 +54,13 @@ def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -
     return Loaded(added, left_out)
 
 
-def compare(module: nn.Module, given: Mapping[str, Tensor]) -> Comparison:
-    """How `given`, by our names, differs from the tensors of `module`. Counters of batch norm may be missing."""
+def compare(module: nn.Module, given: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
+    """Of tensors by our names: those of `module` that `given` lacks, but for counters of batch norm; those that the
+    module lacks; `misfits`.
+    """
     own = {our_name(name): value for name, value in module.state_dict().items()}
     missing = [name for name in own if name not in given and not name.endswith(COUNTER)]
-    return Comparison(missing, [name for name in given if name not in own], misfits(given, own))
+    return missing, [name for name in given if name not in own], misfits(given, own)
 
 
 def load_named(module: nn.Module, given: Mapping[str, Tensor]) -> None:

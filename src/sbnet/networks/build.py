@@ -68,8 +68,8 @@ def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any
 
 
 def outline(name: str, classes: int = 21, **options: Any) -> Network:
-    """The network that `build` would make, to compare a file with: without random draws and without memory for its
-    weights, but for a backbone or a plug-in's heads that compute with their first ones. Errors as in `build`.
+    """The network that `build` would make, to look at: no random draws, and no memory for weights, but for those of a
+    backbone or of a plug-in's heads that compute with their first ones. Errors as in `build`, but for weights.
     """
     family, chosen, own, head = _parsed(name, options)
     family.check_installed()  # nothing is to be imported under another default device
@@ -84,19 +84,6 @@ def outline(name: str, classes: int = 21, **options: Any) -> Network:
             if family.__module__.partition(".")[0] == PACKAGE:  # ours compute with none: an option is wrong
                 raise
             return family(backbone, classes, **head)
-
-
-def check_network(name: str, **options: Any) -> None:
-    """Raises SBNetError where `build` would, but for weights: for an unknown name, an option, a missing library, a
-    backbone that lacks what the heads read. Takes no memory for weights, no time, and no random draws.
-    """
-    family, chosen, own, _ = _parsed(name, options)
-    family.check_installed()
-    with torch.random.fork_rng(devices=[]):
-        backbone = _without_memory(chosen, tuple(own.items())) or build_backbone(
-            chosen, weights="none", **own
-        )
-    family.check_backbone(backbone)
 
 
 def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Backbone:

@@ -94,3 +94,18 @@ class SegmenterMethod(Method):
                 f"segmenter.batch is {settings.batch}; {self.name} needs batches of {smallest} images or more, "
                 "for its decoder's batch norms"
             )
+
+
+class DecoderSettings(SegmenterSettings):
+    channels: Annotated[int, Field(ge=0, le=2**16)] = 0
+    """Of the decoder; 0 for what suits the backbone."""
+
+
+class DecoderMethod(SegmenterMethod):
+    """One whose decoder is segmentation-models-pytorch's (extra `smp`)."""
+
+    Settings = DecoderSettings
+
+    def options(self, settings: DecoderSettings) -> dict[str, Any]:
+        channels = {"channels": settings.channels} if settings.channels else {}
+        return {"scales": settings.scales, **channels}
