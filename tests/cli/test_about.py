@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sbnet import bench
-from sbnet.backbones.catalogue import BACKBONES
+from sbnet.backbones.settings import BACKBONES
 from sbnet.cli import execute
 from sbnet.errors import SBNetError
 from sbnet.methods.base import Figure, Method

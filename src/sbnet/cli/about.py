@@ -83,7 +83,7 @@ def methods() -> None:
 
 def models() -> None:
     """List the families of networks and the backbones, with where their weights come from."""
-    from sbnet.backbones.catalogue import BACKBONES
+    from sbnet.backbones.settings import BACKBONES
     from sbnet.registry import METHODS
 
     families = {

@@ -16,7 +16,7 @@ from sbnet.backbones.settings import check_weights
 from sbnet.config.recipe import Choice, Recipe
 from sbnet.engine.training_files import CHECKPOINT
 from sbnet.errors import SBNetError
-from sbnet.networks.build import check_network
+from sbnet.networks.build import outline
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, choose, recipe_steps
@@ -91,7 +91,7 @@ def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
         check_weights(f"{role}.weights" if own else "backbone.weights", backbone.name, backbone.weights)
         if step.spec.trains:
             try:
-                check_network(
+                outline(
                     f"{step.spec.trains}-{backbone.name}",
                     stride=backbone.stride,
                     freeze=backbone.freeze,

@@ -22,6 +22,9 @@ def _first_is_one(scales: tuple[float, ...]) -> tuple[float, ...]:
     return scales
 
 
+InputScales = Annotated[Scales, AfterValidator(_first_is_one)]
+
+
 class SegmenterSettings(TrainSettings):
     """Training of the segmenter."""
 
@@ -33,7 +36,7 @@ class SegmenterSettings(TrainSettings):
     """Stages that are not trained; -1 for the recipe's."""
     labels: Literal["pseudo", "truth"] = "pseudo"
     """What it learns from: `pseudo` masks, or `truth`, the ground truth of the training images: the ceiling."""
-    scales: Annotated[Scales, AfterValidator(_first_is_one)] = (1.0, 0.75, 0.5)
+    scales: InputScales = (1.0, 0.75, 0.5)
     """Image sizes whose logits are maxed, and each trained (DeepLab v2, section 3.1)."""
     epochs: Count = 20
     batch: Count = 10
@@ -91,3 +94,18 @@ class SegmenterMethod(Method):
                 f"segmenter.batch is {settings.batch}; {self.name} needs batches of {smallest} images or more, "
                 "for its decoder's batch norms"
             )
+
+
+class DecoderSettings(SegmenterSettings):
+    channels: Annotated[int, Field(ge=0, le=2**16)] = 0
+    """Of the decoder; 0 for what suits the backbone."""
+
+
+class DecoderMethod(SegmenterMethod):
+    """One whose decoder is segmentation-models-pytorch's (extra `smp`)."""
+
+    Settings = DecoderSettings
+
+    def options(self, settings: DecoderSettings) -> dict[str, Any]:
+        channels = {"channels": settings.channels} if settings.channels else {}
+        return {"scales": settings.scales, **channels}

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 from sbnet.ops.pixel_correlation import correlate, resize
+from sbnet.settings import Share
 
 CORRELATION = ("f8_3", "f8_4", "f9")
 
@@ -40,11 +40,10 @@ class CamNetwork(Network):
     """
 
     family = "cam"
-    allowed: ClassVar[Mapping[str, Allowed]] = {"dropout": Allowed(float, 0, 1)}
     own_defaults: ClassVar[Mapping[str, Any]] = {"dropout": 0.2}
     correlation: ClassVar[bool] = False
 
-    def __init__(self, backbone: Backbone, classes: int = 21, *, dropout: float = 0.5) -> None:
+    def __init__(self, backbone: Backbone, classes: int = 21, *, dropout: Share = 0.5) -> None:
         super().__init__(backbone, classes, {"fc8", *CORRELATION})
         self.add_layers(dropout)
         self.initialize()

@@ -6,17 +6,18 @@ Shapes: B batch, C classes (0 = background), H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 from sbnet.methods.cam.network import CORRELATION, CamNetwork, CamOutput
 from sbnet.methods.sbnet.boundary_head import BoundaryHead
 from sbnet.ops.pixel_correlation import resize
+from sbnet.settings import Share
 
 
 class SBNetwork(CamNetwork):
@@ -30,12 +31,6 @@ class SBNetwork(CamNetwork):
 
     family = "sbnet"
     correlation = True
-    allowed: ClassVar[Mapping[str, Allowed]] = {
-        "dropout": Allowed(float, 0, 1),
-        "boundary_channels": Allowed(int, 1, 2**16),
-        "canny_scale": Allowed(float),
-        "boundary_is_new": Allowed(bool),
-    }
     own_defaults: ClassVar[Mapping[str, Any]] = {
         "dropout": 0.2,
         "boundary_channels": 16,  # a lighter head
@@ -48,9 +43,9 @@ class SBNetwork(CamNetwork):
         backbone: Backbone,
         classes: int = 21,
         *,
-        dropout: float = 0.5,
-        boundary_channels: int = 32,
-        canny_scale: float = 1.0,
+        dropout: Share = 0.5,
+        boundary_channels: Annotated[int, Field(ge=1, le=2**16)] = 32,
+        canny_scale: Annotated[float, Field(ge=0, le=1e6)] = 1.0,
         boundary_is_new: bool = False,
     ) -> None:
         boundary = {"edge_layer", "fuse_canny_edge"} if boundary_is_new else set()
