@@ -45,7 +45,7 @@ class Unfit(ValueError):
 
 class PhotoKind(NamedTuple):
     """bits: of a band, at least 8. alpha: a band, colour or palette entry is transparent. left_out: bands beside colour
-    and alpha. stated: whether TIFF's ExtraSamples says what these are.
+    and alpha.
     """
 
     format: str
@@ -53,7 +53,6 @@ class PhotoKind(NamedTuple):
     floats: bool = False
     alpha: bool = False
     left_out: int = 0
-    stated: bool = True
     cmyk: bool = False
 
     @property
@@ -88,8 +87,7 @@ def kind_of(image: ImageFile.ImageFile) -> PhotoKind:
     beside = max(0, _samples(tags) - _COLOURS.get(_photometric(tags), 1))
     alpha = bool(extra) and extra[0] in _ALPHA
     floats = _sample_format(tags) == _FLOAT
-    stated = bool(extra) or not beside
-    return PhotoKind("TIFF", max(8, _bits(tags)), floats, alpha, beside - alpha, stated, cmyk)
+    return PhotoKind("TIFF", max(8, _bits(tags)), floats, alpha, beside - alpha, cmyk)
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:

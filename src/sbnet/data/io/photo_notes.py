@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sbnet.data.io.image import brightest, check_photo
 from sbnet.data.io.photo_kind import PhotoKind, check_white
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 
 logger = logging.getLogger(__name__)
 
@@ -23,15 +23,12 @@ READERS = 2  # at once: the values of an image of 30 megapixels take 700 MiB
 def band_notes(kinds: Kinds) -> list[str]:
     """Of ignored bands, and of a TIFF's alpha: many programs call any fourth band alpha."""
     notes = []
-    for stated in (True, False):
-        if found := [path for path, kind in kinds.items() if kind.left_out and kind.stated == stated]:
-            bands = kinds[found[0]].left_out
-            what = "a band" if bands == 1 else f"{bands} bands"
-            said = "which the file says is not alpha" if stated else "which the file does not describe"
-            notes.append(
-                f"{_some_have(found, kinds)} {what} beside grey or red, green and blue, {said}: ignored, only grey or "
-                "red, green and blue are read"
-            )
+    if found := [path for path, kind in kinds.items() if kind.left_out]:
+        bands = counted(kinds[found[0]].left_out, "band")
+        notes.append(
+            f"{_some_have(found, kinds)} {bands} beside grey or red, green and blue, which the file does not call alpha: "
+            "ignored"
+        )
     if found := [path for path, kind in kinds.items() if kind.alpha and kind.format == "TIFF"]:
         notes.append(
             f"{_some_have(found, kinds)} a band that the file calls alpha: what it makes transparent is laid over "
@@ -80,12 +77,11 @@ def tell_of_photos(paths: Iterable[Path], *, white: float, setting: str) -> None
 
 
 def kind_counts(kinds: Kinds) -> list[str]:
-    """`CMYK: 3 of 9 images, such as a.tif` for each kind that is not plain 8-bit grey or colour."""
+    """`CMYK: 3 of 9 images, such as a.tif` for each kind that is neither plain 8-bit grey or colour nor in a note."""
     groups = {
         "more than 8 bits": [path for path, kind in kinds.items() if kind.bits > 8 and not kind.floats],
         "float values": [path for path, kind in kinds.items() if kind.floats],
         "alpha or transparent colours": [path for path, kind in kinds.items() if kind.alpha],
-        "bands ignored": [path for path, kind in kinds.items() if kind.left_out],
         "CMYK": [path for path, kind in kinds.items() if kind.cmyk],
     }
     return [
