@@ -184,7 +184,7 @@ def test_a_tiff_that_lies_is_turned_upright(
         (np.zeros((4, 5, 3), np.uint8), {"photometric": COLOUR, "separate": True}, "and blue, one band after"),
         (np.zeros((4, 5, 3), np.uint16), {"photometric": COLOUR, **APART}, "one band after"),
         (np.zeros((4, 5, 4), np.uint8), {"photometric": GREY, "extra": [0] * 3, **APART}, "one band after"),
-        (np.zeros((4, 5, 4), np.uint16), {"photometric": COLOUR, "extra": [1]}, "colours premultiplied by alpha"),
+        (np.zeros((4, 5, 4), np.uint16), {"photometric": COLOUR, "extra": [1]}, "colors premultiplied by alpha"),
         (np.zeros((4, 5), np.int8), {"photometric": GREY}, "one band of 8 bits, signed"),
         (np.zeros((4, 5), np.int16), {"photometric": GREY}, "one band of 16 bits, signed"),
         (np.zeros((4, 5), np.int32), {"photometric": GREY}, "one band of 32 bits, signed"),

@@ -101,20 +101,16 @@ def check_readable(image: ImageFile.ImageFile, *, white: float) -> None:
     kind = kind_of(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
+        signed, whole = _sample_format(tags) == _SIGNED, not kind.floats
+        premultiplied = kind.bits > 8 and kind.alpha and tags[_EXTRA_SAMPLES][0] == _PREMULTIPLIED
+        planar = _samples(tags) > 1 and tags.get(_TAG.PlanarConfiguration) == 2
+        together = f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})"
         unfit = (
-            (_sample_format(tags) == _SIGNED, "", "save it with 8 or 16 bits without a sign"),
-            (kind.bits > 16 and not kind.floats, "", "save it with 8 or 16 bits, or as floats of 32"),
+            (signed, "", "save it with 8 or 16 bits without a sign"),
+            (whole and kind.bits > 16, "", "save it with 8 or 16 bits, or as floats of 32"),
             (kind.wide and _photometric(tags) == 0, " whose white is 0", "save it with 0 for black"),
-            (
-                kind.bits > 8 and kind.alpha and tags[_EXTRA_SAMPLES][0] == _PREMULTIPLIED,
-                ", colours premultiplied by alpha",
-                "save it with 8 bits, or without alpha",
-            ),
-            (
-                _samples(tags) > 1 and tags.get(_TAG.PlanarConfiguration) == 2,
-                ", one band after the other",
-                f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})",
-            ),
+            (premultiplied, ", colors premultiplied by alpha", "save it with 8 bits, or without alpha"),
+            (planar, ", one band after the other", together),
         )
         for wrong, what, remedy in unfit:
             if wrong:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +16,6 @@ logger = logging.getLogger(__name__)
 
 Kinds = Mapping[Path, PhotoKind]
 LOOKED = 8  # images whose values are looked at
-READERS = 2  # at once: the values of an image of 30 megapixels take 700 MiB
 
 
 def band_notes(kinds: Kinds) -> list[str]:
@@ -38,18 +36,17 @@ def band_notes(kinds: Kinds) -> list[str]:
     return notes
 
 
-def dark_note(kinds: Kinds, *, setting: str, looked: int | None = LOOKED) -> str:
+def dark_note(kinds: Kinds, *, setting: str) -> str:
     """Of images of more than 8 bits that use less than half of their range and so would be nearly black; "" for none.
 
-    setting: how a user sets the white level, {} for the value. looked: how many images are decoded, evenly spread;
-    None for all. Those that cannot be read are skipped.
+    setting: how a user sets the white level, {} for the value. At most `LOOKED` images, evenly spread, are decoded;
+    those that cannot be read are skipped.
     """
     wide = [path for path, kind in kinds.items() if kind.wide and not kind.floats and not kind.cmyk]
     if not wide:
         return ""
-    some = wide[:: math.ceil(len(wide) / looked)] if looked else wide
-    with ThreadPoolExecutor(READERS) as pool:
-        values = dict(zip(some, pool.map(_brightest, some), strict=True))
+    some = wide[:: math.ceil(len(wide) / LOOKED)]
+    values = {path: _brightest(path) for path in some}
     if max(values.values()) == 0 or any(value >= kinds[path].full / 2 for path, value in values.items()):
         return ""
     top, bits = int(max(values.values())), kinds[wide[0]].bits
@@ -77,11 +74,11 @@ def tell_of_photos(paths: Iterable[Path], *, white: float, setting: str) -> None
 
 
 def kind_counts(kinds: Kinds) -> list[str]:
-    """`CMYK: 3 of 9 images, such as a.tif` for each kind that is neither plain 8-bit grey or colour nor in a note."""
+    """`CMYK: 3 of 9 images, such as a.tif` for each kind that is neither plain 8-bit grey or color nor in a note."""
     groups = {
         "more than 8 bits": [path for path, kind in kinds.items() if kind.bits > 8 and not kind.floats],
         "float values": [path for path, kind in kinds.items() if kind.floats],
-        "alpha or transparent colours": [path for path, kind in kinds.items() if kind.alpha],
+        "alpha or transparent colors": [path for path, kind in kinds.items() if kind.alpha],
         "CMYK": [path for path, kind in kinds.items() if kind.cmyk],
     }
     return [
