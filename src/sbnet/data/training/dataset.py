@@ -33,7 +33,7 @@ class TrainingSet(Dataset[Item]):
     """Augmented images with their labels; item (epoch, index) is the same whatever worker reads it and when.
 
     normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
-    label_folder: NAME.png label of every image; or truth: the images' ground truth, instead.
+    label_folder: labels NAME.png of all images; truth: their ground truth instead.
     canny: add edge maps of both views, the second `shrink` times as large: of the `image`, or of the `normalized` image
     as the reference's code does; "" for none. Raises `SBNetError` for an image without its label.
 
