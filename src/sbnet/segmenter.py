@@ -14,6 +14,7 @@ from PIL import Image
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import atomic_write, write_label
 from sbnet.data.io.image import MAX_PIXELS, read_photo
+from sbnet.data.io.named_files import find_photos
 from sbnet.data.io.palette import PALETTE, overlay
 from sbnet.data.io.photo_kind import check_white
 from sbnet.data.io.photo_notes import tell_of_photos
@@ -23,7 +24,6 @@ from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import strongest_labels
-from sbnet.photo_files import find_photos
 from sbnet.steps.predict import crf_mask
 from sbnet.steps.settings import PredictSettings
 

@@ -53,7 +53,7 @@ def predict(
         The value that is white in images of more than 8 bits, such as 4095 for 12 bits stored in 16, or of floats; 0 for
         the largest that the format has. By default as in the images that the model was trained on (data.white_level).
     """
-    from sbnet.photo_files import find_photos
+    from sbnet.data.io.named_files import find_photos
 
     found = find_photos(images)  # before PyTorch loads, so that a typing mistake is reported at once
     from sbnet.api import load

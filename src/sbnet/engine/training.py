@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, seed_worker
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, start_worker
 from sbnet.engine.objective import FunctionObjective, Losses, Objective
 from sbnet.engine.optimization import TrainSettings, WeightAverage, build_optimizer, set_learning_rate
 from sbnet.engine.resources import fast_steps, gpu_memory_told
@@ -139,8 +139,7 @@ def _batches(
             len(samples), epochs=settings.epochs, seed=runtime.seed, batch_size=settings.batch, first=first
         ),
         num_workers=runtime.worker_count,
-        collate_fn=collate,
-        worker_init_fn=seed_worker,
+        worker_init_fn=start_worker,
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator().manual_seed(runtime.seed),
     )

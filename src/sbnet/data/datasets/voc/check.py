@@ -198,7 +198,7 @@ def _each_photo(photos: Mapping[str, Path], white: float, problems: list[str]) -
     problems.extend(found for found in looked.values() if isinstance(found, str))
     kinds = {path: found for path, found in looked.items() if not isinstance(found, str)}
     if not white and (
-        dark := dark_note(kinds, setting="--white-level {0} (for a run: data.white_level={0})", looked=None)
+        dark := dark_note(kinds, setting="--white-level {0} (for a run: data.white_level={0})")
     ):
         problems.append(dark)
     return kinds
