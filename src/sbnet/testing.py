@@ -22,11 +22,10 @@ from sbnet.data.datasets.base import Dataset
 from sbnet.data.io.image import read_mask
 from sbnet.exports.base import Export, NamedMask
 from sbnet.methods.base import Method
+from sbnet.registry import ROLES
 from sbnet.report.cells import DRAW
 from sbnet.settings import Settings, plain
 from sbnet.steps.spec import SCORES, StepSpec, check_steps, load_object
-
-ROLES = ("seeds", "refine", "segmenter")
 
 
 def check_method(method: Method, settings: Settings | None = None) -> None:

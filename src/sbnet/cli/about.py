@@ -40,13 +40,13 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
         Show the file itself: only what differs from its base, or from the defaults.
     """
     from sbnet.config import names, source
-    from sbnet.config.comments import heading
+    from sbnet.config.yaml_file import heading, read_text
 
     if name is None:
-        _print_aligned((known, heading(source.read_text(source.find(known)))[0]) for known in names())
+        _print_aligned((known, heading(read_text(source.find(known)))[0]) for known in names())
         print("\nsbnet recipes NAME shows one; sbnet run NAME runs it")
     elif file:
-        print(source.read_text(source.find(name)), end="")
+        print(read_text(source.find(name)), end="")
     else:
         from sbnet.config.show import resolved
 

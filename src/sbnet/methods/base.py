@@ -8,16 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from sbnet.backbones.settings import BackboneSettings
-from sbnet.registry import METHODS
+from sbnet.registry import METHODS, Role
 from sbnet.settings import Settings
 from sbnet.steps.spec import StepSpec
 
 __all__ = ["METHODS", "Figure", "Method", "Role", "register"]
 
-Role = Literal["seeds", "refine", "segmenter"]
 register = METHODS.register
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sbnet.config.recipe import Recipe
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.registry import DATASETS, METHODS
+from sbnet.registry import DATASETS, METHODS, ROLES
 from sbnet.steps.shared import crf_step, predict_step
 from sbnet.steps.spec import ALWAYS, SCORES, Images, Kind, StepSpec, check_steps
 
@@ -47,9 +47,7 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     try:
         return resolve([*specs, last])
     except SBNetError as error:
-        methods = ", ".join(
-            f"{role} '{getattr(recipe, role).name}'" for role in ("seeds", "refine", "segmenter")
-        )
+        methods = ", ".join(f"{role} '{getattr(recipe, role).name}'" for role in ROLES)
         raise SBNetError(f"{methods}: {error}") from error
 
 
