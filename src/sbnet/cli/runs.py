@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,18 +24,17 @@ Settings = Annotated[str, Parameter(show=True)]
 
 def add_commands(app: App) -> None:
     group = Group("Runs", sort_key=0)
-    app.command(run, group=group)
-    app.command(evaluate, group=group)
-    app.command(report, group=group)
-    app.command(sweep, group=group)
+    for verb in (run, evaluate, report, sweep):
+        app.command(verb, group=group)
 
 
 def add_step_commands(app: App) -> None:
     """A verb for each step of a method's default settings, after all others: a name that is taken is left out."""
     steps = Group("Steps of a run", sort_key=1)
     for spec in _all_steps():
+        verb = "predict-val" if spec.name == "predict" else spec.name.replace("_", "-")
         with suppress(CommandCollisionError):
-            app.command(_step_verb(spec), name=_verb(spec.name), group=steps)
+            app.command(_step_verb(spec), name=verb, group=steps)
 
 
 def run(
@@ -72,10 +71,10 @@ def run(
     stop
         The last step.
     """
-    assignments = []
     if data:
-        assignments = [f"data.source={_source(data)}", f"data.root={data}"]
-    _go(recipe, out, [*assignments, *settings], start=start, stop=stop)
+        settings = (f"data.source={_source(data)}", f"data.root={data}", *settings)
+    start, stop = (step and step.replace("-", "_") for step in (start, stop))  # typed as verbs or as folders
+    _go(recipe, out, settings, start=start, stop=stop)
 
 
 def evaluate(run: Path, /) -> None:
@@ -86,7 +85,7 @@ def evaluate(run: Path, /) -> None:
     run
         A run folder.
     """
-    _go(_run_folder(run), None, [], only="evaluate")
+    _go(_run_folder(run), None, only="evaluate")
 
 
 def report(run: Path, /) -> None:
@@ -97,7 +96,7 @@ def report(run: Path, /) -> None:
     run
         A run folder.
     """
-    _go(_run_folder(run), None, [], only="report")
+    _go(_run_folder(run), None, only="report")
 
 
 def sweep(
@@ -196,25 +195,38 @@ def _source(folder: Path) -> str:
 
 
 def _all_steps() -> list[StepSpec]:
-    """The steps that any method's default settings amount to, each name once."""
-    from sbnet.registry import METHODS
+    """The steps that any method's default settings amount to, each name once, with the names of the methods in its title
+    where their titles differ.
+    """
+    from sbnet.registry import METHODS, ROLES
     from sbnet.steps.settings import CrfSettings, PredictSettings
     from sbnet.steps.shared import crf_step, predict_step
 
-    by_role: dict[str, list[StepSpec]] = {"seeds": [], "refine": [], "segmenter": []}
-    for method in METHODS.entries():
-        by_role[method.role] += _default_steps(method)
+    seeds, refine, segmenter = (
+        [
+            (method.name, spec)
+            for method in METHODS.entries()
+            if method.role == role
+            for spec in _steps(method)
+        ]
+        for role in ROLES
+    )
     crf, predict = crf_step(CrfSettings(), key="crf"), predict_step(PredictSettings(), images="val")
-    ordered = [*by_role["seeds"], crf, *by_role["refine"], *by_role["segmenter"], predict]
-    named: dict[str, StepSpec] = {}
-    for spec in ordered:
-        first = named.setdefault(spec.name, spec)
-        if first.title != spec.title:  # several methods have it
-            named[spec.name] = replace(first, title=spec.name.replace("_", " ").capitalize())
-    return list(named.values())
+    named: dict[str, dict[str, StepSpec]] = {}
+    for method, spec in (*seeds, ("", crf), *refine, *segmenter, ("", predict)):
+        named.setdefault(spec.name, {})[method] = spec
+    return [_as_one(specs) for specs in named.values()]
 
 
-def _default_steps(method: Method) -> list[StepSpec]:
+def _as_one(specs: Mapping[str, StepSpec]) -> StepSpec:
+    """Of the steps of one name, by method, the first."""
+    first = next(iter(specs.values()))
+    if all(spec.title == first.title for spec in specs.values()):
+        return first
+    return replace(first, title=f"{first.title.partition(' (')[0]} ({', '.join(specs)})")
+
+
+def _steps(method: Method) -> list[StepSpec]:
     """None of a method that has required settings, or whose steps fail: it is reported where it is chosen."""
     from sbnet.steps.spec import check_steps
 
@@ -226,19 +238,12 @@ def _default_steps(method: Method) -> list[StepSpec]:
         return []
 
 
-def _verb(step: str) -> str:
-    """`predict` outside a run is another verb."""
-    return "predict-val" if step == "predict" else step.replace("_", "-")
-
-
 def _step_verb(spec: StepSpec) -> Callable[..., None]:
     def verb(run: Path, /, *settings: Settings) -> None:
-        _go(_run_folder(run), None, list(settings), only=spec.name)
+        _go(_run_folder(run), None, settings, only=spec.name)
 
-    fields = type(spec.settings).model_fields
-    example = next(
-        (name for name in ("epochs", "scales", "steps") if name in fields), next(iter(fields), "KEY")
-    )
+    fields = [*type(spec.settings).model_fields, "KEY"]
+    example = next((name for name in ("epochs", "scales", "steps") if name in fields), fields[0])
     verb.__doc__ = f"""{spec.title}.
 
     Bring this step of a run up to date, and whatever it needs.
@@ -269,7 +274,7 @@ def _run_folder(path: Path) -> str:
 def _go(
     recipe: str,
     out: Path | None,
-    settings: list[str],
+    settings: Iterable[str] = (),
     *,
     start: str | None = None,
     stop: str | None = None,
@@ -280,16 +285,9 @@ def _go(
     from sbnet import api
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    result = api.run(
-        recipe, out, settings, start=_step(start), stop=_step(stop), only=_step(only), console=console
-    )
+    result = api.run(recipe, out, settings, start=start, stop=stop, only=only, console=console)
     if result.metrics:
         from sbnet.report.tables import metrics_table
 
         console.print(metrics_table(result.metrics, result.measures))
     console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
-
-
-def _step(name: str | None) -> str | None:
-    """Steps are typed as verbs (`train-cam`) or as folders (`train_cam`)."""
-    return name.replace("-", "_") if name else name
