@@ -14,7 +14,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from sbnet import __version__
-from sbnet.cli import about, data, export, files, photos, runs
+from sbnet.cli import about, data, export, files, photos, runs, steps, sweep
 from sbnet.errors import SBNetError, system_message
 
 HELP = """From image-level labels to segmentation masks.
@@ -44,12 +44,12 @@ def build_app(named: str = "") -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,  # `execute` says what it means for the work
     )
-    for module in (runs, photos, data, files, about):
+    for module in (runs, sweep, photos, data, files, about):
         module.add_commands(app)
     export.add_commands(app, named)
     app.register_install_completion_command()
     if named in WITH_STEPS or named not in list(app):
-        runs.add_step_commands(app)
+        steps.add_commands(app)
     return app
 
 
