@@ -44,9 +44,10 @@ def build_app(named: str = "") -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,  # `execute` says what it means for the work
     )
-    for module in (runs, sweep, photos, data, files, about):
+    for module in (runs, sweep, photos, data, files):
         module.add_commands(app)
-    export.add_commands(app, named)
+    for lister in (export, about):
+        lister.add_commands(app, named)
     app.register_install_completion_command()
     if named in WITH_STEPS or named not in list(app):
         steps.add_commands(app)

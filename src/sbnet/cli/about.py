@@ -18,14 +18,17 @@ ROLES = {
 }
 
 
-def add_commands(app: App) -> None:
-    from sbnet.bench import benchmarks
-
+def add_commands(app: App, named: str) -> None:
+    """named: the verb that is asked for; the benchmarks are listed in the help of this one alone."""
     group = Group("About", sort_key=4)
     for verb in (recipes, methods, models, checks):
         app.command(verb, group=group)
-    listed = "\n".join(aligned(benchmarks().items()))
-    app.command(bench, group=group, help=f"{cleandoc(bench.__doc__ or '')}\n\n{listed}")
+    text = cleandoc(bench.__doc__ or "")
+    if named == "bench":
+        from sbnet.bench import benchmarks
+
+        text += "\n\n" + "\n".join(aligned(benchmarks().items()))
+    app.command(bench, group=group, help=text)
 
 
 def recipes(name: str | None = None, /, *, file: bool = False) -> None:
