@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from sbnet.config.recipe import Recipe
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.registry import DATASETS, METHODS
+from sbnet.registry import DATASETS, METHODS, ROLES
 from sbnet.steps.shared import crf_step, predict_step
-from sbnet.steps.spec import ALWAYS, SCORES, Images, Kind, StepSpec, check_steps
+from sbnet.steps.spec import ALWAYS, SCORES, Images, Kind, StepSpec
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,15 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     try:
         return resolve([*specs, last])
     except SBNetError as error:
-        methods = ", ".join(
-            f"{role} '{getattr(recipe, role).name}'" for role in ("seeds", "refine", "segmenter")
-        )
+        methods = ", ".join(f"{role} '{getattr(recipe, role).name}'" for role in ROLES)
         raise SBNetError(f"{methods}: {error}") from error
 
 
 def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
     method = METHODS[choice.name]
-    specs = method.steps(choice.settings)
-    check_steps(specs, choice.name)
     backbone = method.backbone(choice.settings, recipe.backbone)
-    return [replace(spec, key=f"{role}.{spec.key}".rstrip("."), backbone=backbone) for spec in specs]
+    return [replace(spec, backbone=backbone) for spec in method.checked_steps(choice.settings)]
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:
