@@ -174,13 +174,11 @@ def test_photo_without_labels(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nc dog\n")
     with pytest.raises(SBNetError, match=r"line 2: image 'b' is not in .*labels\.txt"):
         read_voc(folder, "train", labels=folder / "labels.txt")
-    for line, remedy in (
-        ("b.jpg dog", r"write 'b\.jpg' on its line 2 without suffix"),
-        ("b,dog", "separate name and classes with spaces on its line 2, or save it as .csv"),
-        ("b: dog", "separate name and classes with spaces on its line 2"),
-    ):
+    for line in ("b.jpg dog", "b,dog", "b: dog"):
         (folder / "labels.txt").write_text(f"a cat\n{line}\nc cat\n")
-        with pytest.raises(SBNetError, match=rf"'b' is not in .*labels\.txt: {remedy}"):
+        with pytest.raises(
+            SBNetError, match=r"'b' is not in .*labels\.txt: on its line 2, write 'b' without"
+        ):
             read_voc(folder, "train", labels=folder / "labels.txt")
     with pytest.raises(SBNetError, match=r"lables\.txt' is neither a file .*did you mean 'labels\.txt'"):
         read_voc(folder, "train", labels=folder / "lables.txt")

@@ -35,10 +35,8 @@ class ImageLabels(NamedTuple):
             return self.classes[name], f"{self.path}, line {self.lines[name]}"
         remedy = "add its classes there"
         for known, line in self.lines.items():
-            if Path(known).stem == name:
-                remedy = f"write '{known}' on its line {line} without suffix"
-            elif known.startswith((f"{name},", f"{name};", f"{name}:")):
-                remedy = f"separate name and classes with spaces on its line {line}, or save it as .csv (name,class;class)"
+            if known.startswith(tuple(name + end for end in ".,;:")):
+                remedy = f"on its line {line}, write '{name}' without suffix and a space before the classes"
         raise SBNetError(f"{where}: image '{name}' is not in {self.path}: {remedy}")
 
 

@@ -18,24 +18,10 @@ from sbnet.data import IGNORE
 from sbnet.data.datasets.labels import BACKGROUND
 from sbnet.errors import SBNetError
 
-_KEPT = frozenset(
-    [
-        "images",
-        "annotations",
-        "categories",
-        "id",
-        "name",
-        "file_name",
-        "width",
-        "height",
-        "image_id",
-        "category_id",
-        "area",
-        "segmentation",
-        "size",
-        "counts",
-    ]
-)
+_KEPT = {
+    *("images", "annotations", "categories", "id", "name", "file_name", "width", "height"),
+    *("image_id", "category_id", "area", "segmentation", "size", "counts"),
+}
 
 
 class Instance(NamedTuple):
