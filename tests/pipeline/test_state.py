@@ -237,7 +237,7 @@ def test_the_reference_s_quirks_are_settings_of_its_trainings_alone(
     done: Path, shared_data: Path, steps: FakeSteps
 ) -> None:
     def of(step: str) -> dict[str, Any]:
-        settings: dict[str, Any] = read_json(done / step / "state.json")["settings"]
+        settings: dict[str, Any] = read_json(done / step / "state.json")["made_from"]["settings"]
         return settings
 
     run(small_recipe(shared_data, "reference=true"), done)

@@ -37,15 +37,9 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     images: Images = "val" if DATASETS[recipe.data.name].has_val(recipe.data.settings) else "train"
     seeds = role_steps(recipe, "seeds")
     crf = [crf_step(recipe.crf, key="crf")] if any(SCORES in spec.writes for spec in seeds) else []
-    specs = [
-        *seeds,
-        *crf,
-        *role_steps(recipe, "refine"),
-        *role_steps(recipe, "segmenter"),
-    ]
-    last = predict_step(recipe.predict, images=images)
+    refine, segmenter = role_steps(recipe, "refine"), role_steps(recipe, "segmenter")
     try:
-        return resolve([*specs, last])
+        return resolve([*seeds, *crf, *refine, *segmenter, predict_step(recipe.predict, images=images)])
     except SBNetError as error:
         methods = ", ".join(
             f"{role} '{getattr(recipe, role).name}'" for role in ("seeds", "refine", "segmenter")
@@ -59,7 +53,10 @@ def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     specs = method.steps(choice.settings)
     check_steps(specs, choice.name)
     backbone = method.backbone(choice.settings, recipe.backbone)
-    return [replace(spec, key=f"{role}.{spec.key}".rstrip("."), backbone=backbone) for spec in specs]
+    return [
+        replace(spec, key=f"{role}.{spec.key}".rstrip("."), backbone=backbone, weights=method.weights)
+        for spec in specs
+    ]
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:
