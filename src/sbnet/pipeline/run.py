@@ -22,7 +22,8 @@ from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, choose, recipe_steps
 from sbnet.pipeline.measure import METRICS, miou_note, update_metrics
-from sbnet.pipeline.state import RunState, Status, check_apart
+from sbnet.pipeline.parts import check_apart
+from sbnet.pipeline.state import RunState, Status
 from sbnet.registry import METHODS
 from sbnet.report.page import write_report
 from sbnet.report.tables import duration

@@ -13,8 +13,8 @@ from sbnet.data.datasets.collection import Photo
 from sbnet.engine.views import views
 from sbnet.methods.affinitynet.settings import AffinityNetPropagateSettings
 from sbnet.steps.context import Context
-from sbnet.steps.grid import padded
-from sbnet.steps.propagate import Walk, propagate, walk_variants
+from sbnet.steps.propagate import propagate, walk_variants
+from sbnet.steps.walk import Walk, padded
 
 
 class AffinityWalk(Walk):

@@ -14,8 +14,8 @@ from sbnet.data.datasets.collection import Photo
 from sbnet.engine.views import unmirror, views
 from sbnet.methods.irn import IrnPropagateSettings
 from sbnet.steps.context import Context
-from sbnet.steps.grid import padded
-from sbnet.steps.propagate import Walk, propagate, walk_variants
+from sbnet.steps.propagate import propagate, walk_variants
+from sbnet.steps.walk import Walk, padded
 
 SMALLEST_MAXIMUM = 1e-5  # of walked scores; an image whose scores all lie on boundaries is background
 
