@@ -28,7 +28,7 @@ from sbnet.networks.build import build
 from sbnet.networks.model_file import save_model
 from sbnet.ops import boundary_walk, pair_affinity, with_background_score
 from sbnet.steps.context import Context
-from sbnet.steps.propagate import Walk
+from sbnet.steps.walk import Walk
 from step_context import first_images, make_context, with_runtime
 
 

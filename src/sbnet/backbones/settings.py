@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -35,6 +35,11 @@ class BackboneSettings(Settings):
     """Stages, or blocks, from the image on, that are not trained; the stem counts as part of the first."""
     dilate: bool = True
     """Dilate the kernels of stages whose stride was removed, so that they see as much as before."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `networks.build` takes of these, beside name and weights."""
+        return {"stride": self.stride, "freeze": self.freeze, "dilate": self.dilate}
 
 
 def check_weights(key: str, backbone: str, weights: str) -> None:

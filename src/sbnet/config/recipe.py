@@ -94,7 +94,11 @@ class Recipe:
         """`load_recipe` gives the same recipe back."""
         from sbnet.data.io.files import write_bytes
 
-        write_bytes(path, yaml.safe_dump(self.plain(), sort_keys=False, width=100).encode())
+        write_bytes(path, self.to_yaml().encode())
+
+    def to_yaml(self) -> str:
+        """The whole recipe."""
+        return str(yaml.safe_dump(self.plain(), sort_keys=False, width=100))
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] | Mapping[str, Any] = ()) -> Recipe:

@@ -34,6 +34,7 @@ class Method(ABC):
 
     name: in recipes. title: in tables. paper: authors, venue, year. figures: published results.
     Settings: the recipe's section. networks: family name, as in `models.build("FAMILY-BACKBONE")`, -> `module:class`.
+    weights: the setting that names the backbone's first weights.
     """
 
     name: ClassVar[str]
@@ -44,6 +45,7 @@ class Method(ABC):
     figures: ClassVar[Sequence[Figure]] = ()
     Settings: ClassVar[type[Settings]]
     networks: ClassVar[Mapping[str, str]] = {}
+    weights: ClassVar[str] = "backbone.weights"
 
     @abstractmethod
     def steps(self, settings: Any) -> list[StepSpec]:

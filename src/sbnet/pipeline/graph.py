@@ -37,15 +37,9 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     images: Images = "val" if DATASETS[recipe.data.name].has_val(recipe.data.settings) else "train"
     seeds = role_steps(recipe, "seeds")
     crf = [crf_step(recipe.crf, key="crf")] if any(SCORES in spec.writes for spec in seeds) else []
-    specs = [
-        *seeds,
-        *crf,
-        *role_steps(recipe, "refine"),
-        *role_steps(recipe, "segmenter"),
-    ]
-    last = predict_step(recipe.predict, images=images)
+    refine, segmenter = role_steps(recipe, "refine"), role_steps(recipe, "segmenter")
     try:
-        return resolve([*specs, last])
+        return resolve([*seeds, *crf, *refine, *segmenter, predict_step(recipe.predict, images=images)])
     except SBNetError as error:
         methods = ", ".join(f"{role} '{getattr(recipe, role).name}'" for role in ROLES)
         raise SBNetError(f"{methods}: {error}") from error
@@ -55,7 +49,8 @@ def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
     method = METHODS[choice.name]
     backbone = method.backbone(choice.settings, recipe.backbone)
-    return [replace(spec, backbone=backbone) for spec in method.checked_steps(choice.settings)]
+    specs = method.checked_steps(choice.settings)
+    return [replace(spec, backbone=backbone, weights=method.weights) for spec in specs]
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:

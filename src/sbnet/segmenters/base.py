@@ -53,6 +53,7 @@ class SegmenterMethod(Method):
     """A method in the role of the segmenter. Its family of networks has its own name."""
 
     role = "segmenter"
+    weights = "segmenter.weights"
     Settings: ClassVar[type[SegmenterSettings]] = SegmenterSettings
 
     def steps(self, settings: Any) -> list[StepSpec]:
@@ -67,6 +68,7 @@ class SegmenterMethod(Method):
                 settings=settings,
                 reads={"labels": PSEUDO_MASKS} if settings.labels == "pseudo" and not taken else {},
                 writes=(MODEL,),
+                truth="labels" if settings.labels == "truth" else "",
                 trains=self.name,
             )
         ]

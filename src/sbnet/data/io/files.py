@@ -160,6 +160,15 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def stored_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that can be made again: empty where the file is missing or broken."""
+    try:
+        content = read_json(path)
+    except SBNetError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 @contextmanager
 def _whole(path: str | Path, what: str) -> Iterator[None]:
     """Turns whatever a broken file raises into an `SBNetError` with the remedy."""

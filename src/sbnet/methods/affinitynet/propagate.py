@@ -10,8 +10,8 @@ from torch import Tensor
 from sbnet import ops
 from sbnet.engine.views import views
 from sbnet.methods.affinitynet import AffinityNetPropagateSettings
-from sbnet.steps.grid import padded
-from sbnet.steps.propagate import Walk, propagate, walk_variants
+from sbnet.steps.propagate import propagate, walk_variants
+from sbnet.steps.walk import Walk, padded
 
 
 class AffinityWalk(Walk):

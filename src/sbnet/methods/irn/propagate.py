@@ -11,8 +11,8 @@ from torch import Tensor
 from sbnet import ops
 from sbnet.engine.views import unmirror, views
 from sbnet.methods.irn import IrnPropagateSettings
-from sbnet.steps.grid import padded
-from sbnet.steps.propagate import Walk, propagate, walk_variants
+from sbnet.steps.propagate import propagate, walk_variants
+from sbnet.steps.walk import Walk, padded
 
 SMALLEST_MAXIMUM = 1e-5  # of walked scores; an image whose scores all lie on boundaries is background
 
