@@ -162,5 +162,5 @@ METHODS: Registry[Method] = Registry(
     group="sbnet.methods",
     choices={"role": ("seeds", "refine", "segmenter")},
 )
-DATASETS: Registry[Dataset] = Registry("data set", homes=("sbnet.data.datasets",), group="sbnet.datasets")
+DATASETS: Registry[Dataset] = Registry("dataset", homes=("sbnet.data.datasets",), group="sbnet.datasets")
 EXPORTS: Registry[Export] = Registry("export format", homes=("sbnet.exports",), group="sbnet.exports")

@@ -107,7 +107,7 @@ def test_check_counts_and_names_them(root: Path, capsys: pytest.CaptureFixture[s
     assert execute(["data", "check", str(root)]) == 2
     out = capsys.readouterr().out
     assert f"more than 8 bits: 2 of {count} images, such as {min(third, fourth)}.tif" in out
-    assert f"alpha or transparent colours: 1 of {count} images, such as {second}.tif" in out
+    assert f"alpha or transparent colors: 1 of {count} images, such as {second}.tif" in out
     assert f"bands ignored: 1 of {count} images, such as {first}.tif" in out
     assert "problems               1\n" in out
     assert "--white-level 4095 (for a run: data.white_level=4095) if they were taken with 12 bits" in out

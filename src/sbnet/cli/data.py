@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: fetch and check data sets, make VOC's lists, pack masks for its server, convert COCO."""
+"""The verbs `sbnet data ...`: fetch and check datasets, make VOC's lists, pack masks for its server, convert COCO."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sbnet.errors import SBNetError
 def add_commands(app: App) -> None:
     verbs = App(
         name="data",
-        help="Fetch and check data sets, make VOC's lists, pack masks for its test server, convert COCO.",
+        help="Fetch and check datasets, make VOC's lists, pack masks for its test server, convert COCO.",
         help_format="plaintext",
-        group=Group("Data sets", sort_key=3),
+        group=Group("Datasets", sort_key=3),
     )
     verbs.command(check)
     verbs.command(make_lists)
@@ -36,7 +36,7 @@ def check(
     sbd: Path | None = None,
     show_all: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
-    """Check a data set: images, lists, labels, and what is missing. Changes nothing.
+    """Check a dataset: images, lists, labels, and what is missing. Changes nothing.
 
     Reads every image's header (16-bit images whole) and every mask, and compares the classes in annotations and masks.
     Exits with status 2 if there are problems: missing or broken images, unusable masks, lines of a label file that a
@@ -60,7 +60,7 @@ def check(
     sbd
         The folder of SBD; by default in or beside ROOT.
     show_all
-        Show every difference and problem, not the first five.
+        Show every difference and problem, not only the first five.
     """
     from sbnet.data.datasets.coco.folder import is_coco
     from sbnet.data.datasets.voc.check import check_voc
@@ -110,7 +110,7 @@ def make_lists(
     from sbnet.data.datasets.voc import lists as voc_lists
 
     if source and (sbd or masks):
-        raise SBNetError("--from imports one list; --sbd and --masks are for the lists that are made")
+        raise SBNetError("--from imports one list and cannot be combined with --sbd or --masks")
     made = [voc_lists.take_list(root, source)] if source else voc_lists.make_lists(root, sbd=sbd)
     for one in made:
         done = "written" if one.written else "already exists, kept"
@@ -161,7 +161,7 @@ def package(
 
 
 def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None) -> None:
-    """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), check it and unpack it. No other verb downloads data.
+    """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), verify and unpack it. No other verb downloads data.
 
     If interrupted, run the same command to resume. Terms of use: see their pages.
 

@@ -28,7 +28,7 @@ def export(
     out: Path,
     classes: Path | None = None,
 ) -> None:
-    """Write masks in another format: of a run its most finished ones, or a folder of NAME.png.
+    """Write masks in another format: those of a run's last finished stage, or a folder of NAME.png.
 
     Examples:
 

@@ -17,7 +17,7 @@ from sbnet.registry import DATASETS, METHODS
 from sbnet.settings import Settings
 
 COLUMN = 40  # where the remarks begin
-LEGEND = "Behind a value: * where this recipe sets it, a base's name where that does, nothing for a default."
+LEGEND = "Behind a value: * if this recipe sets it, the base's name if a base does, nothing for a default."
 # Dotted key -> who sets it (`*`, or a base's name), and the comment there.
 Remarks = Mapping[str, tuple[str, Comment]]
 

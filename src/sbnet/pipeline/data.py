@@ -42,7 +42,7 @@ def open_data(recipe: Recipe, folder: Path, steps: Sequence[Step]) -> RunData:
     train, val = dataset.open(settings, work=folder / "data")
     if (val is not None) != dataset.has_val(settings):
         raise SBNetError(
-            f"data set '{dataset.name}': its has_val() says {dataset.has_val(settings)}, but it opened "
+            f"dataset '{dataset.name}': its has_val() says {dataset.has_val(settings)}, but it opened "
             f"{'a' if val else 'no'} list to measure on; fix the reader"
         )
     fingerprints = {}

@@ -109,7 +109,7 @@ def check_readable(image: ImageFile.ImageFile, *, white: float) -> None:
             (kind.wide and _photometric(tags) == 0, " whose white is 0", "save it with 0 for black"),
             (
                 kind.bits > 8 and kind.alpha and tags[_EXTRA_SAMPLES][0] == 1,
-                ", colours premultiplied by alpha",
+                ", colors premultiplied by alpha",
                 "save it with 8 bits, or without alpha",
             ),
             (

@@ -83,7 +83,7 @@ def kind_counts(kinds: Kinds) -> list[str]:
     groups = {
         "more than 8 bits": [path for path, kind in kinds.items() if kind.bits > 8 and not kind.floats],
         "float values": [path for path, kind in kinds.items() if kind.floats],
-        "alpha or transparent colours": [path for path, kind in kinds.items() if kind.alpha],
+        "alpha or transparent colors": [path for path, kind in kinds.items() if kind.alpha],
         "bands ignored": [path for path, kind in kinds.items() if kind.left_out],
         "CMYK": [path for path, kind in kinds.items() if kind.cmyk],
     }

@@ -32,7 +32,7 @@ class SeamSettings(Settings):
     train: SeamTrainSettings = SeamTrainSettings()
     """Training of the CAM network."""
     infer: SeamInferSettings = SeamInferSettings()
-    """Its maps of the training images."""
+    """CAM inference on the training images."""
 
 
 @register

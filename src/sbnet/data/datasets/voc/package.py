@@ -97,7 +97,7 @@ def _mask(path: Path, photo: Path | None) -> np.ndarray:
         other = [int(index) for index in ids if tuple(colours[index]) != tuple(PALETTE[index])]
         if other:
             raise SBNetError(
-                f"{path}: class {other[0]} has the colour {tuple(colours[other[0]].tolist())}, VOC's is "
+                f"{path}: class {other[0]} has the color {tuple(colours[other[0]].tolist())}, VOC's is "
                 f"{tuple(PALETTE[other[0]].tolist())}: check that the ids are those of VOC's classes, and save the "
                 "mask with VOC's palette or as grey ids"
             )
