@@ -59,7 +59,7 @@ def ours(inputs: dict[str, np.ndarray], *, scales: list[float]) -> Callable[[], 
     @torch.inference_mode()
     def run() -> np.ndarray:
         seen = views(stacks([pixels], scales, device=device), net, mirror=True, device=device)
-        outputs = (net(images, boundary=False, enlarge=False) for images in seen)
+        outputs = (net(images, enlarge=False) for images in seen)
         total, _ = summed_maps(outputs, (height, width), [CLASSES], refined=True, device=device)
         return total.numpy()
 

@@ -71,19 +71,9 @@ def confusion(prediction: Any, target: Any) -> Any:
     return metrics.confusion(prediction, target, classes=21)
 
 
-def sweep(scores: Any, target: Any) -> Any:
-    import torch
-
-    from sbnet import metrics
-
-    counts = metrics.ThresholdSweep(21)
-    counts.add(scores, np.arange(1, len(scores) + 1), target)
-    return torch.from_numpy(np.ascontiguousarray(counts.confusions()))
-
-
 OPS = {
     function.__name__: function
-    for function in (crf, random_walk, pair_affinity, pair_labels, label_boundaries, confusion, sweep)
+    for function in (crf, random_walk, pair_affinity, pair_labels, label_boundaries, confusion)
 }
 
 
@@ -122,7 +112,6 @@ def cases() -> list[tuple[str, str, dict[str, np.ndarray], dict[str, Any]]]:
             {"prediction": repeat(label), "target": repeat(np.roll(label, 9, 1))},
             {},
         ),
-        ("60-threshold sweep, 3 classes", "sweep", {"scores": softmax[0, 1:4].copy(), "target": label}, {}),
     ]
 
 

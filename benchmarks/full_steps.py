@@ -50,12 +50,13 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     boundary maps, and NAME.png, their labels, as they are after cropping.
     """
     import torch
+    from torch.utils.data import default_collate
 
     from sbnet.backbones.normalization import IMAGENET
     from sbnet.data.datasets.voc.folder import read_voc
     from sbnet.data.io.files import write_label
     from sbnet.data.synthetic.scenes import make_scenes
-    from sbnet.data.training.dataset import TrainingSet, collate
+    from sbnet.data.training.dataset import TrainingSet
     from sbnet.data.training.transforms import TrainTransform
     from sbnet.ops import label_boundaries
 
@@ -64,7 +65,7 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     change = TrainTransform(crop=crop, long_side=(crop, max(size.scene) * 3 // 2), jitter=None)
     edges = "image" if case == "SBNet" else ""
     samples = TrainingSet(listed, change, normalization=IMAGENET, truth=True, canny=edges, shrink=SHRINK)
-    batch = collate([samples[0, index] for index in range(photos)])
+    batch = default_collate([samples[0, index] for index in range(photos)])
     labels = batch.pop("label")
     batch["labels"] = torch.nn.functional.pad(batch["labels"], (0, CLASSES - 1 - batch["labels"].shape[1]))
     torch.save({key: value for key, value in batch.items() if key != "name"}, folder / "batch.pt")

@@ -96,18 +96,26 @@ def sweep_sbnet(inputs: dict[str, np.ndarray]) -> Job:
 
 
 def sweep_torch(inputs: dict[str, np.ndarray]) -> Job:
-    """Maximum, bucketize and bincount, as on a GPU."""
+    """Maximum, bucketize and bincount of (target, class, number of thresholds below the score) as one number."""
     import torch
 
     from sbnet.metrics import ThresholdSweep
 
     one_thread()
     scores, target = (torch.from_numpy(inputs[name]) for name in ("scores", "target"))
-    ids = inputs["ids"].tolist()
+    ids = torch.from_numpy(inputs["ids"])
 
     def run() -> np.ndarray:
         sweep = ThresholdSweep(CLASSES)
-        sweep._count_torch(scores, ids, target)
+        thresholds = torch.tensor(sweep.thresholds, dtype=torch.float32)
+        wanted = target.flatten().long()
+        known = (wanted != sweep.ignore).nonzero()[:, 0]
+        best, channel = scores.flatten(1).max(0)
+        assert not best.isnan().any()
+        place = ids[channel] * (len(thresholds) + 1) + torch.bucketize(best, thresholds)
+        cells = (wanted * (sweep._counts.size // CLASSES) + place)[known]
+        counts = torch.bincount(cells, minlength=sweep._counts.size)
+        sweep._counts += counts.numpy().reshape(sweep._counts.shape)
         return sweep.confusions()
 
     return run

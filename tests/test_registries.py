@@ -144,8 +144,8 @@ class Roleless(Method):
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        (42, "neither a class nor a module"),
-        (print, "neither a class nor a module"),
+        (42, "is not a class"),
+        (print, "is not a class"),
         (type("Nameless", (), {}), "no `name`"),
         (Roleless, "Roleless has no `role`"),
         (Method, "abstract"),

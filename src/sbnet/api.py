@@ -64,8 +64,8 @@ def run(
     from sbnet import pipeline  # PyTorch loads once the recipe is accepted
 
     given = Path(recipe)
-    is_run = given.is_dir() and (given / "recipe.yaml").is_file()
-    folder = Path(out) if out is not None else given if is_run else Path("runs") / loaded.name
+    is_run = (given / "recipe.yaml").is_file()
+    folder = Path(out) if out is not None else given if is_run else Path("runs", loaded.name)
     metrics = pipeline.run(loaded, folder, start=start, stop=stop, only=only, console=console)
     measured = tuple(one for step in pipeline.recipe_steps(loaded) for one in step.spec.measures)
     return RunResult(folder, metrics, folder / "report.html", measured)
@@ -87,53 +87,45 @@ def load(
     from sbnet.segmenters.segmenter import Segmenter as SegmenterNetwork
 
     runtime = _typed(Runtime, {"device": device, "precision": precision}, "runtime")
-    path, settings = Path(path), None
-    if path.is_dir():
-        file = _segmenter_file(path)
-        if (path / "recipe.yaml").is_file():
-            settings = load_recipe(path).predict
-        path = file
-    elif not path.exists():
+    path = Path(path)
+    file = _model_file(path)
+    model, meta, notes = open_network(file)
+    for note in notes:
+        logger.warning("%s: %s", file, note)
+    if not isinstance(model, SegmenterNetwork) or "classes" not in meta:
+        raise SBNetError(
+            f"{file} holds '{model.name}', which is not a segmenter; give the run's train_segmenter model"
+        )
+    if (path / "recipe.yaml").is_file():
+        settings = load_recipe(path).predict
+    else:
+        settings = _typed(PredictSettings, meta.get("predict", {}), "predict", file=file)
+    if white_level is None:
+        trained_on = {"white_level": meta.get("recipe", {}).get("data", {}).get("white_level", 0)}
+        white_level = _typed(DataSettings, trained_on, "data", file=file).white_level
+    return Segmenter(model, meta["classes"], settings=settings, runtime=runtime, white=white_level)
+
+
+def _model_file(path: Path) -> Path:
+    """The model file of a run, of the folder that holds it, or the file itself."""
+    if not path.is_dir():
+        if path.exists():
+            return path
         near = did_you_mean(path.name, (beside.name for beside in path.parent.glob("*")))
         raise SBNetError(
             f"{path}: no such file or folder{near}; give a run folder (with {IN_RUN} in it), a folder with {MODEL}, or "
             f"such a file; relative paths start at {Path.cwd()}"
         )
-    model, meta, notes = open_network(path)
-    for note in notes:
-        logger.warning("%s: %s", path, note)
-    if not isinstance(model, SegmenterNetwork) or "classes" not in meta:
-        raise SBNetError(
-            f"{path} holds '{model.name}', which is not a segmenter; give the run's train_segmenter model"
-        )
-    predict = meta.get("predict", {})
-    white = meta.get("recipe", {}).get("data", {}).get("white_level", 0)
-    told = _typed(DataSettings, {"white_level": white}, "data", file=path)
-    if settings is None:
-        settings = _typed(PredictSettings, predict, "predict", file=path)
-    return Segmenter(
-        model,
-        meta["classes"],
-        settings=settings,
-        runtime=runtime,
-        white=told.white_level if white_level is None else white_level,
-    )
-
-
-def _segmenter_file(folder: Path) -> Path:
-    """The model file of a run, or of the folder that holds it."""
-    check_folder(folder)
-    file = next((folder / place for place in (IN_RUN, MODEL) if (folder / place).is_file()), None)
-    if file is not None:
-        return file
-    if (folder / "recipe.yaml").is_file():
-        remedy = f"finish the run: sbnet run {shlex.quote(str(folder))}"
-    else:
-        inner = sorted(one.parents[1] for one in folder.glob(f"*/{IN_RUN}"))
-        remedy = (
-            f"give a run folder, or a folder with {MODEL}{f' (did you mean {inner[0]}?)' if inner else ''}"
-        )
-    raise SBNetError(f"{folder} holds no trained segmenter (neither {IN_RUN} nor {MODEL}); {remedy}")
+    check_folder(path)
+    for file in (path / IN_RUN, path / MODEL):
+        if file.is_file():
+            return file
+    remedy = f"give a run folder, or a folder with {MODEL}"
+    if (path / "recipe.yaml").is_file():
+        remedy = f"finish the run: sbnet run {shlex.quote(str(path))}"
+    elif inner := sorted(path.glob(f"*/{IN_RUN}")):
+        remedy += f" (did you mean {inner[0].parents[1]}?)"
+    raise SBNetError(f"{path} holds no trained segmenter (neither {IN_RUN} nor {MODEL}); {remedy}")
 
 
 def _typed(kind: type[Settings], values: Any, key: str, *, file: Path | None = None) -> Any:

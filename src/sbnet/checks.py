@@ -9,17 +9,20 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 
+from sbnet.work.parallel import cpu_count
+
 
 def describe_machine() -> dict[str, str]:
     """Name -> value, for a person to read. What cannot be found out says why: nothing is raised."""
-    facts = {"python": f"{platform.python_version()} on {platform.platform()}"}
-    facts |= {name: _version(name) for name in ("sbnet", *_requirements())}
-    facts["device"] = _told(_device)
-    facts["compiled kernels"] = _told(_kernels)
-    facts["packaged weights"] = _told(_weights)
-    facts["cores"] = _told(_cores)
-    facts["memory"] = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f} GiB"
-    return facts
+    looks = {"device": _device, "compiled kernels": _kernels, "packaged weights": _weights}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        **{name: _version(name) for name in ("sbnet", *_requirements())},
+        **{name: _told(look) for name, look in looks.items()},
+        "cores": str(cpu_count()),
+        "memory": f"{memory:.1f} GiB",
+    }
 
 
 def _requirements() -> list[str]:
@@ -60,12 +63,6 @@ def _kernels() -> str:
         return f"found ({import_module('sbnet._kernels').__file__})"
     except ImportError as error:
         return f"not found ({error}); pip install . builds them"
-
-
-def _cores() -> str:
-    from sbnet.work.parallel import cpu_count
-
-    return str(cpu_count())
 
 
 def _weights() -> str:

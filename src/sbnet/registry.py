@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from sbnet.errors import SBNetError, did_you_mean
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from sbnet.methods.base import Method
 
 Entry = TypeVar("Entry")
+Role = Literal["seeds", "refine", "segmenter"]
+ROLES: tuple[Role, ...] = get_args(Role)  # of methods, in the order of a chain
 PACKAGE = "sbnet"
 
 
@@ -31,16 +32,8 @@ class Registry(Generic[Entry]):
     What is wrong with one plug-in is kept in `broken` and raised where that plug-in is asked for; the others work.
     """
 
-    def __init__(
-        self,
-        what: str,
-        *,
-        homes: Iterable[str],
-        group: str,
-        choices: Mapping[str, Collection[str]] | None = None,
-    ) -> None:
-        """choices: what an attribute of the entries may be."""
-        self.what, self.group, self._choices = what, group, choices or {}
+    def __init__(self, what: str, *, homes: Iterable[str], group: str) -> None:
+        self.what, self.group = what, group
         self._homes = tuple(homes)
         self._entries: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
@@ -48,12 +41,8 @@ class Registry(Generic[Entry]):
         self._loaded = False
 
     def register(self, cls: type[Any]) -> type[Any]:
-        """Decorator of a class with a `name`: an instance of it is the entry. A plug-in's that lacks something is broken."""
-        if cls.__module__.partition(".")[0] == PACKAGE:
-            self._add(cls(), origin=cls.__module__)
-        else:
-            name = getattr(cls, "name", cls.__name__)
-            self._try(name, cls.__module__, lambda: self._add(cls(), origin=cls.__module__))
+        """Decorator of a class with a `name`: an instance of it is the entry."""
+        self._add(cls(), origin=cls.__module__)
         return cls
 
     def names(self) -> list[str]:
@@ -76,14 +65,18 @@ class Registry(Generic[Entry]):
 
     def __getitem__(self, name: str) -> Entry:
         """Raises SBNetError for an unknown name and for a plug-in that cannot be used, with the reason."""
+        return self.find(name, self.names())
+
+    def find(self, name: str, offered: Iterable[str]) -> Entry:
+        """As `registry[name]`; the names `offered` are those that the message about an unknown one lists."""
         self._load()
         if name in self._entries:
             entry: Entry = self._entries[name]
             return entry
         if name in self.broken:
             raise SBNetError(f"{self.what} '{name}': {self.broken[name]}")
-        near = did_you_mean(name, self._entries)
-        raise SBNetError(f"there is no {self.what} '{name}'{near}; available: {', '.join(self._entries)}")
+        near = did_you_mean(name, offered)
+        raise SBNetError(f"there is no {self.what} '{name}'{near}; available: {', '.join(offered)}")
 
     def _add(self, entry: Any, *, origin: str) -> None:
         self._check(entry)
@@ -115,15 +108,10 @@ class Registry(Generic[Entry]):
             self._try(point.name, where, partial(self._take, point))
 
     def _take(self, point: EntryPoint) -> None:
-        """The class that an entry point names, or those that its module registers."""
-        before = len(self._entries) + len(self.broken)
         loaded = point.load()
-        if isinstance(loaded, type):
-            self._add(loaded(), origin=point.module)
-        elif not isinstance(loaded, ModuleType):
-            raise TypeError(f"{point.value} is neither a class nor a module")
-        elif len(self._entries) + len(self.broken) == before:
-            raise TypeError(f"the module {point.value} registers no {self.what}")
+        if not isinstance(loaded, type):
+            raise TypeError(f"{point.value} is not a class")
+        self._add(loaded(), origin=point.module)
 
     def _try(self, name: str, where: str, add: Callable[[], None]) -> None:
         try:
@@ -134,33 +122,29 @@ class Registry(Generic[Entry]):
             )
 
     def _check(self, entry: Any) -> None:
-        """Raises TypeError where a class attribute that its bases declare has no value, or one that it may not have, and
-        where its networks have a family that is another entry's.
+        """Raises TypeError where a class attribute that its bases declare has no value, and for a method of another role
+        or with a family of networks that is another entry's.
         """
         declared = (key for cls in type(entry).__mro__ for key in getattr(cls, "__annotations__", {}))
         for key in ("name", *declared):
             if not hasattr(entry, key):
                 raise TypeError(f"{type(entry).__name__} has no `{key}`")
-        for key, choices in self._choices.items():
-            if getattr(entry, key) not in choices:
-                raise TypeError(f"`{key}` is {getattr(entry, key)!r}; expected one of {', '.join(choices)}")
-        for family in getattr(entry, "networks", {}):
-            others = [
-                one.name
-                for one in self._entries.values()
-                if family in one.networks and one.name != entry.name
-            ]
-            if "-" in family or others:
-                raise TypeError(
-                    f"the family '{family}' of its networks {'has a -' if '-' in family else 'is taken'}"
-                )
+        if getattr(entry, "role", ROLES[0]) not in ROLES:
+            raise TypeError(f"`role` is {entry.role!r}; expected one of {', '.join(ROLES)}")
+        taken = {
+            family
+            for other in self._entries.values()
+            if other.name != entry.name
+            for family in getattr(other, "networks", ())
+        }
+        for family in getattr(entry, "networks", ()):
+            if "-" in family or family in taken:
+                fault = "has a -" if "-" in family else "is taken"
+                raise TypeError(f"the family '{family}' of its networks {fault}")
 
 
 METHODS: Registry[Method] = Registry(
-    "method",
-    homes=("sbnet.methods", "sbnet.segmenters"),
-    group="sbnet.methods",
-    choices={"role": ("seeds", "refine", "segmenter")},
+    "method", homes=("sbnet.methods", "sbnet.segmenters"), group="sbnet.methods"
 )
 DATASETS: Registry[Dataset] = Registry("dataset", homes=("sbnet.data.datasets",), group="sbnet.datasets")
 EXPORTS: Registry[Export] = Registry("export format", homes=("sbnet.exports",), group="sbnet.exports")

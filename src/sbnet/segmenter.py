@@ -14,6 +14,7 @@ from PIL import Image
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import atomic_write, write_label
 from sbnet.data.io.image import MAX_PIXELS, read_photo
+from sbnet.data.io.named_files import find_photos
 from sbnet.data.io.palette import PALETTE, overlay
 from sbnet.data.io.photo_kind import check_white
 from sbnet.data.io.photo_notes import tell_of_photos
@@ -23,7 +24,6 @@ from sbnet.engine.predict import SegmenterPredictor
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
 from sbnet.ops import strongest_labels
-from sbnet.photo_files import find_photos
 from sbnet.steps.predict import crf_mask
 from sbnet.steps.settings import PredictSettings
 
@@ -38,7 +38,7 @@ EMPTY = 0.01  # share of a mask's pixels that are of a class, below which it cou
 
 @dataclass(frozen=True)
 class Result:
-    """names, images (paths, or arrays (H, W, 3) uint8 as given) and masks (H, W) uint8, one each an image;
+    """Of each image its name, the image (a path, or the array (H, W, 3) uint8 as given) and its mask (H, W) uint8.
     classes: names by class id. white: see `Segmenter`.
     """
 
@@ -139,12 +139,11 @@ class Segmenter:
         failed: Callable[[Path, SBNetError], None],
         empty: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
-        """Write `NAME.png` (and `overlays/NAME.jpg`) for each image; gives each mask's path once it is written: in the
-        order of the images on the CPU, those of the same size together on a GPU.
+        """Write `NAME.png` (and `overlays/NAME.jpg`) for each image; gives each mask's path once it is written. Those of
+        images of the same size may come together.
 
         failed: called for each image that cannot be read or is too large for the CRF; the others continue. empty: called
-        with each mask of which less than a hundredth is not background. Images are read, and earlier masks refined and
-        written, while the network runs on others.
+        with each mask of which less than a hundredth is not background.
         """
         sources, photos = _collect(images, self.white)
         folder = Path(folder)
@@ -154,15 +153,14 @@ class Segmenter:
             path = _save(folder, image.photo.name, image.pixels, mask, overlays=overlays)
             return path, bool((mask != 0).mean() < EMPTY)
 
+        def told(done: tuple[Path, bool]) -> Path:
+            path, is_empty = done
+            if is_empty and empty:
+                empty(path)
+            return path
+
         done = self._infer(photos, write, crf=crf, failed=lambda photo, error: failed(photo.path, error))
-
-        def paths() -> Iterator[Path]:
-            for path, is_empty in done:
-                if is_empty and empty:
-                    empty(path)
-                yield path
-
-        return paths()
+        return map(told, done)
 
     def _infer(
         self,
@@ -172,9 +170,7 @@ class Segmenter:
         crf: bool,
         failed: Told | None = None,
     ) -> Iterator[Used]:
-        """What `use(image, mask)` returns for each image; see `SegmenterPredictor.infer`. Images too large for the CRF
-        are `failed`, too. Warns of files with bands that are not read, and of dark ones that use few of their bits.
-        """
+        """What `use(image, mask)` returns for each image; those too large for the CRF are `failed`, too."""
         files = [photo.path for photo in photos if not isinstance(photo, _InMemory)]
         tell_of_photos(
             files, white=self.white, setting="--white-level {0} (sbnet.load(..., white_level={0}))"
@@ -184,8 +180,7 @@ class Segmenter:
         def finish(image: LoadedImage, probabilities: np.ndarray) -> Used | Failure:
             if refinement is None:
                 return use(image, strongest_labels(probabilities))
-            work = partial(crf_mask, refinement, image, probabilities, self.settings)
-            mask = tried(image.photo, work)
+            mask = tried(image.photo, partial(crf_mask, refinement, image, probabilities, self.settings))
             return mask if isinstance(mask, Failure) else use(image, mask)
 
         return without_failures(self._predictor.infer(photos, finish, failed=failed), failed)
@@ -207,8 +202,7 @@ class _InMemory(Photo):
         return self.array
 
     def size(self) -> tuple[int, int]:
-        height, width = self.array.shape[:2]
-        return height, width
+        return self.array.shape[0], self.array.shape[1]
 
 
 def _collect(given: Images, white: float) -> tuple[list[Path | np.ndarray], list[Photo]]:
@@ -220,13 +214,12 @@ def _collect(given: Images, white: float) -> tuple[list[Path | np.ndarray], list
         return list(found), [Photo(path.stem, path, white=white) for path in found]
     if files:
         raise SBNetError("give either files and folders or arrays, not both at once")
-    arrays = [np.asarray(image) for image in images]
-    for array in arrays:
+    photos: list[Photo] = []
+    for number, image in enumerate(images, start=1):
+        array, name = np.asarray(image), f"image_{number:04}"
         _check_array(array)
-    names = [f"image_{number:04}" for number in range(1, len(arrays) + 1)]
-    return list(arrays), [
-        _InMemory(name, Path(name), array=array) for name, array in zip(names, arrays, strict=True)
-    ]
+        photos.append(_InMemory(name, Path(name), array=array))
+    return [np.asarray(image) for image in images], photos
 
 
 def _check_array(image: np.ndarray) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
-NUMBERS = (int, float)
 
 
 class Settings(BaseModel):
@@ -116,4 +113,4 @@ def plain(value: Any) -> Any:
     """Settings as dictionaries, lists, strings and numbers, as YAML and JSON have them."""
     if isinstance(value, Settings):
         return {key: plain(getattr(value, key)) for key in type(value).model_fields}
-    return [plain(item) for item in value] if isinstance(value, (tuple, types.GeneratorType)) else value
+    return [plain(item) for item in value] if isinstance(value, tuple) else value

@@ -22,11 +22,10 @@ from sbnet.data.datasets.base import Dataset
 from sbnet.data.io.image import read_mask
 from sbnet.exports.base import Export, NamedMask
 from sbnet.methods.base import Method
+from sbnet.registry import ROLES
 from sbnet.report.cells import DRAW
 from sbnet.settings import Settings, plain
-from sbnet.steps.spec import SCORES, StepSpec, check_steps, load_object
-
-ROLES = ("seeds", "refine", "segmenter")
+from sbnet.steps.spec import SCORES, StepSpec, load_object
 
 
 def check_method(method: Method, settings: Settings | None = None) -> None:
@@ -36,9 +35,7 @@ def check_method(method: Method, settings: Settings | None = None) -> None:
     assert all((method.title, method.about)), "title and about are what `sbnet methods` shows"
     settings = method.Settings() if settings is None else settings
     check_settings(settings)
-    steps = method.steps(settings)
-    check_steps(steps, method.name)
-    for spec in steps:
+    for spec in method.checked_steps(settings):
         _check_step(spec, method)
     for family, place in method.networks.items():
         network = load_object(place)

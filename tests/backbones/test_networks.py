@@ -47,13 +47,10 @@ def test_cam_shapes(cam_network: SBNetwork, images: torch.Tensor) -> None:
 
 
 def test_parts_are_spared(cam_network: SBNetwork, images: torch.Tensor) -> None:
-    output = cam_network(images, boundary=False, refine=False)
+    output = cam_network(images, refine=False)
     assert output.boundary_logits is None
     assert output.boundary_fused is None
     assert output.refined_cam is output.cam
-    assert cam_network(images, refine=False).boundary_fused is None
-    with pytest.raises(ValueError, match="Canny"):
-        cam_network(images, boundary=True)
 
 
 @pytest.mark.parametrize(
@@ -73,15 +70,6 @@ def test_each_family_has_its_layers(family: str, heads: set[str], images: torch.
     assert (output.refined_cam is output.cam) == (family == "cam")
     assert output.boundary_fused is None
     assert output.size == SIZE
-
-
-def test_correlation_makes_seams_network_of_a_cam_network() -> None:
-    drawn = []
-    for name, options in (("cam-lite0", {"correlation": True}), ("seam-lite0", {})):
-        torch.manual_seed(0)
-        drawn.append(build(name, 6, weights="none", **options).state_dict())
-    assert drawn[0].keys() == drawn[1].keys()
-    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
 
 
 def test_order_of_random_draws() -> None:
@@ -107,7 +95,7 @@ def test_order_of_random_draws() -> None:
 @torch.no_grad()
 def test_cams_on_the_grid(cam_network: SBNetwork, images: torch.Tensor) -> None:
     cam_network.eval()
-    enlarged, grid = (cam_network(images, boundary=False, enlarge=enlarge) for enlarge in (True, False))
+    enlarged, grid = (cam_network(images, enlarge=enlarge) for enlarge in (True, False))
     cam_network.train()
     assert grid.cam.shape[-2:] == (-(-SIZE[0] // 16), -(-SIZE[1] // 16))
     assert grid.size == enlarged.size == SIZE
@@ -127,7 +115,7 @@ def test_pixel_correlation_sends_nothing_to_the_backbone(
     cam_network: SBNetwork, images: torch.Tensor
 ) -> None:
     cam_network.zero_grad()
-    cam_network(images, boundary=False).refined_cam.sum().backward()
+    cam_network(images).refined_cam.sum().backward()
     touched = {name for name, value in cam_network.named_parameters() if value.grad is not None}
     assert touched == {"f8_3.weight", "f8_4.weight", "f9.weight"}
 
@@ -241,7 +229,7 @@ def _rates(network: Network) -> list[int]:
 @torch.no_grad()
 def test_bfloat16_keeps_the_correlation_exact(cam_network: SBNetwork, images: torch.Tensor) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = cam_network(images, boundary=False)
+        output = cam_network(images)
     assert output.refined_cam.dtype == torch.float32
     assert output.refined_cam.isfinite().all()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sbnet.backbones.options import OPTIONS
-from sbnet.backbones.weights import lite_path, lite_state
+from sbnet.backbones.weights import lite_path
 from sbnet.errors import SBNetError
-from sbnet.networks.build import build, check_network, families, model_names, network_class
-from sbnet.ops.label_grid import label_grid
+from sbnet.networks.build import build, families, model_names, network_class, outline
+from sbnet.ops import label_grid
 
 
 def test_names() -> None:
@@ -22,10 +22,8 @@ def test_names() -> None:
 
 
 def test_families_are_those_that_methods_register() -> None:
-    assert {"cam", "seam", "sbnet"} <= set(families("seeds"))
-    assert {"affinitynet", "irn"} <= set(families("refine"))
-    assert {"deeplabv2", "deeplabv3plus", "upernet", "segformer"} <= set(families("segmenter"))
-    assert len(families()) == sum(len(families(role)) for role in ("seeds", "refine", "segmenter"))
+    assert {"cam", "seam", "sbnet", "affinitynet", "irn"} <= set(families())
+    assert {"deeplabv2", "deeplabv3plus", "upernet", "segformer"} <= set(families())
     with pytest.raises(SBNetError, match="did you mean 'segformer'"):
         network_class("segfomer")
 
@@ -33,10 +31,10 @@ def test_families_are_those_that_methods_register() -> None:
 def test_every_option_has_its_values() -> None:
     for family in families():
         cls = network_class(family)
-        parameters = inspect.signature(cls).parameters.values()
-        assert {one.name for one in parameters if one.kind is one.KEYWORD_ONLY} == set(cls.allowed), family
-        assert set(cls.own_defaults) <= set(cls.allowed)
-        assert not set(cls.allowed) & set(OPTIONS)
+        types = cls.option_types()
+        assert not {int, float, Any} & set(types.values()), f"{family} has an option without bounds"
+        assert set(cls.own_defaults) <= set(types)
+        assert not set(types) & set(OPTIONS)
         assert cls.family == family
 
 
@@ -46,15 +44,18 @@ def test_every_option_has_its_values() -> None:
         ("sbnet-lite3", {}, "did you mean 'sbnet-lite"),
         ("sbnet-lite0", {"strid": 8}, "did you mean 'stride'"),
         ("sbnet-lite0", {"freeze": 9}, "freeze=9"),
-        ("sbnet-lite0", {"dropout": 2.0}, "dropout=2.0; expected a number from 0 to 1"),
+        ("sbnet-lite0", {"dropout": 2.0}, "dropout=2.0; expected less than or equal to 1"),
         ("cam-timm:resnet_18", {}, "did you mean 'resnet18'"),
         ("irn-resnet38", {"stride": 16}, "output stride 8"),
+        ("deeplabv2-lite0", {"head": "x"}, "head='x'; expected 'pyramid' or 'large_fov'"),
+        ("deeplabv2-lite0", {"scales": (0.5, 1)}, "the first 1, to whose size"),
+        ("sbnet-lite0", {"freeze": Path("x")}, "freeze=.*not JSON serializable"),
     ],
 )
-def test_mistakes_found_by_a_check(name: str, options: dict, message: str) -> None:
-    check_network("sbnet-lite0", stride=16, freeze=2, dilate=True)
+def test_mistakes_found_by_an_outline(name: str, options: dict, message: str) -> None:
+    outline("sbnet-lite0", stride=16, freeze=2, dilate=True)
     with pytest.raises(SBNetError, match=message):
-        check_network(name, **options)
+        outline(name, **options)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,9 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
 
 def test_pip_weights_reach_the_network() -> None:
     network = build("sbnet-lite0")
-    state = lite_state("lite0", lite_path("lite0"))
-    assert torch.equal(network.backbone.net.conv_head.weight, state["conv_head.weight"])
+    state = torch.load(lite_path("lite0"), weights_only=True)
+    assert torch.equal(network.backbone.net.conv_head.weight, state["_conv_head.weight"])
+    assert torch.equal(network.backbone.net.blocks[2][1].bn3.bias, state["_blocks.4._bn2.bias"])
     for wrong in ("lite2", "resnet38"):
         with pytest.raises(SBNetError, match="not the weights of"):
             build(f"sbnet-{wrong}", weights=f"file:{lite_path('lite0')}")
@@ -148,7 +150,8 @@ def test_a_failed_download_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(
-        SBNetError, match=r"timm:tf_efficientnet_lite0 cannot be downloaded .*no network.*file:PATH"
+        SBNetError,
+        match=r"timm:tf_efficientnet_lite0 with its weights cannot be built .*no network.*file:PATH",
     ):
         build("sbnet-lite0", 4, weights="timm:tf_efficientnet_lite0")
 

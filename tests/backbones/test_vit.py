@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from sbnet.backbones.timm_vit import TimmVit, is_vit
 from sbnet.errors import SBNetError
-from sbnet.networks.build import build, build_backbone, check_network
+from sbnet.networks.build import build, build_backbone, outline
 from sbnet.networks.model_file import load_model, save_model
-from sbnet.ops.label_grid import label_grid
+from sbnet.ops import label_grid
 
 TINY = "timm:test_vit"  # 6 blocks of 64 channels, 2 heads
 BLOCKS, CHANNELS, HEADS = 6, 64, 2
@@ -171,7 +171,7 @@ def test_networks_that_require_stride_4(family: str, remedy: str, monkeypatch: p
     random = torch.get_rng_state()
     message = rf"requires a feature at stride 4.*16.*{remedy}"
     with pytest.raises(SBNetError, match=message):
-        check_network(f"{family}-{TINY}", stride=16)
+        outline(f"{family}-{TINY}", stride=16)
     assert torch.equal(torch.get_rng_state(), random)
     with pytest.raises(SBNetError, match=message):
         build(f"{family}-{TINY}", weights="none")
@@ -179,7 +179,7 @@ def test_networks_that_require_stride_4(family: str, remedy: str, monkeypatch: p
 
 @pytest.mark.parametrize("family", ["cam", "seam", "sbnet", "affinitynet", "deeplabv2"])
 def test_networks_over_a_transformer(family: str, tmp_path: Path) -> None:
-    check_network(f"{family}-{TINY}", stride=16, freeze=1)
+    outline(f"{family}-{TINY}", stride=16, freeze=1)
     torch.manual_seed(0)
     network = build(f"{family}-{TINY}", 4, weights="none", stride=16, freeze=1)
     size = (130, 170) if family == "affinitynet" else (50, 70)  # its pairs require a larger grid

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from sbnet import bench
-from sbnet.backbones.catalogue import BACKBONES
+from sbnet.backbones.settings import BACKBONES
 from sbnet.cli import execute
 from sbnet.errors import SBNetError
 from sbnet.methods.base import Figure, Method
@@ -93,6 +93,33 @@ def test_help_lists_and_typing_mistakes_load_neither_torch_nor_numpy(tmp_path: P
         "    assert not {'torch', 'numpy'} & sys.modules.keys(), line\n"
     )
     subprocess.run([sys.executable, "-c", code, str(mine)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("line", ["--version", "run --help", "recipes", "export --help"])
+def test_no_plug_in_is_loaded_where_no_method_is_needed(line: str) -> None:
+    code = (
+        "import sys\n"
+        "from sbnet.cli import execute\n"
+        "from sbnet.registry import EXPORTS, METHODS\n"
+        "assert execute(sys.argv[1].split()) == 0\n"
+        "assert not METHODS._loaded\n"
+        "assert EXPORTS._loaded == sys.argv[1].startswith('export')\n"
+    )
+    subprocess.run([sys.executable, "-c", code, line], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "title"),
+    [
+        ("train-cam", "Train the plain CAM network (cam, "),
+        ("train-affinity", "Train AffinityNet (affinitynet, "),
+    ],
+)
+def test_a_shared_step_s_verb_names_its_methods(
+    verb: str, title: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute([verb, "--help"]) == 0
+    assert title in capsys.readouterr().out
 
 
 def test_checks_say_why_something_is_broken(

@@ -170,7 +170,7 @@ TABLE: dict[str, tuple[Callable[[Path], str], str]] = {
     ),
     "a class twice": (
         lambda data: _write(data / "classes.txt", "cat\ncar\ncat\n"),
-        "classes.txt, line 3: class 'cat' is on line 1 already|remove one",
+        "classes.txt, line 3: 'cat' is on line 1 already|remove one",
     ),
     "background not first": (
         lambda data: _write(data / "classes.txt", "cat\nbackground\n"),

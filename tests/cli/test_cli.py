@@ -122,7 +122,7 @@ def test_run_and_the_verbs_of_steps(
     printed = capsys.readouterr().out
     assert "Propagation" in printed
     assert f"report: {out / 'report.html'}" in printed
-    assert read_json(out / "propagate" / "state.json")["settings"]["steps"] == 3
+    assert read_json(out / "propagate" / "state.json")["made_from"]["settings"]["steps"] == 3
     (out / "report.html").unlink()
     assert execute(["report", str(out)]) == 0
     assert (out / "report.html").exists()
@@ -178,7 +178,7 @@ def test_another_method_for_a_packaged_recipe(
     assert not out.exists()
     assert execute([*map(str, begin), "seeds.train.epochs=3"]) == 0
     assert steps.take() == STEPS[3:]
-    made = read_json(out / "train_cam" / "state.json")["settings"]
+    made = read_json(out / "train_cam" / "state.json")["made_from"]["settings"]
     assert (made["epochs"], made["batch"]) == (3, 8)
     assert "smoothness_weight" not in made
     assert execute(["run", str(out)]) == 0

@@ -60,9 +60,10 @@ def test_check_make_lists_check(root: Path, capsys: pytest.CaptureFixture[str]) 
     line = f"1 images have both annotation and mask in SegmentationClass; 1 differ\n  {names[1]}: only in its mask: "
     assert line in told
     assert "0 images have both annotation and mask in SegmentationClassAug; 0 differ" in told
-    assert (
-        f"{len(names)} images, each with a mask; in SegmentationClassAug {len(names) - 1} without\n" in told
+    without = (
+        f"none without a mask in SegmentationClass, {len(names) - 1} without a mask in SegmentationClassAug"
     )
+    assert f"{len(names)} images, {without}\n" in told
     assert f"SegmentationClassAug/{names[0]}.png: the mask has 3 x 3 pixels" in told
     assert "problems               3\n" in told
     assert "1 image also in val.txt" in told
@@ -90,7 +91,7 @@ def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.Captur
     )
     assert f"  line 3: there is no image '{third}.jpg' (write '{third}')\n" in told
     assert "  line 5: there is no image 'nowhere'\n" in told
-    assert f"2 of {3 + len(rest)} images of list train are not in it ('{third}' is the first)" in told
+    assert f"2 of {3 + len(rest)} images of list train are not in {labels} ('{third}' is the first)" in told
     count = len(list((root / "JPEGImages").iterdir()))
     assert f"2 names without an image, {count - len(rest[2:]) - 3} images not in it" in told
     # A file that is right but for classes too seldom.
@@ -98,7 +99,7 @@ def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.Captur
     status, told = _told(capsys, *words)
     assert status == 2
     assert "problems               1\n" in told
-    assert f"{labels}: no image of list train shows 'fire engine', 'moon': every class" in told
+    assert "list train: 'fire engine', 'moon' without any image: every class" in told
     assert "2 of 4 classes are in fewer than 20 images of list train\n  fire engine: 0\n  moon: 0\n" in told
     assert f"\n  cat: {3 + len(rest)}\n" in _told(capsys, *words, "--all")[1]
     own.write_text("cat\nfish\n")
@@ -108,7 +109,7 @@ def test_check_of_a_label_file(root: Path, tmp_path: Path, capsys: pytest.Captur
     labels.write_text(f"{first}\n" + "".join(f"{name} cat fish\n" for name in (second, third, *rest)))
     status, told = _told(capsys, *words)
     assert status == 2
-    assert f"{labels}, line 1: image '{first}' of list train has no class: every training image" in told
+    assert f"list train: image '{first}' has no class in {labels}, line 1: every training image" in told
 
 
 def test_check_of_images_without_any_label(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +117,7 @@ def test_check_of_images_without_any_label(root: Path, capsys: pytest.CaptureFix
     status, told = _told(capsys, "check", root)
     assert status == 2
     assert "images of list train have neither a mask nor an annotation" in told
-    assert "give a label file (--labels FILE; for a run: data.labels=FILE)" in told
+    assert "or give a label file (--labels FILE; for a run: data.labels=FILE)" in told
 
 
 def test_package(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], refused: Any) -> None:

@@ -17,7 +17,7 @@ from sbnet.errors import SBNetError
 from sbnet.methods.cam.network import CamNetwork
 from sbnet.networks import build as networks
 from sbnet.networks.build import build, same_backbone
-from sbnet.networks.model_file import is_model, load_model, network_name, save_model
+from sbnet.networks.model_file import load_model, network_name, save_model
 
 OPTIONS = {
     "sbnet-lite0": {"freeze": 2, "dropout": 0.1},
@@ -142,10 +142,10 @@ def rewrite(path: Path, **changes: object) -> None:
         ({"project": 2**16}, "its tensors are not those"),  # 335 MB, if it were made
         (
             {"project": 10**9},
-            r"model.safetensors: deeplabv2-lite0: project=1000000000; expected a whole number from 0",
+            r"model.safetensors: deeplabv2-lite0: project=1000000000; expected less than or equal to 65536",
         ),
-        ({"stride": [8]}, r"stride=\[8\]; expected a whole number from 1 to 64"),
-        ({"rates": [1] * 100_000}, "rates=.*; expected a list of 1 to 64"),
+        ({"stride": [8]}, r"stride=\[8\]; expected a valid integer"),
+        ({"rates": [1] * 100_000}, "rates=.*at most 64 items"),
     ],
 )
 def test_hostile_options_take_no_memory(tmp_path: Path, options: dict[str, object], message: str) -> None:
@@ -161,7 +161,7 @@ def test_headers_nested_too_deep(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, path, metadata={"sbnet": "[" * 200_000})
     with pytest.raises(SBNetError, match="not a model file of sbnet"):
         load_model(path)
-    assert not is_model(path)
+    assert not network_name(path)
 
 
 @pytest.mark.parametrize("name", ["sbnet-lite0", "irn-timm:resnet18"])

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sbnet
-from sbnet.backbones.options import Allowed
 from sbnet.errors import SBNetError
 from sbnet.networks import build as registry
 from sbnet.networks.build import build
@@ -90,31 +89,35 @@ def test_the_header_as_it_is(model: Model) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
+        (("options", "scales"), [], r"scales=\[\]; .*at least 1 item"),
+        (("options", "scales"), "x", "scales='x'; expected a valid"),
+        (("options", "scales"), [1, "a"], "1='a'; expected a valid number"),
+        (("options", "scales"), [1e6], "expected less than or equal to 16"),
+        (("options", "scales"), [1, 5], "expected scales from 0.05 to 4, the first 1"),
+        (("options", "scales"), [0.5, 1], "expected scales from 0.05 to 4, the first 1"),
+        (("options", "rates"), [1] * 65, "at most 64 items"),
+        (("options", "project"), True, "project=True; expected a valid integer"),
         (
-            ("options", "scales"),
-            [],
-            r"scales=\[\]; expected a list of 1 to 16, each a number from 0.05 to 4, the first 1",
+            ("normalization", "scale"),
+            0,
+            "normalization.scale=0; expected greater than or equal to 0.000000001",
         ),
-        (("options", "scales"), "x", "scales='x'; expected a list"),
-        (("options", "scales"), [1, "a"], "expected a list"),
-        (("options", "scales"), [1e6], "expected a list"),
-        (("options", "scales"), [1, 1e6], "expected a list"),
-        (("options", "scales"), [0.5, 1], "expected a list"),
-        (("options", "rates"), [1] * 65, "expected a list of 1 to 64"),
-        (("options", "project"), True, "project=True; expected a whole number"),
-        (("normalization", "scale"), 0, "normalization: scale=0; expected a number from"),
         (("normalization", "scale"), None, "scale=None"),
         (("normalization", "scale"), "x", "scale='x'"),
-        (("normalization", "mean"), "x", "mean='x'; expected a list of 3"),
-        (("normalization", "mean"), [0, 0], "mean=.*expected a list of 3"),
-        (("normalization", "std"), "x", "std='x'; expected a list of 3"),
-        (("normalization", "std"), [1, 1, 0], "expected a list of 3, each a number from 1e-06"),
-        (("normalization", "std"), [1, 1, float("nan")], "expected a list of 3"),
-        (("normalization", "bgr"), 1, "bgr=1; expected true or false"),
-        (("normalization",), {}, "normalization: no mean, std, scale, bgr"),
+        (("normalization", "mean"), "x", "mean='x'; expected a valid"),
+        (("normalization", "mean"), [0, 0], "normalization.mean.*required"),
+        (("normalization", "std"), "x", "std='x'; expected"),
+        (
+            ("normalization", "std"),
+            [1, 1, 0],
+            "normalization.std.2=0; expected greater than or equal to 0.000001",
+        ),
+        (("normalization", "std"), [1, 1, float("nan")], "normalization.std.2=nan"),
+        (("normalization", "bgr"), 1, "bgr=1; expected a valid boolean"),
+        (("normalization",), {}, "normalization.mean.*required"),
         (("meta", "classes"), ["background"], "1 class names for 3 classes"),
-        (("meta", "classes"), "abc", "meta: classes='abc'; expected a list"),
-        (("meta", "predict"), "x", "predict='x'; expected a table"),
+        (("meta", "classes"), "abc", "classes='abc'; expected a valid array"),
+        (("meta", "predict"), "x", "predict='x'; expected an object"),
         (("meta", "predict", "scales"), [], r"predict.scales is \[\]"),
         (("meta", "predict", "scales"), [1.0] * 17, r"predict.scales is \[1.0, .*at most 16"),
         (
@@ -129,7 +132,7 @@ def test_the_header_as_it_is(model: Model) -> None:
             "predict.iterations is 1000000000000000000; expected less than or equal to 1000",
         ),
         (("meta", "predict", "bilateral"), [10**400, 3, 4], "predict.bilateral"),
-        (("classes",), 256, "classes=256; expected a whole number from 1 to 255"),
+        (("classes",), 256, "classes=256; expected less than or equal to 255"),
         (("classes",), "3", "classes='3'"),
         (("name",), ["x"], "name="),
         (("format",), 1, "format 1, expected 1"),
@@ -194,19 +197,3 @@ def test_what_could_not_be_loaded_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SBNetError, match=r"could not be loaded again \(2 class names for 3"):
         save_model(build(NAME, 3, weights="none"), path, meta={"classes": ["background", "cat"]})
     assert not path.exists()
-
-
-@given(value=values)
-@example(value=float("nan"))
-@example(value=np.float32(2))
-def test_what_is_allowed(value: Any) -> None:
-    assert Allowed(bool).admits(value) == (value is True or value is False)
-    assert Allowed(float, 0, 4).admits(value) == (
-        isinstance(value, (int, float, np.floating)) and not isinstance(value, bool) and 0 <= value <= 4
-    )
-    for kind in (Allowed(int, most=3), Allowed(float, most=3, first=1), Allowed(str, least=2, most=2)):
-        single = Allowed(kind.kind, kind.low, kind.high)
-        assert kind.admits([value, value]) == (single.admits(value) and kind.first in (None, value))
-        assert not kind.admits([value] * 4)
-        assert kind.admits(None) is False
-        assert str(kind)

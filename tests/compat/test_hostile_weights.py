@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sbnet.backbones.weights import lite_path
 from sbnet.compat.irn_names import IRN_MARK
 from sbnet.compat.names import our_name
 from sbnet.compat.reference import load_reference
@@ -122,10 +123,12 @@ def test_irns_second_names_of_another_kind(tmp_path: Path) -> None:
             convert_weights(tmp_path / "irn.pth", "cam-timm:resnet50", tmp_path / "irn.safetensors")
 
 
-def test_efficientnets_blocks_of_no_number(tmp_path: Path) -> None:
-    for name in ("_blocks.x._bn0.weight", "_blocks.99._bn0.weight", "_blocks.0", "_conv_head"):
-        torch.save({"_conv_stem.weight": torch.zeros(1), name: torch.zeros(1)}, tmp_path / "lite.pth")
-        with pytest.raises(SBNetError, match=r"lite\.pth: not the weights of lite0"):
+def test_efficientnets_tensors_in_part_or_of_other_shapes(tmp_path: Path) -> None:
+    state = torch.load(lite_path("lite0"), weights_only=True)
+    wrong = [dict(list(state.items())[:9]), state | {"_conv_head.weight": torch.zeros(1)}]
+    for theirs in (*wrong, {name: state[name] for name in sorted(state)}):
+        torch.save(theirs, tmp_path / "lite.pth")
+        with pytest.raises(SBNetError, match=r"lite\.pth: not the weights of this backbone"):
             convert_weights(tmp_path / "lite.pth", "lite0", tmp_path / "lite.safetensors")
 
 

@@ -16,7 +16,7 @@ from sbnet import ops
 from sbnet.backbones.resnet38 import ResNet38
 from sbnet.backbones.resnet101 import ResNet101
 from sbnet.config import FOLDER, names
-from sbnet.config.comments import heading
+from sbnet.config.yaml_file import heading
 from sbnet.data.training import transforms
 from sbnet.engine.optimization import POWER, TrainSettings, build_optimizer
 from sbnet.engine.training import fit

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sbnet.config import FOLDER, names
-from sbnet.config.comments import comments, heading
 from sbnet.config.recipe import Choice, load_recipe
 from sbnet.config.show import resolved
+from sbnet.config.yaml_file import heading, read_values
 from sbnet.errors import SBNetError
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -43,11 +43,10 @@ def defaults(name: str) -> dict[str, Any]:
     return flat(dataclasses.replace(recipe, reference=False, **usual).plain())
 
 
-@pytest.mark.parametrize("docs", [True, False])
 @pytest.mark.parametrize("name", names())
-def test_what_is_shown_is_the_whole_recipe(name: str, docs: bool, tmp_path: Path) -> None:
+def test_what_is_shown_is_the_whole_recipe(name: str, tmp_path: Path) -> None:
     path = tmp_path / "shown.yaml"
-    path.write_text(resolved(name, docs=docs), encoding="utf-8")
+    path.write_text(resolved(name), encoding="utf-8")
     assert load_recipe(path) == load_recipe(name)
     assert flat(yaml.safe_load(path.read_text(encoding="utf-8"))).keys() == defaults(name).keys()
 
@@ -87,7 +86,6 @@ def test_a_base_s_values_bear_its_name_and_comments() -> None:
     paper = [" ".join(line.split()) for line in resolved("voc12-resnet38").splitlines()]
     assert any(line.startswith("# * The reference's boundary maps were never published") for line in paper)
     assert "\ncrf:  # * alphas that correspond" in resolved("voc12-resnet50-irn")
-    assert "# Mean-field iterations." not in resolved("voc12-resnet38", docs=False)
 
 
 def test_a_file_of_one_s_own(tmp_path: Path) -> None:
@@ -95,9 +93,9 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
     path.write_text(
         "# Mine.\nbase: quickstart\n\n# Why.\n# And why not.\ncrf: {low_alpha: 3, high_alpha: 30}  # both\n"
     )
-    shown = resolved(str(path), docs=False)
+    shown = resolved(str(path))
     assert shown.startswith("# Mine.\n# Behind a value: ")
-    assert "\n# * Why.\n# * And why not.\ncrf:  # * both\n  low_alpha: 3.0 " in shown
+    assert "\n# * Why.\n# * And why not.\ncrf:  # * both\n" in shown
     path.write_text("base: quickstart\ncrf: {low_alhpa: 3}\n")
     with pytest.raises(SBNetError, match=r"mine\.yaml, line 2: .* \(did you mean 'low_alpha'"):
         resolved(str(path))
@@ -115,17 +113,19 @@ def test_any_values_survive_being_shown(
     assert yaml.safe_load(resolved(str(path))) == recipe.plain()
 
 
-def test_comments_of_a_file() -> None:
+def test_comments_of_a_file(tmp_path: Path) -> None:
     text = (
         "# a\n#b\n\n# c\nx:  # d\n  # e\n  y: [1, 2]  # f # g\n  z: 'q # r'\n  w:\n  - 3\n\n  # h\n  v: 2#3\n"
     )
-    found = comments(text)
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    values, places = read_values(path)
+    assert values == {"x": {"y": [1, 2], "z": "q # r", "w": [3], "v": "2#3"}}
     assert heading(text) == ["a", "b"]
-    assert {key: tuple(one) for key, one in found.items()} == {
+    assert {key: (place.above, place.behind) for key, place in places.items()} == {
         "x": (("c",), "d"),
         "x.y": (("e",), "f # g"),
         "x.z": ((), ""),
         "x.w": ((), ""),
         "x.v": (("h",), ""),
     }
-    assert comments("") == {}

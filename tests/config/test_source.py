@@ -110,7 +110,11 @@ def test_what_another_method_lacks_is_refused_where_it_is_set_beside_it(own: str
     assert message.startswith(f"{recipe_file}, line 4: ")
     assert "has no setting" in message
     key = own.replace(": {", ".").replace(": ", "=").rstrip("}")
-    assert "has no setting" in refused(recipe_file, "base: quickstart\n", "seeds.method=seam", f"seeds.{key}")
+    override = f"seeds.{key}"
+    for given in (("seeds.method=seam", override), (override, "seeds.method=seam")):
+        message = refused(recipe_file, "base: quickstart\n", *given)
+        assert message.startswith(f"'{override}': 'seeds")
+        assert "has no setting" in message
 
 
 def test_a_file_above_the_change_may_not_set_it_either(recipe_file: Path) -> None:

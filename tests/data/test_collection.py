@@ -28,13 +28,6 @@ def test_label_vectors_and_counts() -> None:
     assert len(pets) == 3
 
 
-def test_subset_keeps_order_and_knows_strangers() -> None:
-    pets = _pets((1,), (2,), (3,))
-    assert [photo.name for photo in pets.subset(["p2", "p0"])] == ["p0", "p2"]
-    with pytest.raises(SBNetError, match=r"there is no image 'p22'"):
-        pets.subset(["p0", "p22"])
-
-
 def test_trainable_needs_every_class_and_no_empty_photo() -> None:
     _pets((1, 2), (3,)).check_trainable()
     with pytest.raises(SBNetError, match=r"pets: image 'p1' has no class \(and 5 more\)"):

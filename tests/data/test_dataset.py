@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from sbnet.backbones.normalization import IMAGENET
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import write_label
-from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, images, seed_worker
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, images, start_worker
 from sbnet.data.training.transforms import TrainTransform
 from sbnet.errors import SBNetError
 
@@ -36,9 +36,7 @@ def _photos(folder: Path, **options: Any) -> TrainingSet:
 
 def _loader(photos: TrainingSet, *, workers: int, first: int = 0) -> DataLoader:
     sampler = EpochSampler(len(photos), epochs=3, seed=4, batch_size=2, first=first)
-    return DataLoader(
-        photos, batch_sampler=sampler, num_workers=workers, collate_fn=collate, worker_init_fn=seed_worker
-    )
+    return DataLoader(photos, batch_sampler=sampler, num_workers=workers, worker_init_fn=start_worker)
 
 
 def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -88,7 +86,7 @@ def test_workers_and_a_later_start_change_nothing(folder: Path) -> None:
 
 def test_images_are_normalised_on_the_device_and_0_outside_the_photo(folder: Path) -> None:
     photos = _photos(folder)
-    batch = collate([photos[0, index] for index in range(3)])
+    batch = default_collate([photos[0, index] for index in range(3)])
     found = photos.on_device(batch, torch.device("cpu"))
     assert found.keys() == {"name", "image", "labels"}
     assert (found["image"].shape, found["image"].dtype) == ((3, 3, 24, 24), torch.float32)
@@ -211,11 +209,7 @@ def test_the_reference_takes_the_edges_of_the_normalized_canvas(folder: Path) ->
 def test_epoch_sampler(count: int, batch: int, epochs: int, seed: int, done: float) -> None:
     whole = list(EpochSampler(count, epochs=epochs, seed=seed, batch_size=batch))
     per_epoch = EpochSampler.batches_per_epoch(count, batch)
-    assert (
-        len(whole)
-        == epochs * per_epoch
-        == len(EpochSampler(count, epochs=epochs, seed=seed, batch_size=batch))
-    )
+    assert len(whole) == epochs * per_epoch
     for epoch in range(epochs):
         keys = [key for keys in whole[epoch * per_epoch : (epoch + 1) * per_epoch] for key in keys]
         assert {key[0] for key in keys} == {epoch}
@@ -224,7 +218,6 @@ def test_epoch_sampler(count: int, batch: int, epochs: int, seed: int, done: flo
     first = int(done * len(whole))
     later = EpochSampler(count, epochs=epochs, seed=seed, batch_size=batch, first=first)
     assert list(later) == whole[first:]
-    assert len(later) == len(whole) - first
 
 
 def test_epochs_and_seeds_have_their_own_order() -> None:

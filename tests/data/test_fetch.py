@@ -109,7 +109,7 @@ def test_broken_off_and_resumed(server: Server, tmp_path: Path) -> None:
     server.cut = 200_000
     for there in (200_000, 400_000):
         with pytest.raises(
-            SBNetError, match=rf"connection lost after {there} of {len(TAR)} bytes .*same command to resume"
+            SBNetError, match=rf"connection lost after {there} of {len(TAR)} bytes.*same command to resume"
         ):
             fetch(_archive(server), tmp_path)
         assert (tmp_path / "VOC.tar.part").read_bytes() == TAR[:there]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -103,21 +101,6 @@ def test_coco_with_masks_of_one_s_own(coco: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "work/SegmentationClass").exists()
     assert {image.mask and image.mask.parent for image in lists.train} == {root / "mine"}
     assert [image.classes for image in lists.train] == [image.classes for image in first.train]
-
-
-def test_coco_warns_of_annotations_without_a_pixel(
-    coco: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    root, _ = coco
-    path = root / "annotations/instances_train2014.json"
-    tables = json.loads(path.read_text())
-    tables["annotations"][0]["segmentation"] = [[1, 1, 2, 2]]
-    path.write_text(json.dumps(tables))
-    with caplog.at_level(logging.WARNING):
-        opened("coco", tmp_path / "work", root=str(root), val="")
-    (note,) = [record.getMessage() for record in caplog.records]
-    assert note.startswith(f"{path}: 1 annotation")
-    assert "image-level labels" in note
 
 
 def test_scenes(tmp_path: Path) -> None:

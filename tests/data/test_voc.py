@@ -107,7 +107,7 @@ def test_class_list_with_background_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cat\ndog\ncat\n", "line 3: class 'cat' is on line 1 already"),
+        ("cat\ndog\ncat\n", "line 3: 'cat' is on line 1 already"),
         ("cat\nbackground\n", "line 2: 'background' has id 0"),
         ("background\n", "empty"),
     ],
@@ -174,13 +174,11 @@ def test_photo_without_labels(folder: Path) -> None:
     (folder / "labels.txt").write_text("a cat\nc dog\n")
     with pytest.raises(SBNetError, match=r"line 2: image 'b' is not in .*labels\.txt"):
         read_voc(folder, "train", labels=folder / "labels.txt")
-    for line, remedy in (
-        ("b.jpg dog", r"write 'b\.jpg' on its line 2 without suffix"),
-        ("b,dog", "separate name and classes with spaces on its line 2, or save it as .csv"),
-        ("b: dog", "separate name and classes with spaces on its line 2"),
-    ):
+    for line in ("b.jpg dog", "b,dog", "b: dog"):
         (folder / "labels.txt").write_text(f"a cat\n{line}\nc cat\n")
-        with pytest.raises(SBNetError, match=rf"'b' is not in .*labels\.txt: {remedy}"):
+        with pytest.raises(
+            SBNetError, match=r"'b' is not in .*labels\.txt: on its line 2, write 'b' without"
+        ):
             read_voc(folder, "train", labels=folder / "labels.txt")
     with pytest.raises(SBNetError, match=r"lables\.txt' is neither a file .*did you mean 'labels\.txt'"):
         read_voc(folder, "train", labels=folder / "lables.txt")
@@ -239,11 +237,11 @@ BLANKS = ("background", "dining table", "dog", "trafficlight", "potted plant in 
         ("p dining table", r"need the CSV form: .* labels\.csv, .* 'p,dining table'"),
         ("p dog dining table plant", "'p,dog;dining table;plant'"),
         ("p potted plant in a pot dog", "'p,potted plant in a pot;dog'"),
-        ("p traffic light dog", "write it without spaces: p trafficlight dog"),
-        ("my image dog", "fix it, or if 'my image' is the image name, save .* 'my image,dog'"),
-        ("p,dining table", "looks like CSV, .* save it as labels.csv"),
-        ("p dgo plant", r"did you mean 'dog'\?\): fix it or add the class to the list$"),
-        ("p dining tabel", r"need the CSV form \(did you mean 'dining table'\?\): save .* 'p,class;class'"),
+        ("p traffic light dog", r"did you mean 'trafficlight'\?"),
+        ("my image dog", r"names with spaces need the CSV form \(labels\.csv, with lines 'name,class;class'"),
+        ("p,dining table", r"need the CSV form \(labels\.csv"),
+        ("p dgo plant", r"did you mean 'dog'\?\): fix it or add the class to the list"),
+        ("p dining tabel", r"did you mean 'dining table'\?.* need the CSV form"),
     ],
 )
 def test_names_with_blanks_in_a_text_file(tmp_path: Path, line: str, remedy: str) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
-from sbnet.data.datasets.voc.check import Difference, VocFacts, check_voc
+from sbnet.data.datasets.findings import Findings
+from sbnet.data.datasets.voc.check import check_voc
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.datasets.voc.lists import make_lists, read_sbd_mask, take_list, write_sbd_masks
 from sbnet.data.datasets.voc.package import package_masks
@@ -48,8 +49,14 @@ def voc(folder: Path) -> Path:
     return folder
 
 
-def _list(facts: VocFacts, name: str) -> tuple:
-    return next(tuple(entry)[1:5] for entry in facts.lists if entry.name == name)
+def _told(found: Findings) -> dict[str, str]:
+    """Title -> text; of titles that come twice the last."""
+    return {line.title: line.text for line in found.lines}
+
+
+def _differing(found: Findings) -> list[tuple[str, list[str]]]:
+    """Text and details of annotations beside masks."""
+    return [(line.text, list(line.details)) for line in found.lines if line.title == "image labels"]
 
 
 def test_what_is_there_and_what_is_missing(voc: Path) -> None:
@@ -59,20 +66,18 @@ def test_what_is_there_and_what_is_missing(voc: Path) -> None:
     _annotate(voc, "z", "dog")
     (voc / "SegmentationClass/d.png").unlink()
     (voc / f"{LISTS}/mine.txt").write_text("d\na\n")
-    facts = check_voc(voc)
-    assert [(part.name, part.files) for part in facts.parts] == [
-        ("JPEGImages", 4),
-        ("SegmentationClass", 3),
-        ("Annotations", 4),
-        ("SegmentationClassAug", 0),
-        ("SBD", 0),
-    ]
-    assert _list(facts, "train") == (2, None, (), 0)
-    assert _list(facts, "train_aug") == (None, None, (), 0)
-    assert _list(facts, "mine") == (2, None, (), 1)
-    differences = (Difference("b", ("cat",), ()), Difference("c", (), ("dog",)))
-    assert facts.compared == (("SegmentationClass", 3, differences),)
-    assert facts.problems == ()
+    found = check_voc(voc)
+    told = _told(found)
+    assert told["JPEGImages"] == f"4 files in {voc / 'JPEGImages'}"
+    assert told["SegmentationClass"] == f"3 files in {voc / 'SegmentationClass'}"
+    assert told["Annotations"] == f"4 files in {voc / 'Annotations'}"
+    assert told["SegmentationClassAug"] == told["SBD"] == told["list train_aug"] == "missing"
+    assert told["list train"] == "2 images, none without a mask in SegmentationClass"
+    assert told["list mine"] == "2 images, 1 without a mask in SegmentationClass"
+    differences = ["b: only in its annotation: cat", "c: only in its mask: dog"]
+    text = "3 images have both annotation and mask in SegmentationClass; 2 differ"
+    assert _differing(found) == [(text, differences)]
+    assert found.problems == []
 
 
 def test_each_folder_of_masks_is_looked_at_by_itself(voc: Path) -> None:
@@ -86,31 +91,30 @@ def test_each_folder_of_masks_is_looked_at_by_itself(voc: Path) -> None:
     (voc / f"{LISTS}/train_aug.txt").write_text("a\nb\nd\n")
     for name in "abcd":
         _annotate(voc, name, "dog" if name == "b" else "cat")
-    facts = check_voc(voc)
-    assert [(part.name, part.files) for part in facts.parts if part.name.startswith("Seg")] == [
-        ("SegmentationClass", 3),
-        ("SegmentationClassAug", 3),
+    found = check_voc(voc)
+    told = _told(found)
+    assert told["SegmentationClass"].startswith("3 files")
+    assert told["SegmentationClassAug"].startswith("3 files")
+    for name, first, second in (("train", "1", "none"), ("val", "none", "1"), ("train_aug", "1", "none")):
+        assert f", {first} without a mask in SegmentationClass, {second} without" in told[f"list {name}"]
+    (problem,) = found.problems
+    assert str(aug / "a.png") in problem
+    assert [details for _, details in _differing(found)] == [
+        ["c: only in its mask: dog", "d: only in its annotation: cat"],
+        ["d: only in its annotation: cat; only in its mask: dog"],
     ]
-    assert {entry.name: (entry.without_mask, entry.without_aug) for entry in facts.lists if entry.photos} == {
-        "train": (1, 0),
-        "val": (0, 1),
-        "train_aug": (1, 0),
-    }
-    assert len(facts.problems) == 1
-    assert str(aug / "a.png") in facts.problems[0]
-    assert facts.compared == (
-        ("SegmentationClass", 3, (Difference("c", (), ("dog",)), Difference("d", ("cat",), ()))),
-        ("SegmentationClassAug", 2, (Difference("d", ("cat",), ("dog",)),)),
-    )
     with pytest.raises(SBNetError, match=r"Aug.a\.png"):  # and so says the run
         read_voc(voc, "train", labels="masks", masks=aug.name)
 
 
 def test_voc_s_own_numbers_go_with_voc_s_classes(voc: Path) -> None:
     (voc / "classes.txt").unlink()
-    facts = check_voc(voc)
-    assert [part.whole for part in facts.parts] == [17125, 2913, 17125, None, 11355]
-    assert [entry.whole for entry in facts.lists] == [1464, 1449, 2913, 10582]
+    told = _told(check_voc(voc))
+    assert told["JPEGImages"].endswith("JPEGImages (VOC 2012 has 17125)")
+    assert told["SBD"] == "missing (VOC 2012 has 11355)"
+    assert told["SegmentationClassAug"] == "missing"
+    for name, whole in (("train", 1464), ("val", 1449), ("trainval", 2913), ("train_aug", 10582)):
+        assert told[f"list {name}"].endswith(f" (VOC 2012 has {whole})")
 
 
 @pytest.mark.parametrize(
@@ -126,10 +130,10 @@ def test_voc_s_own_numbers_go_with_voc_s_classes(voc: Path) -> None:
 )
 def test_problems_are_told_and_the_rest_goes_on(voc: Path, change, message: str) -> None:
     change(voc)
-    facts = check_voc(voc)
-    assert len(facts.problems) == 1
-    assert message in facts.problems[0]
-    assert len(facts.parts) == 5
+    found = check_voc(voc)
+    (problem,) = found.problems
+    assert message in problem
+    assert found.lines[-1].title == "classes"
 
 
 def test_sbd_is_found_in_and_beside(voc: Path) -> None:
@@ -139,7 +143,7 @@ def test_sbd_is_found_in_and_beside(voc: Path) -> None:
         found = find_sbd(voc)
         assert found is not None
         assert found.samefile(voc / place)
-        assert check_voc(voc).parts[-1].files == 1
+        assert _told(check_voc(voc))["SBD"].startswith("1 files in ")
         shutil.rmtree(voc / place)
     assert find_sbd(voc, voc) is None
 
@@ -250,7 +254,7 @@ def test_package(voc: Path, tmp_path: Path) -> None:
     Image.fromarray(labels["a"]).save(masks / "a.png")  # grey, as other tools write ids
     names = voc / f"{LISTS}/train.txt"
     done = package_masks(masks, out, names=names, photos=voc / "JPEGImages")
-    assert done == (out, 2, 1)
+    assert done == (2, 1)
     with tarfile.open(out) as archive:
         assert archive.getnames() == [f"{INSIDE}/a.png", f"{INSIDE}/b.png"]
         archive.extractall(tmp_path / "got", filter="data")
@@ -290,11 +294,7 @@ def test_package_refuses(voc: Path, tmp_path: Path) -> None:
     refused("the mask has the class id 21")
     write_label(masks / "a.png", label[:5])
     refused("the mask has 32 x 5 pixels, its image", photos=voc / "JPEGImages")
-    image = Image.fromarray(label + 3)
-    image.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3])
-    image.save(masks / "a.png")
-    refused(r"class 3 has the colour \(3, 3, 3\), VOC's is \(128, 128, 0\)")
-    image.convert("RGB").save(masks / "a.png")
+    Image.fromarray(label).convert("RGB").save(masks / "a.png")
     refused("this one is RGB")
     (masks / "a.png").rename(masks / "z.png")
     refused("there is no image 'z'", photos=voc / "JPEGImages")

@@ -17,11 +17,11 @@ from refusals import GPU_IS_FULL
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import TrainTransform
-from sbnet.engine.log import TrainingLog
 from sbnet.engine.objective import Objective
 from sbnet.engine.optimization import TrainSettings
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.training import fit
+from sbnet.engine.training_files import TrainingLog
 from sbnet.errors import SBNetError
 from sbnet.networks.build import build
 from ways import NO_CUDA
@@ -275,7 +275,7 @@ def test_a_killed_training_with_fused_batch_norms(tmp_path):
         return build("sbnet-timm:test_efficientnet", 3, weights="none", freeze=1)
 
     def cam_loss(network, batch, done):
-        cam = network(batch["image"], boundary=False, refine=False).cam.mean((2, 3))[:, 1:]
+        cam = network(batch["image"], refine=False).cam.mean((2, 3))[:, 1:]
         return {"class": nn.functional.multilabel_soft_margin_loss(cam, batch["labels"])}
 
     def dies(network, batch, done):

@@ -1,4 +1,4 @@
-"""The sweep against an argmax at every threshold, compiled and in PyTorch."""
+"""The sweep against an argmax at every threshold, of numpy arrays and of tensors."""
 
 import numpy as np
 import pytest
@@ -12,21 +12,14 @@ from sbnet.errors import SBNetError
 CLASSES = 5
 
 
-class TorchSweep(metrics.ThresholdSweep):
-    """The sweep of tensors on other devices, of numpy arrays."""
-
-    def _count(self, scores, class_ids, target):
-        return self._count_torch(torch.tensor(scores), class_ids, torch.tensor(target))
-
-
-class CudaSweep(metrics.ThresholdSweep):
+class OfTensors(metrics.ThresholdSweep):
     def add(self, scores, class_ids, target):
-        super().add(torch.tensor(scores, device="cuda"), class_ids, torch.tensor(target, device="cuda"))
+        super().add(torch.tensor(scores), torch.tensor(class_ids), torch.tensor(target))
 
 
-@pytest.fixture(scope="module")
-def sweep_of(way):
-    return {"compiled": metrics.ThresholdSweep, "torch": TorchSweep, "cuda": CudaSweep}[way]
+@pytest.fixture(scope="module", params=[metrics.ThresholdSweep, OfTensors])
+def sweep_of(request):
+    return request.param
 
 
 @st.composite

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sbnet.ops.label_grid import label_grid
+from sbnet.ops import label_grid
 
 
 @given(

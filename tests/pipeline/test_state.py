@@ -14,8 +14,8 @@ from rich.console import Console
 
 from fake_steps import STEPS, FakeSteps, make_data, small_recipe
 from sbnet.config.recipe import load_recipe
-from sbnet.data.io.files import read_json, read_label, write_json, write_label
-from sbnet.pipeline import run
+from sbnet.data.io.files import read_json, read_label, stored_json, write_json, write_label
+from sbnet.pipeline import run, state
 
 
 def ids(folder: Path, step: str) -> dict[str, str]:
@@ -69,6 +69,20 @@ def test_what_is_done_is_skipped(done: Path, shared_data: Path, steps: FakeSteps
     text = printed(small_recipe(shared_data), done)
     assert text.count(": skipped (already done in ") == len(STEPS)
     assert (steps.take(), read_json(done / "metrics.json")) == ([], before)
+
+
+def test_each_step_is_looked_at_once(
+    done: Path, shared_data: Path, steps: FakeSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def watched(path: Path) -> dict[str, Any]:
+        read.append(path)
+        return stored_json(path)
+
+    monkeypatch.setattr(state, "stored_json", watched)
+    run(small_recipe(shared_data), done)
+    assert sorted(path.parent.name for path in read if path.name == "state.json") == sorted(STEPS)
 
 
 def test_a_stale_step_says_why_and_its_old_files_go(done: Path, shared_data: Path, steps: FakeSteps) -> None:
@@ -211,7 +225,9 @@ def test_networks_made_elsewhere_need_no_weights(
     run(small_recipe(shared_data, *settings, name="voc12-resnet38"), out, stop="propagate")
     assert steps.take() == ["train_cam", "infer_cam", "train_affinity", "propagate"]
     moved = networks["seeds"].rename(tmp_path / "moved.pth")
-    recipe = small_recipe(shared_data, *settings, f"seeds.train.network={moved}", name="voc12-resnet38")
+    settings += [f"seeds.train.network={moved}", "seeds.train.epochs=777"]  # which nothing is trained with
+    settings.append(f"seeds.train.boundaries={tmp_path / 'none'}")
+    recipe = small_recipe(shared_data, *settings, name="voc12-resnet38")
     run(recipe, out, stop="propagate")
     assert steps.take() == []
     moved.write_bytes(b"other weights")
@@ -237,7 +253,7 @@ def test_the_reference_s_quirks_are_settings_of_its_trainings_alone(
     done: Path, shared_data: Path, steps: FakeSteps
 ) -> None:
     def of(step: str) -> dict[str, Any]:
-        settings: dict[str, Any] = read_json(done / step / "state.json")["settings"]
+        settings: dict[str, Any] = read_json(done / step / "state.json")["made_from"]["settings"]
         return settings
 
     run(small_recipe(shared_data, "reference=true"), done)

@@ -16,7 +16,7 @@ from fake_steps import STEPS, FakeSteps, small_recipe
 from refusals import GPU_IS_FULL
 from sbnet import metrics
 from sbnet.cli import execute
-from sbnet.cli.runs import _advice
+from sbnet.cli.sweep import _advice
 from sbnet.config.recipe import load_recipe
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import read_label

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import write_json, write_label, write_scores
-from sbnet.report import write_report
+from sbnet.report.page import write_report
 from sbnet.settings import Settings
 from sbnet.steps.spec import (
     BOUNDARIES,
@@ -26,18 +26,18 @@ from sbnet.steps.spec import (
 )
 
 CLASSES = ("background", "cat", "<dog>")
-INPUTS = {"learn": {"lines": "cut/seeds"}}
+RECIPE = "name: tiny & <b>bold</b>\nabout: three images gave 77.7\n"
 
 
 def step(name: str, title: str = "", **more: Any) -> StepSpec:
     return StepSpec(name, title or name, "", "module:run", Settings(), **more)
 
 
-def steps(lines: str = "{}.png", **options: Any) -> list[StepSpec]:
+def steps(lines: str = "{}.png", read: str = "lines", **options: Any) -> list[StepSpec]:
     """A chain of names that the package does not have."""
     return [
         step("learn", "Learn maps", writes=(MODEL,), reads={"lines": SEEDS}, pictures=(
-            Picture("Lines", "trained on", lines, "boundaries", read="lines", options=options),
+            Picture("Lines", "trained on", lines, "boundaries", read=read, options=options),
         )),
         step("maps", writes=(SCORES, BOUNDARIES), measures=(Measure("maps", "Maps", SCORES),), pictures=(
             Picture("Edges", "", "boundaries/{}.png", "grey"),
@@ -61,8 +61,12 @@ def steps(lines: str = "{}.png", **options: Any) -> list[StepSpec]:
 
 def written(run: Path, train: Collection, val: Collection | None = None, **more: Any) -> str:
     """The page of the run."""
-    options = {"steps": steps(), "inputs": INPUTS} | more
-    return write_report(run, train=train, val=val, **options).read_text(encoding="utf-8")
+    made = more.pop("steps", steps())
+    inputs: dict[str, dict[str, Path]] = {one.name: {} for one in made}
+    inputs["learn"] = {"lines": run / "cut/seeds"}
+    options = {"inputs": inputs, "metrics": metrics(), "title": "tiny & <b>bold</b>", "about": "77.7"} | more
+    page = write_report(run, recipe=RECIPE, train=train, val=val, steps=made, **options)
+    return page.read_text(encoding="utf-8")
 
 
 def _collection(folder: Path, name: str, count: int) -> Collection:
@@ -90,7 +94,7 @@ def val(tmp_path: Path) -> Collection:
     return _collection(tmp_path, "val", 2)
 
 
-def measured(miou: float | None, split: str, **more: object) -> dict[str, object]:
+def measured(miou: float | None, split: str, **more: object) -> dict[str, Any]:
     return {
         "miou": miou,
         "foreground_miou": 0.321,
@@ -105,7 +109,7 @@ def measured(miou: float | None, split: str, **more: object) -> dict[str, object
     }
 
 
-def metrics() -> dict[str, object]:
+def metrics() -> dict[str, Any]:
     curve = {"thresholds": [0.1, 0.2, 0.3], "curve": [0.40, 0.46, None]}
     return {
         "maps": measured(0.46, "train", threshold=0.2, setting=0.1, miou_at_setting=0.40, **curve),
@@ -137,6 +141,4 @@ def run(tmp_path: Path, train: Collection, val: Collection) -> Path:
         write_json(one / "done.json", {"fingerprint": "f", "seconds": 65.0, "device": "cpu", "facts": {}})
     log = [f"{at},1,0.1,9.5,{9 - at},{9 - at}" for at in range(9)]
     (folder / "learn/log.csv").write_text("\n".join(["step,epoch,lr,images_per_second,loss,class", *log, ""]))
-    write_json(folder / "metrics.json", metrics())
-    (folder / "recipe.yaml").write_text("name: tiny & <b>bold</b>\nabout: three images gave 77.7\n")
     return folder

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sbnet.report.charts import smooth, threshold_curve
@@ -17,10 +19,12 @@ def test_smoothing_is_bounded_and_keeps_the_mean() -> None:
 
 
 def test_threshold_curve() -> None:
-    facts = {"thresholds": [0, 0.5], "curve": [0.2, 0.4], "setting": 0, "miou_at_setting": 0.2}
+    facts: dict[str, Any] = {"thresholds": [0, 0.5], "setting": 0, "miou_at_setting": 0.2}
     maps = Measure("maps", "Maps", SCORES)
-    curve = threshold_curve(maps, facts)
+    curve = threshold_curve(maps, facts | {"curve": [0.2, 0.4]})
     assert curve is not None
-    assert (curve.title, curve.best, curve.best_miou, curve.cost) == ("Maps", 0.5, 0.4, 0.2)
-    for broken in (None, 3, {}, {"thresholds": [0], "curve": [None]}, {"thresholds": [0], "curve": [1, 2]}):
-        assert threshold_curve(maps, broken) is None
+    assert (curve.measure, curve.best, curve.best_miou, curve.cost) == (maps, 0.5, 0.4, 0.2)
+    partly = threshold_curve(maps, facts | {"curve": [0.3, None]})
+    assert partly is not None
+    assert (partly.best, partly.best_miou) == (0, 0.3)
+    assert threshold_curve(maps, facts | {"curve": [None, None]}) is None

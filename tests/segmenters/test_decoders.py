@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sbnet.backbones.weights import lite_path, lite_state
+from sbnet.backbones.weights import lite_path
 from sbnet.engine.runtime import Runtime
 from sbnet.engine.views import inference_network
 from sbnet.errors import SBNetError
@@ -85,12 +85,13 @@ def test_the_four_features_are_read(network: Segmenter) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_backbone_has_imagenets_weights(family: str) -> None:
     network = make(family, weights="auto")
-    expected = lite_state("lite0", lite_path("lite0"))
+    expected = torch.load(lite_path("lite0"), weights_only=True)
     own = network.backbone.net.state_dict()
     assert len(own) > 200
-    for name, value in own.items():
-        if not name.endswith("num_batches_tracked"):
-            assert torch.equal(value, expected[name]), name
+    for value, theirs in zip(
+        own.values(), expected.values(), strict=False
+    ):  # theirs ends with the classifier
+        assert torch.equal(value, theirs)
     assert network.normalization.mean == network.normalization.std == (0.5, 0.5, 0.5)
 
 
@@ -140,7 +141,7 @@ def test_round_trip(family: str, tmp_path: Path) -> None:
     save_model(network, tmp_path / "model.safetensors", meta={"classes": list("abcde")})
     again, meta = load_model(tmp_path / "model.safetensors")
     assert (again.name, again.classes, meta) == (f"{family}-lite0", CLASSES, {"classes": list("abcde")})
-    assert again.options == {**network.options, "scales": [1.0, 0.75]}
+    assert again.options == network.options
     for key, value in network.state_dict().items():
         assert torch.equal(value, again.state_dict()[key])
     images = torch.randn(1, 3, 60, 44)
@@ -179,8 +180,6 @@ def test_one_photo_a_batch(family: str) -> None:
     if family == "segformer":  # pools nothing
         assert network(image).logits.shape == (1, CLASSES, 32, 32)
         return
-    with pytest.raises(SBNetError, match=f"{family}-lite0 requires batches of 2 images or more.*batch"):
-        network(image)
     assert network.eval()(image).logits.shape == (1, CLASSES, 32, 32)
 
 

@@ -18,9 +18,9 @@ from references.random_walk import random_walk as random_walk_reference
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import Scores, read_label, write_scores
 from sbnet.engine.views import stacks
+from sbnet.methods.affinitynet import AffinityNetPropagateSettings
 from sbnet.methods.affinitynet import propagate as affinity
 from sbnet.methods.affinitynet.network import AffinityOutput
-from sbnet.methods.affinitynet.settings import AffinityNetPropagateSettings
 from sbnet.methods.irn import IrnPropagateSettings
 from sbnet.methods.irn import propagate as irn
 from sbnet.methods.irn.network import IrnNetwork
@@ -28,7 +28,7 @@ from sbnet.networks.build import build
 from sbnet.networks.model_file import save_model
 from sbnet.ops import boundary_walk, pair_affinity, with_background_score
 from sbnet.steps.context import Context
-from sbnet.steps.propagate import Walk
+from sbnet.steps.walk import Walk
 from step_context import first_images, make_context, with_runtime
 
 

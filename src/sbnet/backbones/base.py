@@ -96,7 +96,9 @@ class Backbone(nn.Module):
 
     def tokens(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of patches of an image of height and width `size`. SBNetError where there are no tokens."""
-        raise self._no_tokens()
+        raise SBNetError(
+            "this backbone is not a transformer: it has no tokens; choose one, such as timm:vit_small_patch16_224"
+        )
 
     def forward_tokens(
         self, images: Tensor, want: Sequence[int] | None = None, *, attention: Sequence[int] = ()
@@ -105,7 +107,8 @@ class Backbone(nn.Module):
 
         Attention is computed for these blocks alone; gradients flow through it. SBNetError where there are no tokens.
         """
-        raise self._no_tokens()
+        self.tokens((images.shape[2], images.shape[3]))  # raises where there are none
+        raise NotImplementedError
 
     def adapted(self, state: dict[str, Tensor], source: Path | str) -> dict[str, Tensor]:
         """Weights of another origin under the backbone's names and in its shapes; by default unchanged. SBNetError,
@@ -116,7 +119,8 @@ class Backbone(nn.Module):
     def _strides(self) -> str:
         return ", ".join(map(str, sorted(set(self.strides))))
 
-    def _no_tokens(self) -> SBNetError:
-        return SBNetError(
-            "this backbone is not a transformer: it has no tokens; choose one, such as timm:vit_small_patch16_224"
-        )
+
+def check_freeze(freeze: int, parts: int, name: str) -> None:
+    """Raises SBNetError for more parts to freeze than a backbone has, or fewer than none."""
+    if not 0 <= freeze <= parts:
+        raise SBNetError(f"freeze={freeze}: this backbone has {parts} {name}; give 0 to {parts}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 from torch import nn
 
 from sbnet.backbones.base import Backbone
-from sbnet.backbones.options import Allowed
 
 NamedParameters = list[tuple[str, nn.Parameter]]
 
@@ -16,21 +16,20 @@ NamedParameters = list[tuple[str, nn.Parameter]]
 class Network(nn.Module):
     """A backbone with heads.
 
-    Options are the keyword-only arguments of a subclass's constructor. `family`: its name before the dash, as in
-    `FAMILY-BACKBONE`. `allowed`: the values of its options. `own_defaults`: defaults of options over backbones that
-    are not `published`; the constructor has the published values.
+    Options are the keyword-only arguments of a subclass's constructor; their types have the bounds, as in
+    `gain: Annotated[float, Field(ge=0, le=10)] = 1.0`. `family`: its name before the dash, as in `FAMILY-BACKBONE`.
+    `own_defaults`: defaults of options over backbones that are not `published`; the constructor has the published
+    values. `name` and `options` are what `build()` needs to make the network again.
 
     Batch norms of the backbone, and others that are frozen, stay in eval mode with fixed parameters whatever `train()`
-    says: batches are small and crops are partly empty, so their statistics are worse than ImageNet's. `name` and
-    `options` are what `build()` needs to make the network again.
+    says: batches are small and crops are partly empty, so their statistics are worse than ImageNet's.
 
     A constructor is also called under `torch.device("meta")`, where tensors have no values, to compare a file with the
-    network before memory is taken for it. A plug-in's may compute with values (`item`, `numpy`)
-    all the same: its files are compared once the network is built.
+    network before memory is taken for it. A plug-in's may compute with values (`item`, `numpy`) all the same: its
+    network is then made with memory.
     """
 
     family: ClassVar[str] = ""
-    allowed: ClassVar[Mapping[str, Allowed]] = {}
     own_defaults: ClassVar[Mapping[str, Any]] = {}
     name: str = ""
     options: dict[str, Any]
@@ -45,6 +44,13 @@ class Network(nn.Module):
         self.output_stride = backbone.strides[-1]
         self.new = frozenset(new)
         self.options = {}
+
+    @classmethod
+    def option_types(cls) -> dict[str, Any]:
+        """Name -> type of every option."""
+        hints = get_type_hints(cls.__init__, include_extras=True)
+        parameters = inspect.signature(cls).parameters.values()
+        return {one.name: hints.get(one.name, Any) for one in parameters if one.kind is one.KEYWORD_ONLY}
 
     @classmethod
     def check_backbone(cls, backbone: Backbone) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+Bounded = Annotated[float, Field(ge=-1e6, le=1e6)]
+Width = Annotated[float, Field(ge=1e-6, le=1e6)]
 Triple = tuple[float, float, float]
 
 
@@ -17,9 +21,9 @@ class Normalization:
     channels are RGB, or BGR where `bgr` is set; so are `mean` and `std`.
     """
 
-    mean: Triple
-    std: Triple = (1.0, 1.0, 1.0)
-    scale: float = 1 / 255
+    mean: tuple[Bounded, Bounded, Bounded]
+    std: tuple[Width, Width, Width] = (1.0, 1.0, 1.0)
+    scale: Annotated[float, Field(ge=1e-9, le=1e6)] = 1 / 255
     bgr: bool = False
 
     def __call__(self, image: Tensor) -> Tensor:

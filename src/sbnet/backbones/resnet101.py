@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sbnet.backbones.base import Backbone
+from sbnet.backbones.base import Backbone, check_freeze
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import CAFFE
-from sbnet.errors import SBNetError
 
 
 def _conv_bn(source: int, target: int, size: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -61,8 +60,7 @@ class ResNet101(Backbone):
             self.add_module(f"layer{number}", _stage(blocks, source, target, stride, dilation))
             source = target
         freeze_batch_norm(self)
-        if not 0 <= freeze <= 5:
-            raise SBNetError(f"freeze={freeze}: resnet101 has 5 parts; give 0 to 5")
+        check_freeze(freeze, 5, "parts")
         for layer in list(self.children())[:freeze]:
             layer.requires_grad_(False)
 

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sbnet.backbones.base import Backbone
+from sbnet.backbones.base import Backbone, check_freeze
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import IMAGENET
-from sbnet.errors import SBNetError
 
 
 def _conv(source: int, target: int, size: int, *, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
@@ -125,10 +124,7 @@ class ResNet38(Backbone):
         self.b7 = BottleneckBlock(2048, 4096, dilation=4, dropout=0.5)
         self.bn7 = nn.BatchNorm2d(4096)
         freeze_batch_norm(self)
-        if not 0 <= freeze <= len(self.blocks):
-            raise SBNetError(
-                f"freeze={freeze}: resnet38 has {len(self.blocks)} stages; give 0 to {len(self.blocks)}"
-            )
+        check_freeze(freeze, len(self.blocks), "stages")
         for blocks in self.blocks[:freeze]:
             for block in blocks:
                 self.get_submodule(block).requires_grad_(False)

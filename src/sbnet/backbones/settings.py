@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from sbnet.errors import SBNetError
 from sbnet.settings import Natural, Settings, Weights
 
+IN_PACKAGE, FROM_FILE = "ImageNet's, installed with sbnet", "none; give weights=file:PATH"
+
+BACKBONES = {
+    "lite0": ("EfficientNet-Lite0", IN_PACKAGE),
+    "lite2": ("EfficientNet-Lite2", IN_PACKAGE),
+    "resnet38": ("ResNet-38 of the published CAM methods", FROM_FILE),
+    "resnet101": ("ResNet-101 of DeepLab v2, for segmenters", FROM_FILE),
+    "timm:NAME": ("a CNN or vision transformer of timm", "downloaded by timm, or weights=file:PATH"),
+}
+"""Name -> what it is, where its weights come from."""
 WITHOUT_WEIGHTS = ("resnet38", "resnet101")  # nobody packages theirs
 
 
@@ -25,6 +35,11 @@ class BackboneSettings(Settings):
     """Number of stages (blocks), from the image on, that are not trained; the stem is part of the first."""
     dilate: bool = True
     """Dilate the kernels of stages whose stride was removed, so that they see as much as before."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `networks.build` takes of these, beside name and weights."""
+        return {"stride": self.stride, "freeze": self.freeze, "dilate": self.dilate}
 
 
 def check_weights(key: str, backbone: str, weights: str) -> None:

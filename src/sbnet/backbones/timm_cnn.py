@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbnet.backbones.base import Backbone
+from sbnet.backbones.base import Backbone, check_freeze
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import Normalization
 from sbnet.backbones.timm_models import check_name, creating
@@ -34,13 +35,7 @@ class TimmCnn(Backbone):
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        stride: int = 16,
-        freeze: int = 1,
-        dilate: bool = True,
-        pretrained: bool = False,
+        self, name: str, *, stride: int = 16, freeze: int = 1, dilate: bool = True, pretrained: bool = False
     ) -> None:
         super().__init__()
         self.net = _create(name, stride, pretrained)
@@ -81,6 +76,19 @@ class TimmCnn(Backbone):
             ]
         return [features[index] for index in want]
 
+    def adapted(self, state: dict[str, Tensor], source: Path | str) -> dict[str, Tensor]:
+        """efficientnet_pytorch, whose files the EfficientNet-Lites' packages hold, names timm's tensors otherwise, in
+        timm's order.
+        """
+        if next(iter(state), "") != "_conv_stem.weight":
+            return state
+        names = [*self.net.state_dict(), "classifier.weight", "classifier.bias"]
+        if len(names) != len(state):
+            raise SBNetError(
+                f"{source}: not the weights of this backbone: {len(state)} tensors, not {len(names)}"
+            )
+        return dict(zip(names, state.values(), strict=True))
+
     def _stages(self, images: Tensor, through: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """The stages' features, up to that one if given, and the head's in a list, empty where there is none."""
         if not hasattr(self.net, "forward_intermediates"):
@@ -95,10 +103,7 @@ class TimmCnn(Backbone):
 
     def _freeze(self, stages: list[Tensor], count: int) -> None:
         """No gradient for the parameters that stage `count`, from 1, was computed with: its graph tells."""
-        if not 0 <= count <= len(stages):
-            raise SBNetError(
-                f"freeze={count}: this backbone has {len(stages)} stages; give 0 to {len(stages)}"
-            )
+        check_freeze(count, len(stages), "stages")
         if count == 0:
             return
         parameters = [parameter for parameter in self.net.parameters() if parameter.requires_grad]
@@ -121,7 +126,7 @@ def _undilate(net: nn.Module) -> None:
 
 def _create(name: str, stride: int, pretrained: bool) -> Any:
     check_name(name)
-    with creating(f"timm:{name} at stride {stride}", "another stride or backbone"):
+    with creating(f"timm:{name} at stride {stride}"):
         try:
             return timm.create_model(name, pretrained=pretrained, num_classes=0, output_stride=stride)
         except TypeError:  # takes output_stride only as a feature extractor, if at all

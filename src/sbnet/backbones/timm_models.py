@@ -19,14 +19,14 @@ def check_name(name: str, *, listing: str = "timm.list_models()") -> None:
 
 
 @contextmanager
-def creating(what: str, alternative: str) -> Iterator[None]:
+def creating(what: str) -> Iterator[None]:
     """timm, and the download of its weights, raise many kinds of error: one of ours instead."""
     try:
         yield
     except Exception as error:
         raise SBNetError(
-            f"{what} cannot be built ({type(error).__name__}: {error}); try {alternative}, or weights=none or "
-            "weights=file:PATH where the download of its weights failed"
+            f"{what} cannot be built ({type(error).__name__}: {error}); try another backbone or stride, or weights=none "
+            "or weights=file:PATH where the download of its weights failed"
         ) from error
 
 
@@ -36,11 +36,6 @@ def pretrained_state(name: str) -> dict[str, Tensor]:
     Raises SBNetError for a name without weights and for a failed download.
     """
     check_name(name, listing="timm.list_models(pretrained=True)")
-    try:
+    with creating(f"timm:{name} with its weights"):
         state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
-    except Exception as error:  # as in `creating`
-        raise SBNetError(
-            f"the weights of timm:{name} cannot be downloaded ({type(error).__name__}: {error}); give them as "
-            "weights=file:PATH"
-        ) from error
     return state

@@ -13,7 +13,7 @@ from timm.models import is_model_in_modules
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbnet.backbones.base import Backbone, Tokens
+from sbnet.backbones.base import Backbone, Tokens, check_freeze
 from sbnet.backbones.normalization import Normalization
 from sbnet.backbones.timm_models import check_name, creating
 from sbnet.errors import SBNetError
@@ -48,11 +48,9 @@ class TimmVit(Backbone):
     ) -> None:
         super().__init__()
         check_name(name)
-        with creating(f"timm:{name} for images of any size", "another backbone"):
-            self.net: Any = timm.create_model(
-                name, pretrained=pretrained, num_classes=0, dynamic_img_size=True
-            )
-        net: Any = self.net
+        with creating(f"timm:{name} for images of any size"):
+            net: Any = timm.create_model(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
+        self.net = net
         patch, depth = net.patch_embed.patch_size[0], len(net.blocks)
         if stride not in (None, patch):
             raise SBNetError(
@@ -128,9 +126,7 @@ class TimmVit(Backbone):
         return normalized
 
     def _freeze(self, count: int) -> None:
-        depth = len(self.net.blocks)
-        if not 0 <= count <= depth:
-            raise SBNetError(f"freeze={count}: this backbone has {depth} blocks; give 0 to {depth}")
+        check_freeze(count, len(self.net.blocks), "blocks")
         if count:
             late = {
                 *self.net.blocks[count:].parameters(),

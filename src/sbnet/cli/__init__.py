@@ -14,7 +14,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError, MissingArgumentError
 
 from sbnet import __version__
-from sbnet.cli import about, data, export, files, photos, runs
+from sbnet.cli import about, data, export, files, photos, runs, steps, sweep
 from sbnet.errors import SBNetError, system_message
 
 HELP = """From image-level labels to segmentation masks.
@@ -31,7 +31,12 @@ Each command has its own help: sbnet run --help.
 """
 
 
-def build_app() -> App:
+# What lists or needs the verbs of steps, for which all methods are loaded, plug-ins' included.
+WITH_STEPS = ("", "--help", "-h", "--install-completion")
+
+
+def build_app(named: str = "") -> App:
+    """named: the first word of the command line; what only other verbs need is not loaded."""
     app = App(
         name="sbnet",
         help=HELP,
@@ -39,10 +44,13 @@ def build_app() -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,  # `execute` says what it means for the work
     )
-    for module in (runs, photos, export, data, files, about):
+    for module in (runs, sweep, photos, data, files):
         module.add_commands(app)
-    runs.add_step_commands(app)
+    for lister in (export, about):
+        lister.add_commands(app, named)
     app.register_install_completion_command()
+    if named in WITH_STEPS or named not in list(app):
+        steps.add_commands(app)
     return app
 
 
@@ -50,9 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit: 0 for success, 2 for bad input (message on stderr), 130 when interrupted, 143 for a
     training that SIGTERM stopped.
     """
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # as stderr is: names may have letters that its encoding lacks
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may have letters that its encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(execute(list(sys.argv[1:] if arguments is None else arguments)))
 
@@ -62,27 +68,27 @@ def execute(arguments: list[str]) -> int:
     debug = "--debug" in arguments or os.environ.get("SBNET_DEBUG", "") not in ("", "0")
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        result = build_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        app = build_app(arguments[0] if arguments else "")
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return result if isinstance(result, int) else 0
-    except (SBNetError, CycloptsError) as error:
-        if debug:
-            raise
-        message = _mistyped(error) if isinstance(error, CycloptsError) else str(error)
-        print(f"sbnet: {message}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        if debug:
-            raise
-        print(f"sbnet: interrupted{f'; {interrupt}' if str(interrupt) else ''}", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `sbnet recipes | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # of files, disk or network, wherever nobody foresaw it
+    except (SBNetError, CycloptsError, OSError, KeyboardInterrupt) as error:
         if debug:
             raise
-        print(f"sbnet: {system_message(error)}; --debug shows where", file=sys.stderr)
-        return 2
+        print(f"sbnet: {_message(error)}", file=sys.stderr)
+        return 130 if isinstance(error, KeyboardInterrupt) else 2
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, CycloptsError):
+        return _mistyped(error)
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted; {error}".rstrip("; ")
+    if isinstance(error, OSError):  # of files, disk or network, wherever nobody foresaw it
+        return f"{system_message(error)}; --debug shows where"
+    return str(error)
 
 
 def _mistyped(error: CycloptsError) -> str:

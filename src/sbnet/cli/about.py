@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from inspect import cleandoc
+from typing import TYPE_CHECKING
 
 from cyclopts import App, Group
+
+if TYPE_CHECKING:
+    from sbnet.methods.base import Method
 
 ROLES = {
     "seeds": "image-level labels -> class score maps",
@@ -14,14 +18,17 @@ ROLES = {
 }
 
 
-def add_commands(app: App) -> None:
-    from sbnet.bench import benchmarks
-
+def add_commands(app: App, named: str) -> None:
+    """named: the verb that is asked for; the benchmarks are listed in the help of this one alone."""
     group = Group("About", sort_key=4)
     for verb in (recipes, methods, models, checks):
         app.command(verb, group=group)
-    listed = "\n".join(_aligned(benchmarks().items()))
-    app.command(bench, group=group, help=f"{cleandoc(bench.__doc__ or '')}\n\n{listed}")
+    text = cleandoc(bench.__doc__ or "")
+    if named == "bench":
+        from sbnet.bench import benchmarks
+
+        text += "\n\n" + "\n".join(aligned(benchmarks().items()))
+    app.command(bench, group=group, help=text)
 
 
 def recipes(name: str | None = None, /, *, file: bool = False) -> None:
@@ -40,13 +47,13 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
         Show the file itself: only what differs from its base, or from the defaults.
     """
     from sbnet.config import names, source
-    from sbnet.config.comments import heading
+    from sbnet.config.yaml_file import heading, read_text
 
     if name is None:
-        _print_aligned((known, heading(source.read_text(source.find(known)))[0]) for known in names())
+        _print_rows((known, heading(read_text(source.find(known)))[0]) for known in names())
         print("\nsbnet recipes NAME shows one; sbnet run NAME runs it")
     elif file:
-        print(source.read_text(source.find(name)), end="")
+        print(read_text(source.find(name)), end="")
     else:
         from sbnet.config.show import resolved
 
@@ -55,23 +62,15 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
 
 def methods() -> None:
     """List the methods by role, with their papers and published figures; plug-ins included."""
-    from sbnet.registry import METHODS, PACKAGE
+    from sbnet.registry import METHODS
 
     for role, what in ROLES.items():
         print(f"{role}: {what}\n")
         for method in METHODS.entries():
-            if method.role != role:
-                continue
-            print(f"  {method.name:<14} {method.title}: {method.about}")
-            figures = ", ".join(f"{one.miou:.1f} ({one.what}, {one.data})" for one in method.figures)
-            origin = METHODS.origin(method.name)
-            notes = (
-                method.paper,
-                f"published mIoU, %: {figures}" if figures else "",
-                "" if origin.partition(".")[0] == PACKAGE else f"plug-in: {origin}",
-            )
-            if any(notes):
-                print(f"{'':<17}{'; '.join(filter(None, notes))}")
+            if method.role == role:
+                print(f"  {method.name:<14} {method.title}: {method.about}")
+                if notes := "; ".join(_notes(method)):
+                    print(f"{'':<17}{notes}")
         print()
     if METHODS.broken:
         print("plug-ins that cannot be used:\n")
@@ -81,24 +80,35 @@ def methods() -> None:
     print("Choose one per role, in a recipe or on the command line: sbnet run RECIPE ROLE.method=NAME")
 
 
+def _notes(method: Method) -> Iterator[str]:
+    """Paper, figures, and the plug-in that it is from."""
+    from sbnet.registry import METHODS, PACKAGE
+
+    if method.paper:
+        yield method.paper
+    if method.figures:
+        figures = (f"{one.miou:.1f} ({one.what}, {one.data})" for one in method.figures)
+        yield f"published mIoU, %: {', '.join(figures)}"
+    origin = METHODS.origin(method.name)
+    if origin.partition(".")[0] != PACKAGE:
+        yield f"plug-in: {origin}"
+
+
 def models() -> None:
     """List network families, and backbones with the sources of their weights."""
-    from sbnet.backbones.catalogue import BACKBONES
+    from sbnet.backbones.settings import BACKBONES
     from sbnet.registry import METHODS
 
-    families = {
-        family: (f"{method.title}: {method.about}", f"{method.role}.method={method.name}")
+    families = [
+        (family, f"{method.title}: {method.about}", f"{method.role}.method={method.name}")
         for method in METHODS.entries()
         for family in method.networks
-    }
-    print(f"A network is named FAMILY-BACKBONE, such as {[*families][-1]}-{next(iter(BACKBONES))}.\n")
-    _print_aligned(
-        [("FAMILY", "WHAT IT IS", "IN A RECIPE"), *((name, *told) for name, told in families.items())]
-    )
+    ]
+    print(f"A network is named FAMILY-BACKBONE, such as {families[-1][0]}-{next(iter(BACKBONES))}.\n")
+    _print_rows([("FAMILY", "WHAT IT IS", "IN A RECIPE"), *families])
     print()
-    _print_aligned(
-        [("BACKBONE", "WHAT IT IS", "WEIGHTS"), *((name, *told) for name, told in BACKBONES.items())]
-    )
+    backbones = ((name, *told) for name, told in BACKBONES.items())
+    _print_rows([("BACKBONE", "WHAT IT IS", "WEIGHTS"), *backbones])
     print("\nIn a recipe: backbone.name=NAME; for the segmenter alone: segmenter.backbone=NAME")
 
 
@@ -106,7 +116,7 @@ def checks() -> None:
     """Show versions, device, kernels, weights, cores and memory. Include the output when you ask a question."""
     from sbnet.checks import describe_machine
 
-    _print_aligned(describe_machine().items())
+    _print_rows(describe_machine().items())
 
 
 def bench(*names: str) -> None:
@@ -121,13 +131,13 @@ def bench(*names: str) -> None:
         print(table)
 
 
-def _aligned(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Lines, each column as wide as its longest cell."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+    cells = ([cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(row).rstrip() for row in cells]
 
 
-def _print_aligned(rows: Iterable[tuple[str, ...]]) -> None:
-    for line in _aligned(rows):
-        print(line)
+def _print_rows(rows: Iterable[tuple[str, ...]]) -> None:
+    print("\n".join(aligned(rows)))

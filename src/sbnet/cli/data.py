@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from sbnet.cli.data_facts import coco_lines, voc_lines
 from sbnet.errors import SBNetError
+
+if TYPE_CHECKING:
+    from sbnet.data.datasets.findings import Findings
 
 
 def add_commands(app: App) -> None:
@@ -18,11 +20,8 @@ def add_commands(app: App) -> None:
         help_format="plaintext",
         group=Group("Datasets", sort_key=3),
     )
-    verbs.command(check)
-    verbs.command(make_lists)
-    verbs.command(package)
-    verbs.command(fetch)
-    verbs.command(from_coco)
+    for verb in (check, make_lists, package, fetch, from_coco):
+        verbs.command(verb)
     app.command(verbs)
 
 
@@ -60,12 +59,10 @@ def check(
     sbd
         The folder of SBD; by default in or beside ROOT.
     show_all
-        Show every difference and problem, not only the first five.
+        Show every problem, class and difference, not only the first five.
     """
     from sbnet.data.datasets.coco.folder import is_coco
-    from sbnet.data.datasets.voc.check import check_voc
 
-    shown = None if show_all else 5
     if is_coco(root):
         if labels or classes or white_level:
             raise SBNetError(
@@ -73,12 +70,26 @@ def check(
             )
         from sbnet.data.datasets.coco.check import check_coco
 
-        coco = check_coco(root)
-        print("\n".join(coco_lines(coco, shown)))
-        return 2 if coco.problems else 0
-    facts = check_voc(root, sbd=sbd, labels=labels, classes=classes, white=white_level)
-    print("\n".join(voc_lines(facts, shown)))
-    return 2 if facts.problems else 0
+        found = check_coco(root)
+    else:
+        from sbnet.data.datasets.voc.check import check_voc
+
+        found = check_voc(root, sbd=sbd, labels=labels, classes=classes, white=white_level)
+    _print(found, None if show_all else 5)
+    return 2 if found.problems else 0
+
+
+def _print(found: Findings, shown: int | None) -> None:
+    """shown: how many details of a line; None for all."""
+    found.add("problems", str(len(found.problems) or "none"), found.problems)
+    for title, text, details in found.lines:
+        print(f"{title:<22} {text}")
+        for detail in details[:shown]:
+            print(f"  {detail}")
+        if rest := len(details) - len(details[:shown]):
+            print(f"  and {rest} more: --all")
+    for place, missing in found.sources.items():
+        print(f"{', '.join(missing)}: {place}")
 
 
 def make_lists(
@@ -132,7 +143,7 @@ def package(
 ) -> None:
     """Pack masks for VOC 2012's test server: results/VOC2012/Segmentation/comp6_test_cls/NAME.png in a tar.
 
-    Checks mode, class ids and colors first, and sizes with --images.
+    Checks mode and class ids first, and sizes with --images.
 
       sbnet data package masks --out results.tar.gz --list VOC2012/ImageSets/Segmentation/test.txt \\
           --images VOC2012/JPEGImages
@@ -151,12 +162,12 @@ def package(
         comp6: trained on any data, ImageNet weights included; comp5: on VOC's own data alone.
     """
     from sbnet.data.datasets.voc.package import package_masks
-    from sbnet.data.datasets.voc.sources import TEST_SERVER, WHOLE_LISTS
+    from sbnet.data.datasets.voc.sources import TEST_SERVER, WHOLE
 
-    done = package_masks(masks, out, names=names, photos=images, competition=competition)
-    print(f"{done.path}: {done.masks} masks; {done.left_out} others in {masks} skipped")
-    if done.masks != WHOLE_LISTS["test"]:
-        print(f"  VOC 2012's test list has {WHOLE_LISTS['test']} images")
+    count, others = package_masks(masks, out, names=names, photos=images, competition=competition)
+    print(f"{out}: {count} masks; {others} others in {masks} skipped")
+    if count != WHOLE["test"]:
+        print(f"  VOC 2012's test list has {WHOLE['test']} images")
     print(f"  submit it at {TEST_SERVER}")
 
 
@@ -224,20 +235,17 @@ def from_coco(
     masks
         Draw the masks: smaller instances on top, crowds as their class.
     """
-    from sbnet.data.datasets.coco.folder import label_file
-    from sbnet.data.datasets.coco.layout import empty_note, make_voc_layout
+    from sbnet.data.datasets.coco.layout import make_voc_layout
+    from sbnet.data.datasets.voc.write import label_file
 
     made = make_voc_layout(instances, images, out, names, masks=masks)
-    print(
-        f"{out}: list {names}, {made.photos} images of {made.classes} classes; {made.without} images without "
-        "instances skipped"
-    )
-    if masks:
+    if made is None:
+        print(f"{out}: list {names} is already complete")
+    else:
         print(
-            f"{out / 'SegmentationClass'}: {made.drawn} masks drawn, {made.photos - made.drawn} already there"
+            f"{out}: list {names}, {made.photos} images of {made.classes} classes, {made.drawn} masks drawn; "
+            f"{made.without} images without instances skipped"
         )
-    if made.empty:
-        print(f"  {empty_note(made.empty)}")
     print(
         f"next: sbnet run coco14-lite --data {out} data.train={names} data.labels={label_file(out, names)} data.val="
     )

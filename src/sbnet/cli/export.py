@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from sbnet.cli.about import aligned
 from sbnet.cli.photos import GROUP
 from sbnet.errors import counted
-from sbnet.exports.base import EXPORTS
 
 
-def add_commands(app: App) -> None:
-    app.command(export, group=GROUP)
+def add_commands(app: App, named: str) -> None:
+    """named: the verb that is asked for; the formats, plug-ins' included, are loaded for this one alone."""
+    text = cleandoc(export.__doc__ or "").partition("\n\nParameters\n")[0]
+    if named == "export":
+        from sbnet.registry import EXPORTS
+
+        text += "\n\nFormats:\n\n" + "\n".join(aligned((one.name, one.title) for one in EXPORTS.entries()))
+    app.command(export, group=GROUP, help=text)
 
 
-def _formats() -> str:
-    return "The format. " + "; ".join(f"{one.name}: {one.title}" for one in EXPORTS.entries()) + "."
-
-
-def export(
-    source: Path,
-    /,
-    *,
-    to: Annotated[str, Parameter(help=_formats())],
-    out: Path,
-    classes: Path | None = None,
-) -> None:
+def export(source: Path, /, *, to: str, out: Path, classes: Path | None = None) -> None:
     """Write masks in another format: those of a run's last finished stage, or a folder of NAME.png.
 
-    Examples:
+    For example:
 
       sbnet export runs/quickstart --to png --out masks
       sbnet export masks --to areas --out areas --classes classes.txt
@@ -39,12 +34,15 @@ def export(
     ----------
     source
         A run folder, or a folder of NAME.png masks.
+    to
+        The format.
     out
         The folder to write: new or empty.
     classes
         A file with one class name per line; by default a run's own classes, or classes.txt in SOURCE or beside it.
     """
     from sbnet.exports.masks import check_masks, export_masks, find_classes
+    from sbnet.registry import EXPORTS
 
     form = EXPORTS[to]
     check_masks(source)

@@ -11,6 +11,13 @@ from cyclopts import App, Group, Parameter
 from sbnet.errors import SBNetError
 
 GROUP = Group("Images and masks", sort_key=2)
+TITLES = {  # of figures of `eval`
+    "miou": "mIoU",
+    "foreground_miou": "mIoU without background",
+    "foreground_precision": "foreground precision",
+    "foreground_recall": "foreground recall",
+    "pixel_accuracy": "pixel accuracy",
+}
 
 
 def add_commands(app: App) -> None:
@@ -53,7 +60,7 @@ def predict(
         The value that is white in images of more than 8 bits, such as 4095 for 12 bits stored in 16, or of floats; 0 for
         the largest that the format has. By default as in the images that the model was trained on (data.white_level).
     """
-    from sbnet.photo_files import find_photos
+    from sbnet.data.io.named_files import find_photos
 
     found = find_photos(images)  # before PyTorch loads, so that a typing mistake is reported at once
     from sbnet.api import load
@@ -112,15 +119,24 @@ def evaluate(
         Also write the figures to this file.
     """
     from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
 
     from sbnet.data.io.files import write_json
+    from sbnet.report.tables import percent
     from sbnet.steps.evaluate import evaluate_folders
 
     facts = evaluate_folders(
         predictions, ground_truth, classes=classes, names=names, absent=absent, target=json
     )
+    table = Table("", Column("%", justify="right"))
+    for key, title in TITLES.items():
+        table.add_row(title, percent(facts[key]))
+    table.add_section()
+    for name, iou in facts["per_class"].items():
+        table.add_row(escape(name), percent(iou))
     console = Console()
-    console.print(_table(facts))
+    console.print(table)
     console.print(
         f"{facts['images']} images; classes of {facts['class_list']}; absent classes are {facts['absent']}; "
         f"{facts['without_ground_truth']} without ground truth, {facts['without_prediction']} without a prediction",
@@ -130,25 +146,3 @@ def evaluate(
     )
     if json:
         write_json(json, facts)
-
-
-def _table(facts: dict[str, object]) -> object:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("", "%")
-    table.columns[1].justify = "right"
-    titles = {
-        "miou": "mIoU",
-        "foreground_miou": "mIoU without background",
-        "foreground_precision": "foreground precision",
-        "foreground_recall": "foreground recall",
-        "pixel_accuracy": "pixel accuracy",
-    }
-    rows = [(title, facts[key]) for key, title in titles.items()]
-    per_class = facts["per_class"]
-    assert isinstance(per_class, dict)
-    for number, (title, value) in enumerate([*rows, *per_class.items()], start=1):
-        shown = f"{100 * value:.1f}" if isinstance(value, float) else "-"
-        table.add_row(escape(title), shown, end_section=number == len(rows))
-    return table

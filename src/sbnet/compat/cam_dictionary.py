@@ -49,11 +49,9 @@ def write_dictionary(path: Path | str, arrays: Mapping[int, np.ndarray]) -> None
 def _pickle_of(content: bytes) -> bytes:
     """What follows the NumPy header of one object."""
     file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, kind = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, _, kind = np.lib.format.read_array_header_2_0(file)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("another version of NumPy's format")
+    shape, _, kind = np.lib.format.read_array_header_1_0(file)
     if shape != () or kind != np.dtype(object):
         raise ValueError(f"it holds {kind} of shape {shape}")
     return content[file.tell() :]

@@ -19,8 +19,8 @@ Without dimensions, except NumPy's, an array was never filled, and nothing follo
 from __future__ import annotations
 
 import math
-import mmap
 import struct
+from io import BufferedReader
 from pathlib import Path
 
 import torch
@@ -32,21 +32,20 @@ LIST = struct.pack("<QQ", 0x112, 0)
 V1, V2, NUMPY = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 DENSE = 0
 MOST_DIMENSIONS = 32  # NumPy's limit; MXNet's arrays have 6 at most
-TYPES = {
-    0: torch.float32,
-    1: torch.float64,
-    2: torch.float16,
-    3: torch.uint8,
-    4: torch.int32,
-    5: torch.int8,
-    6: torch.int64,
-    7: torch.bool,
-    8: torch.int16,
-    9: torch.uint16,
-    10: torch.uint32,
-    11: torch.uint64,
-    12: torch.bfloat16,
-}
+# By their number.
+TYPES = (
+    *(
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.uint8,
+        torch.int32,
+        torch.int8,
+        torch.int64,
+        torch.bool,
+    ),
+    *(torch.int16, torch.uint16, torch.uint32, torch.uint64, torch.bfloat16),
+)
 
 
 def is_mxnet_file(path: Path) -> bool:
@@ -63,8 +62,8 @@ def read_mxnet(path: Path) -> dict[str, Tensor]:
     but dense named arrays.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as content:
-            return _Reader(content).arrays()
+        with path.open("rb") as file:
+            return _Reader(file, path.stat().st_size).arrays()
     except (_Broken, OSError, ValueError) as error:
         raise SBNetError(f"{path}: damaged MXNet parameter file ({error}); download it again") from error
 
@@ -74,10 +73,10 @@ class _Broken(Exception):
 
 
 class _Reader:
-    """A place in the file that moves forward."""
+    """A file of `size` bytes, read from its beginning."""
 
-    def __init__(self, content: mmap.mmap) -> None:
-        self._content, self._size, self._at = content, len(content), 0
+    def __init__(self, file: BufferedReader, size: int) -> None:
+        self._file, self._size = file, size
 
     def arrays(self) -> dict[str, Tensor]:
         if self._take(len(LIST)) != LIST:
@@ -88,69 +87,60 @@ class _Reader:
             raise _Broken(f"{len(arrays)} arrays, but {len(names)} names")
         if len(set(names)) != len(names):
             raise _Broken("a name occurs twice")
-        if self._at != self._size:
-            raise _Broken(f"{self._size - self._at} bytes after its end")
+        if self._left():
+            raise _Broken(f"{self._left()} bytes after its end")
         return dict(zip(names, arrays, strict=True))
 
     def _array(self) -> Tensor:
-        begun = self._at
-        first = self._number("I")
-        if first in (V2, NUMPY) and (storage := self._number("i")) != DENSE:
-            raise _Broken(
-                f"byte {begun}: an array of storage type {storage}; only dense ones (0) hold weights"
-            )
-        known = first in (V1, V2, NUMPY)
-        dimensions = self._number("I") if known else first
+        place = f"byte {self._file.tell()}"
+        (first,) = self._numbers("I")
+        if first in (V2, NUMPY) and (storage := self._numbers("i")[0]) != DENSE:
+            raise _Broken(f"{place}: an array of storage type {storage}; only dense ones (0) hold weights")
+        legacy = first not in (V1, V2, NUMPY)
+        dimensions = first if legacy else self._numbers("I")[0]
         if dimensions > MOST_DIMENSIONS:
-            raise _Broken(f"byte {begun}: an array of {dimensions} dimensions")
+            raise _Broken(f"{place}: an array of {dimensions} dimensions")
         if dimensions == 0 and first != NUMPY:
-            raise _Broken(f"byte {begun}: an array that was never filled")
-        item = "q" if known else "I"
-        shape = struct.unpack(f"<{dimensions}{item}", self._take(dimensions * struct.calcsize(f"<{item}")))
-        self._take(8)  # device
-        kind = self._number("i")
-        if kind not in TYPES:
-            raise _Broken(f"byte {begun}: an array of unknown type {kind}")
-        return self._values(begun, shape, TYPES[kind])
-
-    def _values(self, begun: int, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
-        left = (self._size - self._at) // kind.itemsize
+            raise _Broken(f"{place}: an array that was never filled")
+        shape = self._numbers(f"{dimensions}{'I' if legacy else 'q'}")
+        _device, _its_number, kind = self._numbers("iii")
+        if not 0 <= kind < len(TYPES):
+            raise _Broken(f"{place}: an array of unknown type {kind}")
+        left = self._left() // TYPES[kind].itemsize
         # Also for empty arrays: no side may be longer than the file.
-        if any(side < 0 for side in shape) or math.prod(side or 1 for side in shape) > max(left, 1):
-            raise _Broken(f"byte {begun}: an array of shape {shape}, but {left} values are left")
-        if 0 in shape:
-            return torch.empty(shape, dtype=kind)
-        count = math.prod(shape)
-        at = self._skip(count * kind.itemsize)
+        if any(side < 0 for side in shape) or math.prod(side or 1 for side in shape) > left:
+            raise _Broken(f"{place}: an array of shape {shape}, but {left} values are left")
+        return self._values(shape, TYPES[kind])
+
+    def _values(self, shape: tuple[int, ...], kind: torch.dtype) -> Tensor:
         if kind is torch.bool:  # bytes other than 0 and 1 are not valid in a bool tensor
-            return torch.frombuffer(self._content, dtype=torch.uint8, count=count, offset=at).view(shape) != 0
-        return torch.frombuffer(self._content, dtype=kind, count=count, offset=at).view(shape).clone()
+            return self._values(shape, torch.uint8) != 0
+        values = torch.empty(shape, dtype=kind)
+        self._file.readinto(values.flatten().view(torch.uint8).numpy().data)
+        return values
 
     def _name(self) -> str:
-        text = self._take(self._number("Q"))
+        place = self._file.tell()
         try:
-            return text.decode()
+            return self._take(self._numbers("Q")[0]).decode()
         except UnicodeDecodeError:
-            raise _Broken(f"byte {self._at - len(text)}: a name that is not text") from None
+            raise _Broken(f"byte {place}: a name that is not text") from None
 
     def _count(self, *, smallest: int, of: str) -> int:
         """A count of items of at least `smallest` bytes each."""
-        count = self._number("Q")
-        if count > (self._size - self._at) // smallest:
-            raise _Broken(f"{count} {of}, but {self._size - self._at} bytes are left")
+        (count,) = self._numbers("Q")
+        if count > self._left() // smallest:
+            raise _Broken(f"{count} {of}, but {self._left()} bytes are left")
         return count
 
-    def _number(self, form: str) -> int:
-        (number,) = struct.unpack(f"<{form}", self._take(struct.calcsize(f"<{form}")))
-        return int(number)
+    def _numbers(self, form: str) -> tuple[int, ...]:
+        return struct.unpack(f"<{form}", self._take(struct.calcsize(f"<{form}")))
 
     def _take(self, length: int) -> bytes:
-        at = self._skip(length)
-        return self._content[at : at + length]
+        if length > self._left():
+            at = self._file.tell()
+            raise _Broken(f"cut short: {length} bytes expected at byte {at} of {self._size}")
+        return self._file.read(length)
 
-    def _skip(self, length: int) -> int:
-        """Where the next `length` bytes begin; moves past them."""
-        if length > self._size - self._at:
-            raise _Broken(f"cut short: {length} bytes expected at byte {self._at} of {self._size}")
-        self._at += length
-        return self._at - length
+    def _left(self) -> int:
+        return self._size - self._file.tell()

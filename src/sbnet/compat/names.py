@@ -13,7 +13,7 @@ ResNet-50. What differs is translated here:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -39,8 +39,8 @@ FOV = {"conv_fov": "fov.0", "bn_fov": "fov.1", "conv_fov2": "fov.3", "bn_fov2": 
 PREFIXES = ("module.", "base.", "backbone.", "net.")  # DataParallel; DeepLab v2; ours; ours around timm's
 
 
-class Renamed(NamedTuple):
-    """`tensors` by our names, without `backbone.`; `left_out`: names in the file -> why they are not among them."""
+class Weights(NamedTuple):
+    """tensors: by name. left_out: names in the file -> why they are not among them."""
 
     tensors: dict[str, Tensor]
     left_out: dict[str, str]
@@ -53,27 +53,42 @@ def our_name(name: str) -> str:
     return name
 
 
-def rename(state: Mapping[str, Tensor]) -> Renamed:
-    """A state of any of the origins above under our names. Unknown names stay; loading refuses them later.
-
-    Raises SBNetError where two names of the file become one of ours, or name one tensor and differ.
+def rename(state: Mapping[str, Tensor]) -> Weights:
+    """A state of any of the origins above under our names, without `backbone.`. Unknown names stay; loading refuses
+    them later. Raises SBNetError where two names of the file become one of ours, or name one tensor and differ.
     """
     state = without_parallel(state)
+    left_out: dict[str, str]
     if IRN_MARK in state:
         named, left_out = from_irn(state)
-        return Renamed(by_new_name((name, new, state[name]) for name, new in named.items()), left_out)
-    head = FOV if FOV_MARK in state else {}
-    renamed: list[tuple[str, str, Tensor]] = []
-    left_out = {}
-    for name, value in state.items():
-        if MXNET_CLASSIFIER.fullmatch(name):
-            left_out[name] = "ImageNet's classifier"
-            continue
-        match = MXNET.fullmatch(name)
-        ours = _from_mxnet(match) if match else our_name(name)
-        part, _, rest = ours.partition(".")
-        renamed.append((name, f"{head[part]}.{rest}" if part in head else ours, value))
-    return Renamed(by_new_name(renamed), left_out)
+    else:
+        left_out = dict.fromkeys(filter(MXNET_CLASSIFIER.fullmatch, state), "ImageNet's classifier")
+        head = FOV if FOV_MARK in state else {}
+        named = {name: _ours(name, head) for name in state if name not in left_out}
+    return Weights(_by_new_name(state, named), left_out)
+
+
+def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` without DataParallel's `module.`; errors as above."""
+    return _by_new_name(state, {name: name.removeprefix("module.") for name in state})
+
+
+def _by_new_name(state: Mapping[str, Tensor], named: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors that `named` renames. Raises SBNetError where two names become one."""
+    tensors: dict[str, Tensor] = {}
+    for name, new in named.items():
+        if new in tensors:
+            raise SBNetError(f"{name}: the file has another tensor {new}; give a file of one network")
+        tensors[new] = state[name]
+    return tensors
+
+
+def _ours(name: str, head: Mapping[str, str]) -> str:
+    if match := MXNET.fullmatch(name):
+        return _from_mxnet(match)
+    ours = our_name(name)
+    part, _, rest = ours.partition(".")
+    return f"{head[part]}.{rest}" if part in head else ours
 
 
 def _from_mxnet(match: re.Match[str]) -> str:
@@ -83,18 +98,3 @@ def _from_mxnet(match: re.Match[str]) -> str:
     block = f"b{match['stage']}" + (f"_{match['block']}" if match["block"] else "")
     kind = "conv" if match["what"] == "weight" else "bn"
     return f"{block}.{kind}_{match['branch']}.{what}"
-
-
-def by_new_name(renamed: Iterable[tuple[str, str, Tensor]]) -> dict[str, Tensor]:
-    """(name in the file, new name, tensor) -> tensors by new name. Raises SBNetError where two names become one."""
-    tensors: dict[str, Tensor] = {}
-    for name, new, value in renamed:
-        if new in tensors:
-            raise SBNetError(f"{name}: the file has another tensor {new}; give a file of one network")
-        tensors[new] = value
-    return tensors
-
-
-def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` without DataParallel's `module.`; errors as above."""
-    return by_new_name((name, name.removeprefix("module."), value) for name, value in state.items())

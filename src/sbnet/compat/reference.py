@@ -36,28 +36,45 @@ def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -
     if not isinstance(state, Mapping):
         source, state = str(state), read_state(state)
     given, left_out = rename(state)
-    own = {our_name(name): (name, value) for name, value in model.state_dict().items()}
-    added = _add_background(given, own)
-    problems = [f"missing {name}" for name in own if name not in given and not name.endswith(COUNTER)]
-    problems += [f"unexpected {name}" for name in given if name not in own]
-    problems += misfits(given, {name: value for name, (_, value) in own.items()})
+    added = _add_background(given, model)
+    missing, unexpected, wrong = compare(model, given)
+    problems = [
+        *(f"missing {name}" for name in missing),
+        *(f"unexpected {name}" for name in unexpected),
+        *wrong,
+    ]
     if problems:
         raise SBNetError(
             f"{source} does not fit {getattr(model, 'name', type(model).__name__)} ({len(problems)} names): "
             f"{'; '.join(problems)}; choose the network that the weights were saved from"
         )
-    model.load_state_dict({own[name][0]: value for name, value in given.items()}, strict=False)
-    if counters := len(own) - len(given):
+    load_named(model, given)
+    if counters := len(model.state_dict()) - len(given):
         added = (*added, f"{counters} counters of batch norm, which are not used")
     return Loaded(added, left_out)
 
 
-def _add_background(given: dict[str, Tensor], own: Mapping[str, tuple[str, Tensor]]) -> tuple[str, ...]:
+def compare(module: nn.Module, given: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:
+    """Of tensors by our names: those of `module` that `given` lacks, but for counters of batch norm; those that the
+    module lacks; `misfits`.
+    """
+    own = {our_name(name): value for name, value in module.state_dict().items()}
+    missing = [name for name in own if name not in given and not name.endswith(COUNTER)]
+    return missing, [name for name in given if name not in own], misfits(given, own)
+
+
+def load_named(module: nn.Module, given: Mapping[str, Tensor]) -> None:
+    """Load those of `given`, by our names, that `module` has."""
+    own = {name: our_name(name) for name in module.state_dict()}
+    module.load_state_dict({name: given[ours] for name, ours in own.items() if ours in given}, strict=False)
+
+
+def _add_background(given: dict[str, Tensor], model: nn.Module) -> tuple[str, ...]:
     """A first row of zeros where the classifier has foreground classes only. Changes `given`."""
     name = "fc8.weight"
-    if name not in given or name not in own:
+    weight, expected = given.get(name), model.state_dict().get(name)
+    if weight is None or expected is None:
         return ()
-    weight, expected = given[name], own[name][1]
     if weight.shape[1:] != expected.shape[1:] or len(weight) + 1 != len(expected):
         return ()
     given[name] = torch.cat([torch.zeros_like(weight[:1]), weight])
@@ -83,11 +100,8 @@ def check_finite(source: Path | str, module: nn.Module) -> None:
     """Raises SBNetError where `module`, loaded from `source`, holds NaN, infinity, or values too large for its
     precision.
     """
-    bad = [
-        our_name(name)
-        for name, value in module.state_dict().items()
-        if value.is_floating_point() and not bool(value.isfinite().all())
-    ]
+    floats = ((name, value) for name, value in module.state_dict().items() if value.is_floating_point())
+    bad = [our_name(name) for name, value in floats if not bool(value.isfinite().all())]
     if bad:
         more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
         raise SBNetError(

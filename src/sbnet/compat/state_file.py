@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sbnet.compat.mxnet_file import is_mxnet_file, read_mxnet
-from sbnet.compat.names import without_parallel
+from sbnet.compat.names import Weights, without_parallel
 from sbnet.errors import SBNetError
 
 logger = logging.getLogger(__name__)
@@ -30,13 +30,6 @@ WHOLE = (
 )
 TYPES = (*FLOATS, *WHOLE, torch.bool)
 LISTED = 5  # tensors in a message
-
-
-class Weights(NamedTuple):
-    """tensors: by name, on the CPU. left_out: names in the file -> why they are not among them."""
-
-    tensors: dict[str, Tensor]
-    left_out: dict[str, str]
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
@@ -71,14 +64,14 @@ def read_weights(path: Path | str) -> Weights:
             left_out[str(name)] = "not a named tensor"
     if not tensors:
         raise SBNetError(f"{path}: no named tensors; give a state dict (.safetensors, or .pth of tensors)")
-    check_dense(path, tensors)
+    _check_dense(path, tensors)
     try:
         return Weights(without_parallel(tensors), left_out)
     except SBNetError as error:
         raise SBNetError(f"{path}: {error}") from error
 
 
-def check_dense(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
+def _check_dense(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
     """Raises SBNetError for a tensor that is not a dense array of real numbers with all its values in the file.
 
     No values are read, so no more memory is used than the file has bytes.
@@ -122,17 +115,18 @@ def _read(path: Path) -> object:
         mxnet = is_mxnet_file(path)
     except OSError as error:
         raise SBNetError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    return read_mxnet(path) if mxnet else _read_pickle(path)
+    return read_mxnet(path) if mxnet else load_pickle(path, path)
 
 
-def _read_pickle(path: Path) -> object:
+def load_pickle(file: Path | BinaryIO, name: Path | str) -> object:
+    """The tensors in a file of PyTorch's, `name` in messages. Raises SBNetError for a pickle of anything else."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle makes torch.load raise anything
         # Of torch's message only the name: the rest advises to load the file all the same.
         named = re.search(r"GLOBAL `?([\w.]+)", str(error))
         reason = f"it names {named[1]}" if named else type(error).__name__
         raise SBNetError(
-            f"{path}: refused: damaged, or a pickle of more than tensors, which could run code ({reason}); "
+            f"{name}: refused: damaged, or a pickle of more than tensors, which could run code ({reason}); "
             "download it again, or convert it to .safetensors if you trust its origin"
         ) from error

@@ -1,4 +1,4 @@
-"""Recipes: data, network and stage settings of a whole run, one YAML file each."""
+"""Recipes: everything that a run needs, one YAML file each."""
 
 from __future__ import annotations
 

@@ -28,49 +28,32 @@ def refusal(error: ValidationError, kind: type[Settings], where: Where, key: str
     first = error.errors(include_url=False)[0]
     names = [str(part) for part in first["loc"] if isinstance(part, str)]
     dotted = ".".join([key, *names])
-    if first["type"] == "extra_forbidden":
-        parent = kind
-        for name in names[:-1]:
-            parent = section_model(parent, name) or parent
-        return SBNetError(f"{where(dotted)}{unknown_key(dotted, parent.model_fields, sections(parent))}")
-    message = _expected(first, kind, names)
-    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        count = len(typing.get_args(_field(kind, names)))
-        return SBNetError(f"{where(dotted)}{dotted} has {first['loc'][-1]}; expected {count} numbers")
-    if first["type"] == "missing":
-        return SBNetError(f"{where(dotted)}{dotted} is required")
-    if first["type"] == "value_error" and isinstance(
-        first["input"], Mapping | Settings
-    ):  # of a whole section: the message names the setting
-        return SBNetError(f"{where(dotted)}{dotted}.{message}")
-    return SBNetError(
-        f"{where(dotted)}{dotted} is {shortened(first['input'])}; {message[:1].lower()}{message[1:]}{_near(first)}"
-    )
+    return SBNetError(f"{where(dotted)}{_message(first, kind, names, dotted)}")
 
 
-def _field(kind: type[Settings], names: Sequence[str]) -> Any:
-    """The type of a field, by its name within a section's."""
-    for name in names[:-1]:
-        kind = section_model(kind, name) or kind
-    return kind.model_fields[names[-1]].annotation
+def _message(error: Any, kind: type[Settings], names: Sequence[str], dotted: str) -> str:
+    section = _section(kind, names[:-1])
+    if error["type"] == "extra_forbidden":
+        return unknown_key(dotted, section.model_fields, sections(section))
+    if error["type"] == "missing" and isinstance(error["loc"][-1], int):
+        count = len(typing.get_args(section.model_fields[names[-1]].annotation))
+        return f"{dotted} has {error['loc'][-1]}; expected {count} numbers"
+    if error["type"] == "missing":
+        return f"{dotted} is required"
+    expected = _expected(error, _section(kind, names))
+    if error["type"] == "value_error" and isinstance(error["input"], Mapping | Settings):
+        return f"{dotted}.{expected}"  # of a whole section: the message names the setting
+    return f"{dotted} is {shortened(error['input'])}; {expected[:1].lower()}{expected[1:]}{_near(error)}"
 
 
-def shortened(value: Any) -> str:
-    """A value as it may stand in a message."""
-    text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def _expected(error: Any, kind: type[Settings], names: Sequence[str]) -> str:
-    if error["type"] in ("too_long", "too_short"):
-        bound = "at most" if error["type"] == "too_long" else "at least"
-        count = error["ctx"]["max_length" if error["type"] == "too_long" else "min_length"]
-        return f"expected {bound} {count} values"
-    if error["type"] == "model_type":
-        for name in names:
-            kind = section_model(kind, name) or kind
-        return f"expected settings such as '{next(iter(kind.model_fields))}'"
+def _expected(error: Any, section: type[Settings]) -> str:
+    """section: the settings that the value should be, where it should be a section."""
     what, _, problem = error["type"].partition("_")
+    if what == "too" and problem in ("long", "short"):
+        bound, key = ("at most", "max_length") if problem == "long" else ("at least", "min_length")
+        return f"expected {bound} {error['ctx'][key]} values"
+    if error["type"] == "model_type":
+        return f"expected settings such as '{next(iter(section.model_fields))}'"
     if what in PLAIN and problem in ("parsing", "type", "from_float"):
         return f"expected {PLAIN[what]}"
     return str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
@@ -81,6 +64,12 @@ def _near(error: Any) -> str:
         return ""
     choices = error["ctx"]["expected"].replace(" or ", ",").split(",")
     return did_you_mean(str(error["input"]), [word.strip("' ") for word in choices])
+
+
+def shortened(value: Any) -> str:
+    """A value as it may stand in a message."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def unknown_key(dotted: str, known: Iterable[str], below: Mapping[str, type[Settings]]) -> str:
@@ -99,14 +88,14 @@ def _found(name: str, models: Mapping[str, type[Settings]], above: str) -> Itera
         yield from _found(name, sections(model), f"{above}{key}.")
 
 
-def section_model(kind: type[Settings], name: str) -> type[Settings] | None:
-    """The settings that a field holds, where it holds a section."""
-    info = kind.model_fields.get(name)
-    annotation = info.annotation if info else None
-    return annotation if isinstance(annotation, type) and issubclass(annotation, Settings) else None
+def _section(kind: type[Settings], names: Sequence[str]) -> type[Settings]:
+    """The settings under these names, as far as they are sections."""
+    for name in names:
+        kind = sections(kind).get(name, kind)
+    return kind
 
 
 def sections(kind: type[Settings]) -> dict[str, type[Settings]]:
     """Field -> settings, of those that hold a section."""
-    found = {name: section_model(kind, name) for name in kind.model_fields}
-    return {name: model for name, model in found.items() if model is not None}
+    types = ((name, info.annotation) for name, info in kind.model_fields.items())
+    return {name: kind for name, kind in types if isinstance(kind, type) and issubclass(kind, Settings)}

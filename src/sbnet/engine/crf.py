@@ -34,10 +34,11 @@ class PhotoCRF:
     def room(
         self, image: str | Path, size: tuple[int, int], *, labels: int, sets: int = 1
     ) -> Iterator[Marginals]:
-        """Wait until there is memory for the CRF of `sets` sets of probabilities on an image of size (H, W), and keep
-        it. Gives `DenseCRF.marginals` of (pixels, probabilities), with `iterations`, `gaussian` and `bilateral`.
+        """Reserve memory for the CRF of an image of size (H, W) and `sets` sets of probabilities, waiting until it is
+        free. Gives marginals(pixels, probabilities, iterations=, gaussian=, bilateral=), see `DenseCRF`.
 
-        Either raises SBNetError for an image that alone needs more than there is: how much, only its lattices tell.
+        Raises SBNetError for an image that needs more memory than there is. So does what it gives, as only the image's
+        lattices tell how much that is.
         """
         area, compiled = size[0] * size[1], self._device is None
 

@@ -73,25 +73,13 @@ class Job(ABC, Generic[Found, Result]):
     """What is done with each image: three methods, each called on the threads that suit it.
 
     1. `load` reads an image, on threads ahead of the network. By default its pixels, and a view for each scale.
-    2. `forward` computes, on the thread that calls `infer`, one batch after the other. It returns a result for each
-       image, best by way of `to_host`: copied from the GPU while the next batch is computed.
-    3. `write` finishes a result, on threads behind the network: waits for its copy, post-processes, writes files. What
-       it returns, `infer` gives. A file whose presence marks an image as done is to be written last.
+    2. `forward` computes one batch after the other, on the thread that calls `infer`. It returns a result for each
+       image, best through `to_host`, which copies it from the GPU while the next batch is computed.
+    3. `write` finishes a result, on threads behind the network: waits for its copy, post-processes, writes files, last
+       the one whose presence marks the image as done. `infer` gives what it returns.
 
     scales: at which the network sees an image. mirror: it also sees the mirror images. Both bound the pixels that an
-    image or a batch may have. gradients: `forward` needs them (Grad-CAM).
-
-        class Segment(Job[OnHost, Path]):
-            def forward(self, batch):
-                (images,) = views(batch.views, self.network, mirror=False, device=self.device)
-                return [to_host(logits.argmax(0)) for logits in self.network(images).logits]
-
-            def write(self, image, result):
-                path = self.folder / f"{image.photo.name}.png"
-                write_label(path, result().astype(np.uint8))
-                return path
-
-        for path in infer(images, Segment(...), runtime=runtime): ...
+    image or a batch may have. gradients: `forward` needs them (Grad-CAM). docs/add-a-method.md has an example.
     """
 
     scales: Sequence[float] = (1.0,)
@@ -120,12 +108,12 @@ class Job(ABC, Generic[Found, Result]):
 def infer(
     images: Sequence[Photo], job: Job[Found, Result], *, runtime: Runtime, failed: Told | None = None
 ) -> Iterator[Result]:
-    """What `job.write` returns for each image: in the images' order where a batch is one image, else those of the same
-    size together.
+    """What `job.write` returns for each image: in the images' order where a batch is one image, otherwise images of the
+    same size together.
 
-    failed: called on this thread for each image that `job.load` refuses, and the others continue; without it that error is
-    raised here. Those of `forward` and `write` always are, and SBNetError where the GPU's memory does not suffice.
-    Results of images before are finished first.
+    failed: called on this thread for each image that `job.load` refuses; the others continue. Without it the error is
+    raised, as are those of `forward` and `write`, and SBNetError where the GPU's memory does not suffice. Results of
+    earlier images are finished first.
     """
     most, device = runtime.images_at_once, runtime.torch_device()
 

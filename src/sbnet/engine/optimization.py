@@ -83,13 +83,8 @@ def build_optimizer(
             decay = 0.0 if bias or (adam and parameter.ndim < 2) else settings.weight_decay
             groups.setdefault((index, multiplier, decay), []).append(parameter)
     listed = [
-        {
-            "params": params,
-            "lr": settings.learning_rate * multiplier,
-            "multiplier": multiplier,
-            "weight_decay": decay,
-        }
-        for (_, multiplier, decay), params in groups.items()
+        {"params": params, "lr": settings.learning_rate * share, "multiplier": share, "weight_decay": decay}
+        for (_, share, decay), params in groups.items()
     ]
     if adam:
         return torch.optim.AdamW(listed, lr=settings.learning_rate, betas=(settings.momentum, 0.999))

@@ -17,13 +17,9 @@ from sbnet.backbones.fold import batch_norm_fused
 from sbnet.errors import SBNetError
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # glibc's malloc.h
-MIB = 2**20
 KEEPING = {MMAP_MAX: 0, TRIM_THRESHOLD: -1}  # large blocks come from the heap too, which never shrinks
-USUAL = {
-    MMAP_MAX: 65536,
-    MMAP_THRESHOLD: 32 * MIB,
-    TRIM_THRESHOLD: 64 * MIB,
-}  # what glibc settles on by itself
+# What glibc settles on by itself.
+USUAL = {MMAP_MAX: 65536, MMAP_THRESHOLD: 32 * 2**20, TRIM_THRESHOLD: 64 * 2**20}
 OF_USER = ("MALLOC_", "GLIBC_TUNABLES")  # environment variables by which a user sets the same
 
 

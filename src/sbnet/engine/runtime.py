@@ -66,12 +66,6 @@ class Runtime(Settings):
             raise SBNetError("runtime.device: 'cuda', but PyTorch sees no GPU; use device=auto or cpu")
         return torch.device("cuda" if available and self.device != "cpu" else "cpu")
 
-    def seed_torch(self) -> None:
-        """Make what PyTorch draws from here on (initial weights, dropout) follow from the seed."""
-        import torch
-
-        torch.manual_seed(self.seed)
-
     def precision_for(self, network: nn.Module) -> Precision:
         return faster_precision(network, self.torch_device()) if self.precision == "auto" else self.precision
 

@@ -13,13 +13,12 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sbnet.data.training.dataset import EpochSampler, TrainingSet, collate, seed_worker
-from sbnet.engine.checkpoint import CHECKPOINT, load_checkpoint, save_checkpoint
-from sbnet.engine.log import Meter, TrainingLog
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, start_worker
 from sbnet.engine.objective import FunctionObjective, Losses, Objective
 from sbnet.engine.optimization import TrainSettings, WeightAverage, build_optimizer, set_learning_rate
 from sbnet.engine.resources import fast_steps, gpu_memory_told
 from sbnet.engine.runtime import Runtime
+from sbnet.engine.training_files import CHECKPOINT, Meter, TrainingLog, load_checkpoint, save_checkpoint
 from sbnet.errors import SBNetError
 from sbnet.work.interrupt import put_off_interrupts
 from sbnet.work.progress import training_progress
@@ -46,20 +45,19 @@ def fit(
     hold, head_rate: see `set_learning_rate` and `build_optimizer`. With `settings.ema` the model ends with the averaged
     weights. Returns facts: steps, images, seconds, and images per second of this call.
 
-    Writes `log.csv` and `checkpoint.pt` into `folder`. A checkpoint found there is resumed, and the run ends with the
-    same weights as one that was never interrupted (same machine and settings; on a GPU, whose atomic sums have no fixed
-    order, nearly the same). A checkpoint is written every `checkpoint_every` steps, and by Ctrl-C or SIGTERM after the
-    current step (`put_off_interrupts`).
+    Writes `log.csv` and, every `checkpoint_every` steps and after the step that Ctrl-C or SIGTERM comes in,
+    `checkpoint.pt` into `folder`. A checkpoint found there is resumed, to the same weights as without an interruption
+    (same machine and settings; on a GPU, whose atomic sums have no fixed order, nearly the same).
 
-    Raises SBNetError where a loss or a weight is not finite, naming it, where there are no images, where all batches
-    together do not fill one accumulated step, and where the GPU's memory does not suffice.
+    Raises SBNetError for no images, for fewer batches than one accumulated step takes, where a loss or a weight is not
+    finite, naming it, and where the GPU's memory does not suffice.
     """
     if not len(samples):
         raise SBNetError(f"{title}: no images to train on; check the train list")
     if not isinstance(objective, Objective):
         objective = FunctionObjective(objective)
     fabric = runtime.fabric(model)
-    runtime.seed_torch()
+    torch.manual_seed(runtime.seed)  # dropout
     per_epoch = EpochSampler.batches_per_epoch(len(samples), settings.batch)
     per_batch = min(settings.batch, len(samples))
     steps = settings.epochs * per_epoch // settings.accumulate
@@ -141,8 +139,7 @@ def _batches(
             len(samples), epochs=settings.epochs, seed=runtime.seed, batch_size=settings.batch, first=first
         ),
         num_workers=runtime.worker_count,
-        collate_fn=collate,
-        worker_init_fn=seed_worker,
+        worker_init_fn=start_worker,
         pin_memory=fabric.device.type == "cuda",
         generator=torch.Generator().manual_seed(runtime.seed),
     )

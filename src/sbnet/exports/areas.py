@@ -19,7 +19,7 @@ class Areas(Export):
         from sbnet.data import IGNORE
         from sbnet.data.io.files import write_table
 
-        names = {**dict(enumerate(classes)), IGNORE: "ignore"}
+        names = dict(enumerate(classes)) | {IGNORE: "ignore"}
         rows: list[Sequence[object]] = [("image", "class", "pixels", "share")]
         count = 0
         for one in masks:

@@ -38,9 +38,8 @@ def export_masks(
 ) -> int:
     """Writes `folder`/NAME.png to the folder `out`, new or empty; returns how many.
 
-    classes: names by id, background first. images: name -> file, of those that are known. Raises SBNetError for a
-    folder without masks, a mask of another mode or with ids beyond the classes, and an `out` that
-    holds files; `out` then stays as it is.
+    classes: names by id, background first. images: name -> file, of those that are known. Raises SBNetError, and leaves
+    `out` as it is, for a folder without masks, a mask that `read_mask` refuses, and an `out` that holds files.
     """
     from sbnet.data.io.named_files import masks_by_name
 
@@ -49,7 +48,7 @@ def export_masks(
         raise SBNetError(
             f"{folder}: there are no masks (NAME.png) in it: give a run folder or a folder of masks"
         )
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SBNetError(f"{out} already exists: choose a new or empty folder (--out)")
     temporary = out.absolute().with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:

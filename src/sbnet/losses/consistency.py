@@ -1,6 +1,6 @@
 """Class, min-pool, equivariance and cross loss of two views (SEAM: Wang et al., CVPR 2020, section 3).
 
-Shapes: B images, C classes with background at 0, N present maps (see `present.py`), H x W view 1, h x w view 2.
+Shapes: B images, C classes with background at 0, N present maps (see `two_views.py`), H x W view 1, h x w view 2.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbnet.losses.present import Present, full_precision
-from sbnet.losses.two_views import TwoViews, mean, resized, without_autocast
+from sbnet.losses.two_views import Present, TwoViews, mean, resized, without_autocast
+from sbnet.ops.affinity import full_precision
 from sbnet.ops.cam import max_only, normalize_min_max, with_background
 
 
 @without_autocast
 def consistency(views: TwoViews) -> dict[str, Tensor]:
-    """{term: scalar}, at least float32: `class` and `min_pool`, means over both views, `equivariance` and `cross`."""
-    losses = {"class": mean([classification(view.cam, views.labels, view.size) for view in views.views])}
-    cams, refined, present = views.cams, views.refined, views.present
-    losses["min_pool"] = mean([min_pool(maps, present) for maps in refined])
-    size = cams[1].shape[-2:]
-    framed = [common_frame(maps, size, present) for maps in cams]
-    losses["equivariance"] = equivariance(*framed)
-    framed_refined = [common_frame(maps, size, present) for maps in refined]
-    losses["cross"] = cross((framed[0], framed[1]), (framed_refined[0], framed_refined[1]))
-    return losses
+    """{term: scalar}, at least float32: `class` and `min_pool`, means over both views; `equivariance`, the mean
+    difference of the views' CAMs in the common frame, foreground only; `cross`.
+    """
+    present, size = views.present, views.cams[1].shape[-2:]
+    cams, refined = (
+        [common_frame(maps, size, present) for maps in of_views] for of_views in (views.cams, views.refined)
+    )
+    return {
+        "class": mean([classification(view.cam, views.labels, view.size) for view in views.views]),
+        "min_pool": mean([min_pool(maps, present) for maps in views.refined]),
+        "equivariance": (cams[0][:, 1:] - cams[1][:, 1:]).abs().mean(),
+        "cross": cross(cams, refined),
+    }
 
 
 def classification(cam: Tensor, labels: Tensor, size: Sequence[int]) -> Tensor:
@@ -57,7 +60,7 @@ def min_pool(refined: Tensor, present: Present) -> Tensor:
     Per pixel the maximum over the image's classes; the mean of the H W // 4 smallest, negatives as 0.
     """
     h, w = refined.shape[-2:]
-    groups = present.masked(refined).split(present.per_image)
+    groups = refined.split(present.per_image)
     empty = refined.new_zeros(h, w)
     strongest = [group[1:].amax(dim=0) if len(group) > 1 else empty for group in groups]
     count = max(h * w // 4, 1)
@@ -69,12 +72,7 @@ def common_frame(maps: Tensor, size: Sequence[int], present: Present) -> Tensor:
     return present.spread(resized(normalize_min_max(maps), size))
 
 
-def equivariance(cam_1: Tensor, cam_2: Tensor) -> Tensor:
-    """Mean absolute difference of the foreground of both views' CAMs in the common frame (B, C, h, w)."""
-    return (cam_1[:, 1:] - cam_2[:, 1:]).abs().mean()
-
-
-def cross(cams: tuple[Tensor, Tensor], refined: tuple[Tensor, Tensor]) -> Tensor:
+def cross(cams: Sequence[Tensor], refined: Sequence[Tensor]) -> Tensor:
     """Each view's refined CAM against the other's CAM, both in the common frame (B, C, h, w): scalar.
 
     The CAM keeps each pixel's strongest class, has 1 - max as background and carries no gradient. The mean is

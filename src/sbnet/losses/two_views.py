@@ -1,13 +1,15 @@
-"""What the losses on two views of a batch share.
+"""What the losses on two views of a batch share: the views, and the maps of the classes that are in their image.
 
-Shapes: B images, C classes with background at 0, N present maps (see `present.py`), H x W view 1; view 2 is view 1
-shrunk to h x w.
+Shapes: B images, C classes with background at 0, H x W view 1; view 2 is view 1 shrunk to h x w. N present maps: one for
+each (image, class) pair that is present, background included. N is two or three an image instead of C = 21, so that the
+losses cost an eighth.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,9 +17,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sbnet.losses.present import Present
+from sbnet.ops.affinity import full_precision
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Present:
+    """Sorted by image, each image's background first. Made by `Present.of`."""
+
+    index: Tensor  # (N,) positions in the flattened (B, C)
+    per_image: tuple[int, ...]  # B counts, which sum to N
+    classes: int
+
+    @staticmethod
+    def of(labels: Tensor) -> Present:
+        """From image labels (B, C - 1), 0 or 1; every image also has background."""
+        label = F.pad(labels, (1, 0), value=1.0)
+        counts = tuple((label != 0).sum(dim=1).tolist())
+        return Present(label.flatten().nonzero()[:, 0], counts, label.shape[1])
+
+    def select(self, maps: Tensor) -> Tensor:
+        """(B, C, H, W) -> the present maps (N, H, W)."""
+        return full_precision(maps.flatten(0, 1).index_select(0, self.index))
+
+    def spread(self, maps: Tensor) -> Tensor:
+        """(N, H, W) -> (B, C, H, W), 0 where absent."""
+        images, size = len(self.per_image), maps.shape[-2:]
+        dense = maps.new_zeros(images * self.classes, *size)
+        return dense.index_copy(0, self.index, maps).reshape(images, self.classes, *size)
+
+    def elements(self, maps: Tensor) -> int:
+        """B C H W: what a mean over all classes divides by, for maps (N, H, W)."""
+        return len(self.per_image) * self.classes * maps.shape[-2] * maps.shape[-1]
 
 
 class View(NamedTuple):

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from sbnet.backbones.settings import BackboneSettings
-from sbnet.registry import METHODS
+from sbnet.registry import METHODS, Role
 from sbnet.settings import Settings
-from sbnet.steps.spec import StepSpec
+from sbnet.steps.spec import StepSpec, check_steps
 
 __all__ = ["METHODS", "Figure", "Method", "Role", "register"]
 
-Role = Literal["seeds", "refine", "segmenter"]
 register = METHODS.register
 
 
@@ -35,6 +34,7 @@ class Method(ABC):
 
     name: in recipes. title: in tables. paper: authors, venue, year. figures: published results.
     Settings: the recipe's section. networks: family name, as in `models.build("FAMILY-BACKBONE")`, -> `module:class`.
+    weights: the setting that names the backbone's first weights.
     """
 
     name: ClassVar[str]
@@ -45,10 +45,17 @@ class Method(ABC):
     figures: ClassVar[Sequence[Figure]] = ()
     Settings: ClassVar[type[Settings]]
     networks: ClassVar[Mapping[str, str]] = {}
+    weights: ClassVar[str] = "backbone.weights"
 
     @abstractmethod
     def steps(self, settings: Any) -> list[StepSpec]:
         """The steps that these settings amount to, in order; they follow those of the roles before."""
+
+    def checked_steps(self, settings: Any) -> list[StepSpec]:
+        """`steps`, with their settings' keys in the recipe. Raises SBNetError for steps that cannot be."""
+        specs = self.steps(settings)
+        check_steps(specs, self.name)
+        return [replace(spec, key=f"{self.role}.{spec.key}".rstrip(".")) for spec in specs]
 
     def backbone(self, settings: Any, backbone: BackboneSettings) -> BackboneSettings:
         """The backbone that its steps use; by default the recipe's."""

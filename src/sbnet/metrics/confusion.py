@@ -35,7 +35,7 @@ def confusion(prediction: Array, target: Array, *, classes: int, ignore: int = 2
         check_ids(name, given)
     if isinstance(prediction, Tensor) and isinstance(target, Tensor):
         return _count(prediction, target.to(prediction.device), classes, ignore)
-    return _count(_numpy(prediction), _numpy(target), classes, ignore)
+    return _count(as_numpy(prediction), as_numpy(target), classes, ignore)
 
 
 def check_ids(name: str, ids: np.ndarray | Tensor) -> None:
@@ -83,7 +83,7 @@ def _as(ids: Array, dtype: str) -> Array:
 
 def iou(confusion: np.ndarray | Tensor, *, absent: Absent = "nan") -> np.ndarray:
     """Intersection over union per class: (..., C, C) -> (..., C) float64; `absent` as the module says."""
-    confusion = _numpy(confusion)
+    confusion = as_numpy(confusion)
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     union = confusion.sum(-1) + confusion.sum(-2) - hit
     return np.where(union > 0, hit / np.maximum(union, 1), np.nan if absent == "nan" else 0.0)
@@ -110,7 +110,7 @@ def summary(
 
     class_names: C names, background first.
     """
-    confusion = _numpy(confusion)
+    confusion = as_numpy(confusion)
     per_class = iou(confusion, absent=absent)
     hit_foreground = confusion[1:, 1:].sum()
     return {
@@ -124,8 +124,8 @@ def summary(
     }
 
 
-def _numpy(values: np.ndarray | Tensor) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, Tensor) else values
+def as_numpy(values: np.ndarray | Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _share(part: np.integer, whole: np.integer) -> float | None:

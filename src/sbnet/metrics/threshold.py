@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import torch
 from torch import Tensor
 
 from sbnet.errors import SBNetError
-from sbnet.metrics.confusion import Absent, check_ids, mean_iou
+from sbnet.metrics.confusion import Absent, as_numpy, check_ids, mean_iou
 from sbnet.ops.compiled import kernels
 
 
@@ -42,59 +39,36 @@ class ThresholdSweep:
     ) -> None:
         """One image: scores (K, H, W) of foreground classes class_ids (K,), target (H, W) of ids to 255; K may be 0.
 
-        Scores on a GPU are counted there; the counts themselves are kept in numpy.
-        Raises SBNetError for a target beyond the classes, ValueError for NaN; discard the counts then.
+        Tensors are copied to the CPU. Raises SBNetError for a target beyond the classes, ValueError for NaN; discard the
+        counts then.
         """
-        if scores.ndim != 3 or tuple(scores.shape[1:]) != tuple(target.shape):
-            raise ValueError(f"scores {tuple(scores.shape)} and target {tuple(target.shape)} differ in size")
-        ids = [int(number) for number in _on_cpu(class_ids)]
-        if len(ids) != len(scores) or not all(0 <= number < self.classes for number in ids):
+        scores, class_ids, target = as_numpy(scores), as_numpy(class_ids), as_numpy(target)
+        if scores.ndim != 3 or scores.shape[1:] != target.shape:
+            raise ValueError(f"scores {scores.shape} and target {target.shape} differ in size")
+        if len(class_ids) != len(scores) or not ((class_ids >= 0) & (class_ids < self.classes)).all():
+            ids = class_ids.tolist()
             raise ValueError(f"class_ids: {ids} are not {len(scores)} classes of 0..{self.classes - 1}")
         check_ids("ground truth", target)
-        if math.prod(target.shape):
-            low, high = int(target.min()), int(target.max())
-            if not 0 <= low <= high <= 255:
-                raise SBNetError(f"ground truth has ids from {low} to {high}; they must fit into 8 bits")
-        if isinstance(scores, Tensor) and not scores.is_cpu:
-            bad = self._count_torch(scores.detach(), ids, torch.as_tensor(target, device=scores.device))
-        else:
-            bad = self._count(_on_cpu(scores), ids, _on_cpu(target))
+        if target.size and not 0 <= target.min() <= target.max() <= 255:
+            raise SBNetError(
+                f"ground truth has ids from {target.min()} to {target.max()}; they must fit into 8 bits"
+            )
+        bad = kernels().sweep(
+            np.ascontiguousarray(scores, np.float32).reshape(len(scores), target.size),
+            np.ascontiguousarray(class_ids, np.int64),
+            np.ascontiguousarray(target, np.uint8).reshape(-1),
+            self.thresholds.astype(np.float32),
+            self.classes,
+            self.ignore,
+            self._counts.reshape(-1),
+        )
         if bad >= 0:
             y, x = divmod(bad, target.shape[1])
             if self.classes <= target[y, x] != self.ignore:
                 raise SBNetError(
-                    f"ground truth has class {int(target[y, x])}, but the classes are 0..{self.classes - 1}"
+                    f"ground truth has class {target[y, x]}, but the classes are 0..{self.classes - 1}"
                 )
             raise ValueError(f"scores: NaN at pixel ({y}, {x})")
-
-    def _count(self, scores: np.ndarray, class_ids: list[int], target: np.ndarray) -> int:
-        """Count one image, compiled; the first pixel that cannot be counted, or -1."""
-        wanted = np.ascontiguousarray(target, np.uint8).reshape(-1)
-        values = np.ascontiguousarray(scores, np.float32).reshape(len(scores), target.size)
-        ids, thresholds = np.asarray(class_ids, np.int64), self.thresholds.astype(np.float32)
-        counts = self._counts.reshape(-1)
-        return kernels().sweep(values, ids, wanted, thresholds, self.classes, self.ignore, counts)
-
-    def _count_torch(self, scores: Tensor, class_ids: list[int], target: Tensor) -> int:
-        """The same in PyTorch, on the scores' device: a histogram of (target, class, place) as one number."""
-        wanted = target.flatten().long()
-        known = wanted != self.ignore
-        bad = known & (wanted >= self.classes)
-        place = torch.zeros_like(wanted)
-        if class_ids:
-            best, channel = scores.float().flatten(1).max(0)
-            bad |= known & best.isnan()
-            thresholds = torch.tensor(self.thresholds, dtype=torch.float32, device=scores.device)
-            below = torch.bucketize(best, thresholds)
-            ids = torch.tensor(class_ids, device=scores.device)
-            place = ids[channel] * (len(thresholds) + 1) + below
-        if bad.any():
-            return int(bad.nonzero()[0])
-        size = self._counts.size
-        cell = torch.where(known, wanted * (size // self.classes) + place, size)
-        counts = torch.bincount(cell, minlength=size + 1)[:-1]
-        self._counts += counts.cpu().numpy().reshape(self._counts.shape)
-        return -1
 
     def confusions(self) -> np.ndarray:
         """(T, C, C) int64, rows target, columns prediction."""
@@ -112,7 +86,3 @@ class ThresholdSweep:
         curve = self.curve(absent=absent)
         top = int(np.argmax(np.nan_to_num(curve, nan=-1.0)))
         return float(self.thresholds[top]), float(curve[top])
-
-
-def _on_cpu(values: np.ndarray | Tensor) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import pkgutil
 from collections.abc import Callable
 from functools import lru_cache
@@ -13,13 +12,13 @@ import torch
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import OPTIONS, refusals
+from sbnet.backbones.options import OPTIONS, checked
 from sbnet.backbones.resnet38 import ResNet38
 from sbnet.backbones.resnet101 import ResNet101
 from sbnet.backbones.timm_cnn import TimmCnn
 from sbnet.backbones.timm_models import pretrained_state
 from sbnet.backbones.timm_vit import TimmVit, is_vit
-from sbnet.backbones.weights import LITES, fit_backbone, lite_path, lite_state
+from sbnet.backbones.weights import LITES, fit_backbone, lite_path
 from sbnet.compat.state_file import read_state
 from sbnet.errors import SBNetError, did_you_mean
 from sbnet.registry import METHODS, PACKAGE
@@ -28,10 +27,9 @@ REFERENCE: dict[str, Callable[..., Backbone]] = {"resnet38": ResNet38, "resnet10
 BACKBONES = (*REFERENCE, *LITES)
 
 
-def families(role: str = "") -> dict[str, str]:
-    """Family of networks -> `module:class`; of the methods of that role alone, if it is given."""
-    methods = (method for method in METHODS.entries() if role in ("", method.role))
-    return {family: place for method in methods for family, place in method.networks.items()}
+def families() -> dict[str, str]:
+    """Family of networks -> `module:class`."""
+    return {family: place for method in METHODS.entries() for family, place in method.networks.items()}
 
 
 def network_class(family: str) -> type[Network]:
@@ -49,55 +47,43 @@ def model_names() -> list[str]:
     return [f"{family}-{backbone}" for family in families() for backbone in BACKBONES]
 
 
-def build(
-    name: str,
-    classes: int = 21,
-    *,
-    weights: str = "auto",
-    check: Callable[[Network], None] | None = None,
-    **options: Any,
-) -> Network:
+def build(name: str, classes: int = 21, *, weights: str = "auto", **options: Any) -> Network:
     """A network by name, 'FAMILY-BACKBONE', in training mode.
 
     FAMILY: a family of `families()`, such as 'sbnet'.
     BACKBONE: 'resnet38', 'resnet101' (the published networks', output stride 8), 'lite0', 'lite2' (the
     EfficientNet-Lites), 'timm:NAME' (CNNs and vision transformers).
-    `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else
-    none), 'none', 'file:PATH' (.safetensors, .pth of tensors alone, or MXNet's .params), or 'timm:NAME' (downloaded by
-    timm).
+    `weights` of the backbone: 'auto' (the Lites' from their pip packages, timm's own for timm:NAME, else none), 'none',
+    'file:PATH' (.safetensors, .pth of tensors alone, or MXNet's .params), or 'timm:NAME' (downloaded by timm).
     `options`: `stride`, `freeze` and `dilate` of the backbone, and the keywords of the network's class. Over published
     backbones these default to the published values, over others to the class's `own_defaults`.
-    `check` is given the network before it has memory, and raises to refuse it: for names and options from a file that
-    may not be trusted. (Backbones and heads that compute with their first weights have memory then.)
     Raises SBNetError for an unknown name, option or weights, values that are not allowed, a backbone that lacks what
     the heads read, and weights that do not fit.
     """
     family, chosen, own, head = _parsed(name, options)
-    checked = check is None
-    if check is not None:
-        family.check_installed()  # nothing is to be imported under another default device
-        outline = _outline(chosen, own)
-        checked = outline is not None and _checked(check, family, outline, classes, head)
-    backbone = build_backbone(chosen, weights=weights, **own)
-    if check is not None and not checked:
-        checked = _checked(check, family, backbone, classes, head)
-    network = family(backbone, classes, **head)
-    if check is not None and not checked:
-        check(network)
+    network = family(build_backbone(chosen, weights=weights, **own), classes, **head)
     network.name = name
     network.options = {**own, **head}
     return network.train()
 
 
-def check_network(name: str, **options: Any) -> None:
-    """Raises SBNetError where `build` would, but for weights: for an unknown name, an option, a missing library, a
-    backbone that lacks what the heads read. Takes no memory for weights, no time, and no random draws.
+def outline(name: str, classes: int = 21, **options: Any) -> Network:
+    """The network that `build` would make, to look at: no random draws, and no memory for weights, but for those of a
+    backbone or of a plug-in's heads that compute with their first ones. Errors as in `build`, but for weights.
     """
-    family, chosen, own, _ = _parsed(name, options)
-    family.check_installed()
+    family, chosen, own, head = _parsed(name, options)
+    family.check_installed()  # nothing is to be imported under another default device
     with torch.random.fork_rng(devices=[]):
-        backbone = _known_outline(chosen, tuple(own.items())) or build_backbone(chosen, weights="none", **own)
-    family.check_backbone(backbone)
+        backbone = _without_memory(chosen, tuple(own.items())) or build_backbone(
+            chosen, weights="none", **own
+        )
+        try:
+            with torch.device("meta"):
+                return family(backbone, classes, **head)
+        except Exception:
+            if family.__module__.partition(".")[0] == PACKAGE:  # ours compute with none: an option is wrong
+                raise
+            return family(backbone, classes, **head)
 
 
 def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Backbone:
@@ -121,11 +107,9 @@ def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Bac
         backbone = make(timm_name, pretrained=weights == "auto" and chosen not in LITES, **options)
     if kind == "timm":
         fit_backbone(backbone, pretrained_state(source), weights)
-    elif chosen in LITES and weights != "none":
+    elif kind == "file" or (chosen in LITES and weights == "auto"):
         path = Path(source) if source else lite_path(chosen)
-        fit_backbone(backbone, lite_state(chosen, path), path)
-    elif kind == "file":
-        fit_backbone(backbone, read_state(Path(source)), source)
+        fit_backbone(backbone, read_state(path), path)
     return backbone
 
 
@@ -146,14 +130,15 @@ def _parsed(name: str, options: dict[str, Any]) -> tuple[type[Network], str, dic
             f"no network '{name}'{near}; available: {', '.join(model_names())}, FAMILY-timm:NAME"
         )
     cls = network_class(family)
-    parameters = inspect.signature(cls).parameters.values()
-    known = [*OPTIONS, *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY)]
+    types = OPTIONS | cls.option_types()
     for option in options:
-        if option not in known:
-            near = did_you_mean(option, known)
-            raise SBNetError(f"{name} has no option '{option}'{near}; it has {', '.join(known)}")
-    if wrong := refusals(options, {**cls.allowed, **OPTIONS}):
-        raise SBNetError(f"{name}: {'; '.join(wrong)}")
+        if option not in types:
+            near = did_you_mean(option, types)
+            raise SBNetError(f"{name} has no option '{option}'{near}; it has {', '.join(types)}")
+    try:
+        options = checked(options, types)
+    except ValueError as error:
+        raise SBNetError(f"{name}: {error}") from error
     own = {key: value for key, value in options.items() if key in OPTIONS}
     head = {key: value for key, value in options.items() if key not in OPTIONS}
     return cls, chosen, own, head if chosen in REFERENCE else {**cls.own_defaults, **head}
@@ -171,37 +156,11 @@ def _resnet(chosen: str, options: dict[str, Any]) -> Backbone:
     return REFERENCE[chosen](**options)
 
 
-def _outline(chosen: str, options: dict[str, Any]) -> Backbone | None:
-    """The backbone without memory for its weights; None where it cannot be made so, as it computes with them."""
+@lru_cache(maxsize=4)  # one serves all networks of a run
+def _without_memory(chosen: str, options: tuple[tuple[str, Any], ...]) -> Backbone | None:
+    """A backbone to look at; None where it cannot be made without memory for its weights, as it computes with them."""
     try:
         with torch.device("meta"):
-            return build_backbone(chosen, weights="none", **options)
+            return build_backbone(chosen, weights="none", **dict(options))
     except Exception:  # whatever is wrong with name or options is reported when it is built
         return None
-
-
-def _checked(
-    check: Callable[[Network], None],
-    family: type[Network],
-    backbone: Backbone,
-    classes: int,
-    head: dict[str, Any],
-) -> bool:
-    """Have the network checked whose heads have no memory for their weights; False where a plug-in's cannot be made so."""
-    try:
-        with torch.device("meta"):
-            network = family(backbone, classes, **head)
-    except Exception:
-        if (
-            family.__module__.partition(".")[0] == PACKAGE
-        ):  # ours can be made so, and what they refuse is wrong
-            raise
-        return False
-    check(network)
-    return True
-
-
-@lru_cache(maxsize=4)
-def _known_outline(chosen: str, options: tuple[tuple[str, Any], ...]) -> Backbone | None:
-    """To look at: one serves all networks of a run."""
-    return _outline(chosen, dict(options))

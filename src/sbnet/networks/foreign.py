@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 import torch
 
 from sbnet.backbones.network import Network
-from sbnet.backbones.weights import LITES, fit_backbone, lite_state
-from sbnet.compat.names import rename
+from sbnet.backbones.weights import fit_backbone
+from sbnet.compat.names import Weights, rename
 from sbnet.compat.origins import FAMILIES, ORIGINS, Origin, count_classes, family_of, identify
 from sbnet.compat.outward import outward_state, target
 from sbnet.compat.reference import check_finite, load_reference
-from sbnet.compat.state_file import Weights, read_weights
+from sbnet.compat.state_file import read_weights
 from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.files import atomic_write, check_output
 from sbnet.errors import SBNetError
 from sbnet.networks import build as networks
-from sbnet.networks.model_file import is_model, is_ours, load_model, save_backbone, save_model
+from sbnet.networks.model_file import is_ours, load_model, network_name, save_backbone, save_model
 
 
 class Opened(NamedTuple):
@@ -95,13 +95,12 @@ def convert_weights(
     """
     source, out = Path(source), Path(out)
     _check_target(source, out, ".safetensors")
-    if is_model(source):
+    if network_name(source):
         raise SBNetError(f"{source}: already a model file of sbnet; use it as it is, or give --to reference")
     weights = read_weights(source)
     if name in networks.BACKBONES or name.startswith("timm:"):
-        state = lite_state(name, source) if name in LITES else weights.tensors
         backbone = networks.build_backbone(name, weights="none")
-        unused = fit_backbone(backbone, state, source)
+        unused = fit_backbone(backbone, weights.tensors, source)
         save_backbone(backbone, out, name=name, meta={"classes": [], **_provenance(source)})
         notes = [f"left out, not part of the backbone: {', '.join(sorted(unused))}"] if unused else []
         return Conversion(

@@ -5,44 +5,47 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sbnet.backbones.network import Network
 from sbnet.backbones.normalization import Normalization
-from sbnet.backbones.options import Allowed, refusals
+from sbnet.backbones.options import in_words
 from sbnet.data import IGNORE
 
 FORMAT = "1"
-PARTS = {
-    "name": Allowed(str),
-    "classes": Allowed(int, 1, IGNORE),  # class ids are bytes below that of ignored pixels
-    "options": Allowed(dict),
-    "normalization": Allowed(dict),
-    "meta": Allowed(dict),
-}
-NORMALIZATION = {
-    "mean": Allowed(float, least=3, most=3),
-    "std": Allowed(float, 1e-6, least=3, most=3),
-    "scale": Allowed(float, 1e-9),
-    "bgr": Allowed(bool),
-}
-# The entries of `meta` that we read; others may be added.
-META = {
-    "classes": Allowed(str, most=IGNORE),
-    "predict": Allowed(dict),
-    "recipe": Allowed(dict),
-}
-RECIPE = {"data": Allowed(dict)}
 
 
-class Header(NamedTuple):
+class _Recipe(BaseModel):
+    data: dict[str, Any] = {}
+
+
+class _Meta(BaseModel):
+    """The entries of `meta` that we read; others may be added."""
+
+    model_config = ConfigDict(extra="allow")
+
+    classes: Annotated[list[str], Field(max_length=IGNORE)] = []
+    predict: dict[str, Any] = {}
+    recipe: _Recipe = _Recipe()
+
+
+class Header(BaseModel):
     """name, classes, options: arguments of `build`. meta: class names, recipe, and whatever else was given."""
 
     name: str
-    classes: int
+    classes: Annotated[int, Field(ge=1, le=IGNORE)]  # class ids are bytes below that of ignored pixels
     options: dict[str, Any]
     normalization: Normalization
     meta: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _meta_fits(self) -> Header:
+        named = len(_Meta.model_validate(self.meta, strict=True).classes)
+        if named not in (0, self.classes):
+            raise ValueError(f"{named} class names for {self.classes} classes")
+        return self
 
 
 def write_header(model: Network, meta: Mapping[str, Any]) -> str:
@@ -59,25 +62,12 @@ def write_header(model: Network, meta: Mapping[str, Any]) -> str:
     )
 
 
-def parse_header(found: Mapping[str, Any]) -> Header:
+def parse_header(text: str) -> Header:
     """A header of this format, from JSON. Raises ValueError that names each value that is not allowed.
 
     `build` checks the options, whoever predicts the prediction settings of a segmenter.
     """
-    _check("", found, PARTS, needed=True)
-    kept, meta = found["normalization"], found["meta"]
-    _check("normalization: ", kept, NORMALIZATION, needed=True)
-    _check("meta: ", meta, META)
-    _check("meta: recipe: ", meta.get("recipe", {}), RECIPE)
-    named = len(meta.get("classes", ()))
-    if named not in (0, found["classes"]):
-        raise ValueError(f"{named} class names for {found['classes']} classes")
-    normalization = Normalization(tuple(kept["mean"]), tuple(kept["std"]), kept["scale"], kept["bgr"])
-    return Header(found["name"], found["classes"], found["options"], normalization, meta)
-
-
-def _check(
-    part: str, values: Mapping[str, Any], allowed: Mapping[str, Allowed], *, needed: bool = False
-) -> None:
-    if wrong := refusals(values, allowed, needed=allowed if needed else ()):
-        raise ValueError("; ".join(f"{part}{one}" for one in wrong))
+    try:
+        return Header.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ValueError(in_words(error)) from error

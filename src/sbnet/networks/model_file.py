@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -29,10 +27,6 @@ BROKEN = (
 )
 
 
-class _Fits(Exception):
-    """Ends a build once the outline is known to fit."""
-
-
 def save_model(model: Network, path: Path | str, *, meta: dict[str, Any]) -> None:
     """Write `model`, as `networks.build` made it, and `meta` (values that JSON has) to `path`.
 
@@ -42,7 +36,7 @@ def save_model(model: Network, path: Path | str, *, meta: dict[str, Any]) -> Non
     path = Path(path)
     try:
         header = write_header(model, meta)
-        _check_rebuilds(parse_header(json.loads(header)), model.state_dict())
+        _check_fits(parse_header(header), model.state_dict())
     except Exception as error:  # a plug-in's network may raise anything
         raise SBNetError(f"{path}: not written, as it could not be loaded again ({error})") from error
     _write(path, model, header)
@@ -79,11 +73,6 @@ def is_ours(path: Path | str) -> bool:
         return False
 
 
-def is_model(path: Path | str) -> bool:
-    """Whether `path` is a file that `save_model` wrote, or looks like one."""
-    return bool(network_name(path))
-
-
 def network_name(path: Path | str) -> str:
     """FAMILY-BACKBONE of the network in a `save_model` file, from its header; '' for any other file."""
     try:
@@ -106,8 +95,9 @@ def load_model(path: Path | str) -> tuple[Network, dict[str, Any]]:
         )
     try:
         with safe_open(path, framework="pt") as file:
-            found = json.loads((file.metadata() or {})["sbnet"])
+            text = (file.metadata() or {})["sbnet"]
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        found = json.loads(text)
         if "backbone" in found:
             raise SBNetError(
                 f"{path}: only the backbone {found['backbone']!s:.40}, not a network; give it as weights=file:{path}"
@@ -116,14 +106,15 @@ def load_model(path: Path | str) -> tuple[Network, dict[str, Any]]:
             raise SBNetError(
                 f"{path}: format {found.get('format')!r:.40}, expected {FORMAT}; use the sbnet version that wrote it"
             )
-        header = parse_header(found)
+        header = parse_header(text)
     except BROKEN as error:
         raise SBNetError(
             f"{path}: not a model file of sbnet, or a damaged one ({type(error).__name__}: {error}); "
             "train it again; for weights of other origin: sbnet convert-weights, or weights=file:PATH"
         ) from error
     try:
-        model = _build(header, check=_holds(state))
+        _check_fits(header, state)
+        model = networks.build(header.name, header.classes, weights="none", **header.options)
         model.load_state_dict(state)
     except SBNetError as error:
         raise SBNetError(f"{path}: {error}") from error
@@ -135,30 +126,10 @@ def load_model(path: Path | str) -> tuple[Network, dict[str, Any]]:
     return model.eval(), header.meta
 
 
-def _build(header: Header, *, check: Callable[[Network], None]) -> Network:
-    return networks.build(header.name, header.classes, weights="none", check=check, **header.options)
-
-
-def _check_rebuilds(header: Header, state: Mapping[str, Tensor]) -> None:
-    """Raises where `load_model` would refuse the header with these tensors. Takes no memory and no random numbers."""
-    holds = _holds(state)
-
-    def check(network: Network) -> None:
-        holds(network)
-        raise _Fits
-
-    with torch.random.fork_rng(devices=[]), contextlib.suppress(_Fits):
-        _build(header, check=check)
-
-
-def _holds(state: Mapping[str, Tensor]) -> Callable[[Network], None]:
-    """Refuses a network whose tensors are not those of `state`, by names, shapes and types."""
-
-    def check(network: Network) -> None:
-        own = network.state_dict()
-        if state.keys() != own.keys() or misfits(state, own):
-            raise SBNetError(
-                "its tensors are not those of the network in its header; use the sbnet version that wrote it"
-            )
-
-    return check
+def _check_fits(header: Header, state: Mapping[str, Tensor]) -> None:
+    """Raises SBNetError where the network of that header has other tensors than `state`, by names, shapes and types."""
+    own = networks.outline(header.name, header.classes, **header.options).state_dict()
+    if state.keys() != own.keys() or misfits(state, own):
+        raise SBNetError(
+            "its tensors are not those of the network in its header; use the sbnet version that wrote it"
+        )

@@ -8,13 +8,16 @@ pixels at left, right and bottom holds no from-pixels, so that every offset stay
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-Array = TypeVar("Array", Tensor, np.ndarray)
+
+def full_precision(values: Tensor) -> Tensor:
+    """Half precision raised to float32; float64 stays."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
 def pair_offsets(radius: int = 5) -> list[tuple[int, int]]:
@@ -32,7 +35,7 @@ def grid_radius(h: int, w: int, radius: int = 5) -> int:
     return max(1, min(radius, (min(h, w) - 1) // 2))
 
 
-def pair_views(grid: Array, radius: int) -> Iterator[tuple[Array, Array]]:
+def pair_views(grid: Tensor, radius: int) -> Iterator[tuple[Tensor, Tensor]]:
     """For each offset, views of from- and to-pixels: (..., h, w) -> (..., h - b, w - 2 b), b = radius - 1."""
     h, w = grid.shape[-2:]
     border = radius - 1
@@ -72,27 +75,22 @@ def pair_affinity(features: Tensor, *, radius: int = 5) -> Tensor:
     """exp(-mean over channels of |f_i - f_j|) for every pair: (B, D, h, w) -> (B, P, n) in (0, 1].
 
     The radius shrinks to `grid_radius` on small grids. Half precision is raised to float32, since the loss
-    needs 1 - affinity. NaN and infinities pass into the pairs that have them: training stops on them with the loss
-    named, and `random_walk` refuses them.
+    needs 1 - affinity. NaN and infinities pass into the pairs that have them.
     """
     h, w = features.shape[-2:]
     radius = grid_radius(h, w, radius)
-    if features.dtype in (torch.float16, torch.bfloat16):
-        features = features.float()
+    features = full_precision(features)
     if not pair_offsets(radius):
         return features.new_zeros(len(features), 0, h * w)
     return torch.exp(-_MeanAbsoluteDifference.apply(features, radius))
 
 
-def pair_labels(label: Array, *, radius: int = 5, ignore: int = 255) -> tuple[Array, Array, Array]:
+def pair_labels(label: Tensor, *, radius: int = 5, ignore: int = 255) -> tuple[Tensor, Tensor, Tensor]:
     """What a label map (..., h, w) says of its pairs: background, foreground, negative, bool (..., P, n).
 
     Background: both 0. Foreground: the same class other than 0. Negative: different classes. A pair with an
-    `ignore` pixel is none of them. The answer is of the input's kind, numpy or tensor.
+    `ignore` pixel is none of them.
     """
-    if isinstance(label, np.ndarray):
-        found = pair_labels(torch.from_numpy(np.ascontiguousarray(label)), radius=radius, ignore=ignore)
-        return found[0].numpy(), found[1].numpy(), found[2].numpy()
     h, w = label.shape[-2:]
     radius = grid_radius(h, w, radius)
     pairs = list(pair_views(label, radius))
@@ -103,3 +101,21 @@ def pair_labels(label: Array, *, radius: int = 5, ignore: int = 255) -> tuple[Ar
     end = torch.stack([b for _, b in pairs], dim=-3).flatten(-2)
     known, same = (start != ignore) & (end != ignore), start == end
     return known & same & (start == 0), known & same & (start != 0), known & ~same
+
+
+def label_grid(label: Tensor, *, stride: int, classes: int, ignore: int = 255) -> Tensor:
+    """The label that most pixels of each cell have; of equally many, the smallest class id, and `ignore` last.
+
+    label: (B, H, W) uint8, ids 0..classes-1 and `ignore`, with which cells over the border are filled up. Returns
+    (B, ceil(H/stride), ceil(W/stride)) uint8. AffinityNet (section 3.3) pools CRF marginals and takes their argmax;
+    pixels that vote need only the label PNG, some 20 kB an image.
+    """
+    height, width = label.shape[-2:]
+    padded = F.pad(label, (0, -width % stride, 0, -height % stride), value=ignore)
+    ids = torch.where(padded == ignore, classes, padded.long())
+    rows, columns = padded.shape[-2] // stride, padded.shape[-1] // stride
+    cells = ids.reshape(-1, rows, stride, columns, stride).permute(0, 1, 3, 2, 4).reshape(-1, stride * stride)
+    votes = torch.zeros(len(cells), classes + 1, dtype=torch.int32, device=label.device)
+    votes.scatter_add_(1, cells, torch.ones_like(cells, dtype=torch.int32))
+    winner = votes.argmax(1).reshape(-1, rows, columns)
+    return torch.where(winner == classes, ignore, winner).to(torch.uint8)

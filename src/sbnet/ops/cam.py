@@ -51,21 +51,15 @@ def normalize_scores(scores: Tensor) -> Tensor:
     return ((scores - low - EPSILON) / (high - low + EPSILON)).clamp(min=0)
 
 
-def background_score(scores: Tensor, *, alpha: float) -> Tensor:
-    """(1 - max over classes)^alpha of scores (K, H, W) in [0, 1]: (1, H, W); ones where K = 0.
-
-    A larger alpha means less background (Ahn & Kwak, CVPR 2018, eq. 2).
-    """
-    if not len(scores):
-        return scores.new_ones(1, *scores.shape[1:])
-    return (1 - scores.amax(dim=0, keepdim=True)) ** alpha
-
-
 def with_background_score(scores: Tensor, *, alpha: float, power: float = 1.0) -> Tensor:
-    """Scores (K, H, W) in [0, 1] -> (K + 1, H, W): the background of `scores ** power`, then `scores ** power`.
+    """Scores (K, H, W) in [0, 1] -> (K + 1, H, W): background (1 - the largest of scores^power)^alpha, 1 where K = 0; then
+    scores^power. A larger alpha means less background (Ahn & Kwak, CVPR 2018, eq. 2).
 
     `power` sharpens wide CAMs. Where a CAM is at its best cut at 0.5, an alpha of 1 would fit it, whose unary terms
     are so flat there that the CRF smooths objects away; cubed, the cut lies at 0.125, and an alpha of 16 fits.
     """
+    if not len(scores):
+        return scores.new_ones(1, *scores.shape[1:])
     sharpened = scores**power
-    return torch.cat([background_score(sharpened, alpha=alpha), sharpened])
+    background = (1 - sharpened.amax(dim=0, keepdim=True)) ** alpha
+    return torch.cat([background, sharpened])

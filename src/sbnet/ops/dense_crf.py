@@ -76,13 +76,10 @@ class DenseCRF:
         if not compiled:
             return pixels * (640 + 45 * sets * labels)
         lanes = -(-sets * labels // 8) * 8
-        of_pixel = (
-            9 * 8 + 3 * 4 * sets * labels
-        )  # corners and weights; probabilities, their logarithms, marginals
-        building, filtering = (
-            16 + 16 * 4 + 24 + 2 * 4,
-            2 * 4 * lanes,
-        )  # keys, slots, neighbours growing, ones; values
+        # Corners and weights; probabilities, their logarithms, marginals.
+        of_pixel = 9 * 8 + 3 * 4 * sets * labels
+        # Keys, slots, neighbours growing, ones; or values.
+        building, filtering = 16 + 16 * 4 + 24 + 2 * 4, 2 * 4 * lanes
         of_vertex = 6 * 2 * 4 + max(building, filtering)  # its neighbours
         return pixels * of_pixel + (2 * pixels if vertices is None else vertices) * of_vertex
 

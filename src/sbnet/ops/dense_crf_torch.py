@@ -24,17 +24,13 @@ class TorchMeanField:
         position = position.float().view(1, -1, 2).expand(batch, -1, -1)
         colour = images.reshape(batch, -1, 3).float()
         size = (width, height)
-        sxy, srgb, _ = bilateral
+        sxy, srgb, weight = bilateral
         # One after the other: the first is built before the second's features take memory.
-        self._kernels = [
-            (
-                gaussian[1],
-                PermutohedralLattice(_over(position, gaussian[0]), bounds=_bounds(size, gaussian[0])),
-            )
-        ]
+        # Built before the features of the next one take memory.
+        smooth = PermutohedralLattice(_over(position, gaussian[0]), bounds=_bounds(size, gaussian[0]))
         features = torch.cat([_over(position, sxy), _over(colour, srgb)], dim=-1)
         bounds = [*_bounds(size, sxy), *_bounds((255, 255, 255), srgb)]
-        self._kernels.append((bilateral[2], PermutohedralLattice(features, bounds=bounds)))
+        self._kernels = [(gaussian[1], smooth), (weight, PermutohedralLattice(features, bounds=bounds))]
 
     def __call__(self, sets: Tensor, *, iterations: int, negligible: float) -> Tensor:
         """Marginals of sets (B, A, K, N) float32, the same shape; a label that is negligible in an image is 0 there."""

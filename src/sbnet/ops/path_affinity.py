@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sbnet.ops.affinity import grid_radius, pair_offsets
+from sbnet.ops.affinity import full_precision, grid_radius, pair_offsets
 from sbnet.ops.random_walk import random_walk
 
 
@@ -79,8 +79,7 @@ def path_affinity(boundary: Tensor, *, radius: int = 10) -> Tensor:
     """
     h, w = boundary.shape[-2:]
     radius = grid_radius(h, w, radius)
-    if boundary.dtype in (torch.float16, torch.bfloat16):
-        boundary = boundary.float()
+    boundary = full_precision(boundary)
     if not pair_offsets(radius):
         return boundary.new_zeros(len(boundary), 0, h * w)
     return 1 - _PathMaximum.apply(boundary, radius)

@@ -53,9 +53,8 @@ class PermutohedralLattice:
 
     def filter(self, values: Tensor) -> Tensor:
         """Values (B N, C) float32 -> the same shape."""
-        lattice = functional.pad(
-            self._splat(values), (0, 0, 0, 1)
-        )  # the last row: the vertex that is not there
+        # The last row is the vertex that is not there.
+        lattice = functional.pad(self._splat(values), (0, 0, 0, 1))
         for ahead, behind in self._neighbours:
             around = lattice.index_select(0, ahead) + lattice.index_select(0, behind)
             lattice[:-1].add_(around, alpha=0.5)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sbnet.config.recipe import Recipe
 from sbnet.data.datasets.collection import Collection
@@ -15,21 +16,25 @@ from sbnet.data.io.photo_notes import band_notes, dark_note
 from sbnet.errors import SBNetError
 from sbnet.pipeline.graph import Step
 from sbnet.registry import DATASETS
+from sbnet.steps.spec import Images
 
 logger = logging.getLogger(__name__)
 
 SAMPLE = 4096  # bytes read from each end of a file
 
 
+class Fingerprint(NamedTuple):
+    """What identifies a list's images, and their ground truth."""
+
+    images: str
+    truth: str
+
+
 @dataclass(frozen=True)
 class RunData:
-    """The two lists. fingerprints: what identifies their images (`train`, `val`) and their ground truth (`truth`,
-    `val_truth`).
-    """
-
     train: Collection
     val: Collection | None
-    fingerprints: dict[str, str]
+    fingerprints: dict[Images, Fingerprint]
 
 
 def open_data(recipe: Recipe, folder: Path, steps: Sequence[Step]) -> RunData:
@@ -38,21 +43,15 @@ def open_data(recipe: Recipe, folder: Path, steps: Sequence[Step]) -> RunData:
     Raises SBNetError for whatever the reader refuses, a mask of another size than its image, images of 16 bits that use
     few of them where it is not said which value is white, an image without class or a class without image.
     """
-    settings, dataset = recipe.data.settings, DATASETS[recipe.data.name]
-    train, val = dataset.open(settings, work=folder / "data")
-    if (val is not None) != dataset.has_val(settings):
-        raise SBNetError(
-            f"dataset '{dataset.name}': its has_val() says {dataset.has_val(settings)}, but it opened "
-            f"{'a' if val else 'no'} list to measure on; fix the reader"
-        )
-    fingerprints = {}
-    for name, truth, images in (("train", "truth", train), ("val", "val_truth", val)):
-        if images:
-            _check_files(images, limit=_pixel_limit(steps, name), white=settings.white_level)
-        fingerprints[name] = fingerprint(images) if images else ""
-        fingerprints[truth] = files_fingerprint(image.mask for image in images or () if image.mask)
-    _check(steps, train)
-    return RunData(train, val, fingerprints)
+    settings = recipe.data.settings
+    train, val = DATASETS[recipe.data.name].open(settings, work=folder / "data")
+    lists: dict[Images, Collection] = {"train": train}
+    if val is not None:
+        lists["val"] = val
+    for name, images in lists.items():
+        _check_files(images, limit=_pixel_limit(steps, name), white=settings.white_level)
+    _check_labels(steps, train)
+    return RunData(train, val, {name: _fingerprint(images) for name, images in lists.items()})
 
 
 def _check_files(images: Collection, *, limit: int, white: float) -> None:
@@ -66,39 +65,35 @@ def _check_files(images: Collection, *, limit: int, white: float) -> None:
         logger.warning("%s: %s", images.name, note)
 
 
-def _pixel_limit(steps: Sequence[Step], images: str) -> int:
+def _pixel_limit(steps: Sequence[Step], images: Images) -> int:
     """Pixels that an image may have, so that every network that sees it can. The report's training images are seen by
     the steps of the val images too.
     """
-    seen = [
-        step.spec for step in steps if step.spec.network and (images == "train" or step.spec.images == images)
-    ]
-    inferred = [spec for spec in seen if not spec.trains]
-    return min(pixel_limit(spec.views[0], mirror=spec.views[1]) for spec in inferred)
+    inferred = [step.spec for step in steps if step.spec.network and not step.spec.trains]
+    seen = [spec for spec in inferred if images in ("train", spec.images)]
+    return min(pixel_limit(spec.views[0], mirror=spec.views[1]) for spec in seen)
 
 
-def _check(steps: Sequence[Step], train: Collection) -> None:
-    truth = [step for step in steps if getattr(step.spec.settings, "labels", "") == "truth"]
-    if not truth:
+def _check_labels(steps: Sequence[Step], train: Collection) -> None:
+    key = next((f"{step.spec.key}.{step.spec.truth}" for step in steps if step.spec.truth), None)
+    if key is None:
         train.check_trainable()
-        return
-    bare = [image.name for image in train if image.mask is None]
-    if bare:
-        key = f"{truth[0].spec.key}.labels"
+    elif bare := [image.name for image in train if image.mask is None]:
         raise SBNetError(
-            f"{train.name}: {len(bare)} images have no mask ('{bare[0]}' is the first), and {key} is 'truth'; add the "
-            f"masks, or set {key}=pseudo"
+            f"{train.name}: {len(bare)} images have no mask ('{bare[0]}' is the first), and {key} asks for the ground "
+            f"truth; add the masks, or choose other {key}"
         )
 
 
-def fingerprint(collection: Collection) -> str:
-    """Sha256 over class names, image names, image labels and the images' files."""
+def _fingerprint(collection: Collection) -> Fingerprint:
+    """Of the images: sha256 over class names, image names, image labels and files."""
     digest = hashlib.sha256(repr(collection.classes).encode())
     for image in collection:
         white = (image.white,) if image.white else ()
         digest.update(repr((image.name, image.classes, *white)).encode())
     digest.update(files_fingerprint(image.path for image in collection).encode())
-    return digest.hexdigest()
+    truth = files_fingerprint(image.mask for image in collection if image.mask)
+    return Fingerprint(digest.hexdigest(), truth)
 
 
 def files_fingerprint(paths: Iterable[Path]) -> str:

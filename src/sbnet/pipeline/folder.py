@@ -18,14 +18,13 @@ from sbnet.registry import DATASETS
 
 @contextmanager
 def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
-    """Make the folder, or take an existing run of the same recipe, and hold it alone.
+    """Make the folder, or take an existing run of the same recipe, and lock it.
 
-    Raises SBNetError for a folder that is no run, a run of another recipe, or one that another process is
-    at work in.
+    Raises SBNetError for a folder that is no run, a run of another recipe, or one that another process uses.
     """
     if folder.exists() and not folder.is_dir():
         raise SBNetError(f"{folder} is a file; a run needs a folder: choose another --out")
-    if folder.is_dir() and not (folder / "recipe.yaml").exists() and _visible(folder):
+    if folder.is_dir() and not (folder / "recipe.yaml").exists() and _in_use(folder):
         raise SBNetError(
             f"{folder} holds files but no run (no recipe.yaml); choose an empty or new folder as --out"
         )
@@ -44,9 +43,7 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
                 f"{folder}: another run (process {lock.read().strip() or 'unknown'}) is using this folder; "
                 "wait for it, stop it, or choose another --out"
             ) from None
-        with suppress(
-            OSError
-        ):  # a full disk: who holds the lock is a courtesy, and the disk will be reported later
+        with suppress(OSError):  # a full disk is reported later; who holds the lock is a courtesy
             lock.truncate(0)
             os.write(lock.fileno(), f"{os.getpid()}\n".encode())
         _check_same(folder, recipe)
@@ -59,7 +56,7 @@ def open_folder(folder: Path, recipe: Recipe) -> Iterator[None]:
 
 
 def _remove_made(folder: Path, made: list[Path]) -> None:
-    """Take away the folders that were made for nothing, innermost first; scenes that were made stay."""
+    """Remove the folders that were made for nothing, innermost first; what a reader made stays."""
     with suppress(OSError):
         if {entry.name for entry in folder.iterdir()} == {".lock"}:
             (folder / ".lock").unlink()
@@ -67,8 +64,8 @@ def _remove_made(folder: Path, made: list[Path]) -> None:
             path.rmdir()
 
 
-def _visible(folder: Path) -> bool:
-    """Whether the folder holds more than hidden files and scenes, which come before recipe.yaml."""
+def _in_use(folder: Path) -> bool:
+    """Whether it holds more than hidden files and what a reader makes, which come before recipe.yaml."""
     return any(not entry.name.startswith(".") and entry.name != "data" for entry in folder.iterdir())
 
 
@@ -105,12 +102,12 @@ def aside(folder: Path) -> Path:
 
 
 def put_aside(folder: Path) -> None:
-    """Move a stale step's folder to `aside`; a finished one that waits there already is not given up for half a one."""
+    """Move a stale step's folder to `aside`, unless a finished one waits there and this one is half done."""
     if aside(folder).exists() and not (folder / "done.json").exists():
         remove(folder)
-        return
-    remove(aside(folder))
-    _rename(folder, aside(folder))
+    else:
+        remove(aside(folder))
+        _rename(folder, aside(folder))
 
 
 def put_back(folder: Path) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from sbnet.config.recipe import Recipe
 from sbnet.errors import SBNetError, did_you_mean
-from sbnet.registry import DATASETS, METHODS
+from sbnet.registry import DATASETS, METHODS, ROLES
 from sbnet.steps.shared import crf_step, predict_step
-from sbnet.steps.spec import ALWAYS, SCORES, Images, Kind, StepSpec, check_steps
+from sbnet.steps.spec import ALWAYS, SCORES, Images, Kind, StepSpec
 
 
 @dataclass(frozen=True)
@@ -37,29 +37,20 @@ def recipe_steps(recipe: Recipe) -> list[Step]:
     images: Images = "val" if DATASETS[recipe.data.name].has_val(recipe.data.settings) else "train"
     seeds = role_steps(recipe, "seeds")
     crf = [crf_step(recipe.crf, key="crf")] if any(SCORES in spec.writes for spec in seeds) else []
-    specs = [
-        *seeds,
-        *crf,
-        *role_steps(recipe, "refine"),
-        *role_steps(recipe, "segmenter"),
-    ]
-    last = predict_step(recipe.predict, images=images)
+    refine, segmenter = role_steps(recipe, "refine"), role_steps(recipe, "segmenter")
     try:
-        return resolve([*specs, last])
+        return resolve([*seeds, *crf, *refine, *segmenter, predict_step(recipe.predict, images=images)])
     except SBNetError as error:
-        methods = ", ".join(
-            f"{role} '{getattr(recipe, role).name}'" for role in ("seeds", "refine", "segmenter")
-        )
+        methods = ", ".join(f"{role} '{getattr(recipe, role).name}'" for role in ROLES)
         raise SBNetError(f"{methods}: {error}") from error
 
 
 def role_steps(recipe: Recipe, role: str) -> list[StepSpec]:
     choice = getattr(recipe, role)
     method = METHODS[choice.name]
-    specs = method.steps(choice.settings)
-    check_steps(specs, choice.name)
     backbone = method.backbone(choice.settings, recipe.backbone)
-    return [replace(spec, key=f"{role}.{spec.key}".rstrip("."), backbone=backbone) for spec in specs]
+    specs = method.checked_steps(choice.settings)
+    return [replace(spec, backbone=backbone, weights=method.weights) for spec in specs]
 
 
 def resolve(specs: Sequence[StepSpec]) -> list[Step]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from sbnet.data.io.files import read_json, write_json
-from sbnet.errors import SBNetError
+from sbnet.data.io.files import stored_json, write_json
 from sbnet.metrics.confusion import Absent
 from sbnet.pipeline.graph import Step
 from sbnet.pipeline.state import RunState, Status
@@ -15,12 +13,7 @@ from sbnet.steps.evaluate import evaluate_masks, evaluate_scores
 from sbnet.steps.settings import equal_score
 from sbnet.steps.spec import SCORES, UNKNOWN, Measure
 
-
-def measures(steps: list[Step]) -> Iterator[tuple[Step, Measure]]:
-    """What can be measured in a run, in order."""
-    for step in steps:
-        for measure in step.spec.measures:
-            yield step, measure
+METRICS = "metrics.json"
 
 
 def update_metrics(state: RunState, *, again: bool = False) -> dict[str, Any]:
@@ -28,26 +21,24 @@ def update_metrics(state: RunState, *, again: bool = False) -> dict[str, Any]:
 
     Figures of steps that are no longer current are dropped. Returns its content: {name: facts}.
     """
-    path = state.folder / "metrics.json"
-    try:
-        before = {} if again or not path.exists() else read_json(path)
-    except SBNetError:
-        before = {}
+    path = state.folder / METRICS
+    before = {} if again else stored_json(path)
     cut = _threshold(state)
     metrics: dict[str, Any] = {}
-    for step, measure in measures(state.steps):
+    for step in state.steps:
         status, images = state.status(step), step.spec.images
-        if status.state != "done" or status.done is None or _unknown(status):
+        if status.done is None or _unknown(status):
             continue
-        truth = state.data.fingerprints["truth" if images == "train" else "val_truth"]
-        of = f"{status.done['ids'][measure.kind.name]} {status.done['fingerprint'][:12]} {truth[:12]}"
-        of += f" {cut}" if measure.kind is SCORES else ""
-        of += " absent classes 0" if state.recipe.reference else ""
-        facts = before.get(measure.name)
-        if not isinstance(facts, dict) or facts.get("of") != of:
-            facts = _measure(state, step, measure, cut)
-        if facts is not None:
-            metrics[measure.name] = facts | {"list": images, "of": of}
+        for measure in step.spec.measures:
+            truth = state.data.fingerprints[images].truth
+            of = f"{status.done['ids'][measure.kind.name]} {status.done['fingerprint'][:12]} {truth[:12]}"
+            of += f" {cut}" if measure.kind is SCORES else ""
+            of += " absent classes 0" if state.recipe.reference else ""
+            facts = before.get(measure.name)
+            if not isinstance(facts, dict) or facts.get("of") != of:
+                facts = _measure(state, step, measure, cut)
+            if facts is not None:
+                metrics[measure.name] = facts | {"list": images, "of": of}
     if metrics != before or not path.exists():
         write_json(path, metrics)
     return metrics

@@ -14,19 +14,19 @@ from rich.console import Console
 
 from sbnet.backbones.settings import check_weights
 from sbnet.config.recipe import Choice, Recipe
-from sbnet.engine.checkpoint import CHECKPOINT
+from sbnet.data.io.files import stored_json
+from sbnet.engine.training_files import CHECKPOINT
 from sbnet.errors import SBNetError
-from sbnet.networks.build import check_network
+from sbnet.networks.build import outline
 from sbnet.pipeline.data import open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, choose, recipe_steps
-from sbnet.pipeline.measure import miou_note, update_metrics
-from sbnet.pipeline.state import RunState, Status, check_apart, not_done, taken
+from sbnet.pipeline.measure import METRICS, miou_note, update_metrics
+from sbnet.pipeline.parts import check_apart
+from sbnet.pipeline.state import RunState, Status
 from sbnet.registry import METHODS
-from sbnet.report import write_report
+from sbnet.report.page import write_report
 from sbnet.report.tables import duration
-from sbnet.settings import plain
-from sbnet.steps.context import Context
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def run(
     chosen, before = choose(steps, start, stop, only)
     recipe.runtime.torch_device()
     _check_methods(recipe, chosen)
-    check_apart(folder, recipe, chosen)
+    check_apart(folder, chosen)
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder, steps))
         _head(state, console)
@@ -60,21 +60,8 @@ def run(
         for step in chosen:
             _bring_up_to_date(state, step, f"{steps.index(step) + 1:2}/{len(steps)}", console)
         metrics = update_metrics(state, again=only == "evaluate")
-        report(state)
+        _write_report(state)
         return metrics
-
-
-def report(state: RunState) -> Path:
-    """Write the run's page as it is now."""
-    inputs = {
-        step.name: {
-            read: str(state.artifact(*provider).relative_to(state.folder))
-            for read, provider in step.inputs.items()
-        }
-        for step in state.steps
-    }
-    specs = [step.spec for step in state.steps]
-    return write_report(state.folder, train=state.data.train, val=state.data.val, steps=specs, inputs=inputs)
 
 
 def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
@@ -82,23 +69,15 @@ def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
     for role in dict.fromkeys(step.spec.key.partition(".")[0] for step in steps):
         if isinstance(choice := getattr(recipe, role), Choice) and choice.name in METHODS:
             METHODS[choice.name].check(choice.settings, recipe)
-    for step in steps:
-        backbone = step.spec.backbone
-        if not step.spec.uses_backbone or taken(step.spec.settings) or backbone is None:
+    for spec in (step.spec for step in steps):
+        if (backbone := spec.starts_from) is None:
             continue
-        role = step.spec.key.partition(".")[0]
-        own = hasattr(step.spec.settings, "weights")  # a segmenter's
-        check_weights(f"{role}.weights" if own else "backbone.weights", backbone.name, backbone.weights)
-        if step.spec.trains:
+        check_weights(spec.weights, backbone.name, backbone.weights)
+        if spec.trains:
             try:
-                check_network(
-                    f"{step.spec.trains}-{backbone.name}",
-                    stride=backbone.stride,
-                    freeze=backbone.freeze,
-                    dilate=backbone.dilate,
-                )
+                outline(f"{spec.trains}-{backbone.name}", **backbone.options)
             except SBNetError as error:
-                raise SBNetError(f"{step.spec.key}: {error}") from error
+                raise SBNetError(f"{spec.key}: {error}") from error
 
 
 def _head(state: RunState, console: Console) -> None:
@@ -112,9 +91,9 @@ def _head(state: RunState, console: Console) -> None:
 def _check_before(state: RunState, names: set[str]) -> None:
     """The steps before --from must be done, or another recipe's output would be read."""
     for step in state.steps:
-        if step.name in names and (reason := not_done(state.status(step))) is not None:
+        if step.name in names and (missing := state.status(step).missing):
             raise SBNetError(
-                f"{state.folder}: step '{step.name}' is required first, and it is {reason}; "
+                f"{state.folder}: step '{step.name}' is required first, and it is {missing}; "
                 f"start with it (--from {step.name})"
             )
 
@@ -122,9 +101,9 @@ def _check_before(state: RunState, names: set[str]) -> None:
 def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console) -> None:
     status = state.status(step)
     label = f"{number} {step.name:<19} {step.spec.does}"
-    if status.state == "done":
-        seconds = float(status.done["seconds"]) if status.done else 0.0
-        _measure(state, step, f"{label}: skipped (already done in {duration(seconds)})", console)
+    if status.done is not None:
+        took = duration(status.done["seconds"])
+        _measure(state, step, f"{label}: skipped (already done in {took})", console)
         return
     how = {
         "new": "starting",
@@ -134,26 +113,18 @@ def _bring_up_to_date(state: RunState, step: Step, number: str, console: Console
     _print(console, f"{label}: {how}", style="dim")
     seconds = _work(state, step, status, console)
     _measure(state, step, f"{label}: done, {duration(seconds)}", console)
-    _renew_report(state, step)
+    try:
+        _write_report(state)
+    except Exception as error:  # the page must not end a long run; at the end it is written again, or fails
+        logger.warning("the report could not be written after %s: %s", step.name, error)
 
 
 def _work(state: RunState, step: Step, status: Status, console: Console) -> float:
     """Run the step; gives its seconds, those before an interruption included."""
     state.begin(step, status)
-    context = Context(
-        folder=state.folder / step.name,
-        inputs={name: state.artifact(*provider) for name, provider in step.inputs.items()},
-        train=state.data.train,
-        val=state.data.val,
-        backbone=step.spec.backbone or state.recipe.backbone,
-        runtime=state.recipe.runtime,
-        predict=plain(state.recipe.predict),
-        recipe=state.recipe.plain(),
-        family=step.spec.trains,
-    )
     begun = time.perf_counter()
     try:
-        facts = step.spec.load()(step.spec.settings, context)
+        facts = step.spec.load()(step.spec.settings, state.context(step))
     except BaseException as error:
         with suppress(SBNetError):  # a full disk refuses this too; what stopped the step is what is reported
             if isinstance(error, SBNetError):
@@ -164,15 +135,14 @@ def _work(state: RunState, step: Step, status: Status, console: Console) -> floa
         raise
     seconds = state.add_seconds(step, time.perf_counter() - begun)
     state.finish(step, status, seconds, facts)
-    (context.folder / CHECKPOINT).unlink(missing_ok=True)
+    (state.folder / step.name / CHECKPOINT).unlink(missing_ok=True)
     for note in (facts or {}).get("notes", ()):
         _print(console, f"      {note}")
     return seconds
 
 
 def _measure(state: RunState, step: Step, line: str, console: Console) -> None:
-    """Measure and print the step's line. A broken ground truth must not end a long run: it is reported at its end."""
-    note = ""
+    """Measure, and print the step's line. A broken ground truth must not end a long run: it is reported at its end."""
     try:
         note = miou_note(update_metrics(state), step, state)
     except SBNetError as error:
@@ -180,14 +150,19 @@ def _measure(state: RunState, step: Step, line: str, console: Console) -> None:
     _print(console, line + (f", mIoU {note}" if note else ""))
 
 
-def _renew_report(state: RunState, step: Step) -> None:
-    """So that a long run can be watched. The page must not end one; at its end it is written again, or fails."""
-    try:
-        report(state)
-    except SBNetError as error:
-        logger.warning("the report could not be written after %s: %s", step.name, error)
-    except Exception:
-        logger.warning("the report could not be written after %s", step.name, exc_info=True)
+def _write_report(state: RunState) -> None:
+    recipe = state.recipe
+    write_report(
+        state.folder,
+        title=f"SBNet: {recipe.name}",
+        about=recipe.about,
+        recipe=recipe.to_yaml(),
+        metrics=stored_json(state.folder / METRICS),
+        train=state.data.train,
+        val=state.data.val,
+        steps=[step.spec for step in state.steps],
+        inputs={step.name: state.inputs(step) for step in state.steps},
+    )
 
 
 def _print(console: Console, text: str, *, style: str = "") -> None:

@@ -28,7 +28,7 @@ from sbnet.pipeline.data import RunData, open_data
 from sbnet.pipeline.folder import open_folder
 from sbnet.pipeline.graph import Step, recipe_steps
 from sbnet.pipeline.measure import absent
-from sbnet.pipeline.state import RunState, not_done
+from sbnet.pipeline.state import RunState
 from sbnet.report.sweep_chart import write_sweep_chart
 from sbnet.settings import plain
 from sbnet.steps.context import Context
@@ -94,29 +94,27 @@ def sweep(
     steps = recipe_steps(recipe)
     step, values = _values(folder, recipe, steps, assignments)
     own = {key: _value(recipe, key) for key in values}
-    combinations = [
-        dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())
-    ]
-    tried = [own, *(combination for combination in combinations if combination != own)]
-    settings = [
-        load_recipe(folder, combination).with_quirks().section(step.spec.key) for combination in tried
-    ]
+    combinations = [dict(zip(values, one, strict=True)) for one in itertools.product(*values.values())]
+    tried = [own, *(one for one in combinations if one != own)]
+    settings = [load_recipe(folder, one).with_quirks().section(step.spec.key) for one in tried]
     with open_folder(folder, recipe):
         state = RunState(folder, steps, recipe, open_data(recipe, folder, steps))
         chosen, others = _split(state.data, images, choose_on)
-        context = _context(state, step)
-        scores = _measure(step, settings, context, (chosen, others), absent=absent(state))
-        trials = [Trial(*facts) for facts in zip(tried, *scores, strict=True)]
-        ranked = sorted(trials, key=lambda trial: -1.0 if trial.miou is None else trial.miou, reverse=True)
-        place = Path(out) if out is not None else folder / "sweeps" / step.name
-        result = SweepResult(
-            step.name, ranked, trials[0], len(chosen), len(others), place / "sweep.json", place / "sweep.png"
-        )
-        write_json(result.table, _facts(result))
-        write_sweep_chart(
-            result.picture, list(values), [(t.values, t.miou, t.held_out) for t in trials], own=own
-        )
-        return result
+        _check_inputs(state, step)
+        scores = _measure(step, settings, state.context(step), (chosen, others), absent=absent(state))
+    trials = [Trial(*facts) for facts in zip(tried, *scores, strict=True)]
+    ranked = sorted(trials, key=lambda trial: -1.0 if trial.miou is None else trial.miou, reverse=True)
+    place = Path(out) if out is not None else folder / "sweeps" / step.name
+    table, picture = place / "sweep.json", place / "sweep.png"
+    facts = {
+        "step": step.name,
+        "images": {"chosen on": len(chosen), "reported on": len(others)},
+        "recipe": vars(trials[0]),
+        "trials": [vars(trial) for trial in ranked],
+    }
+    write_json(table, facts)
+    write_sweep_chart(picture, list(values), [(t.values, t.miou, t.held_out) for t in trials], own=own)
+    return SweepResult(step.name, ranked, trials[0], len(chosen), len(others), table, picture)
 
 
 def _values(
@@ -132,7 +130,7 @@ def _values(
     if not assignments:
         raise SBNetError(f"nothing to try; give KEY=VALUE,VALUE, for example {example}")
     values: dict[str, list[Any]] = {}
-    found: Step | None = None
+    chosen: list[Step] = []
     for assignment in assignments:
         key, text = source.split(assignment)
         section, _, name = key.rpartition(".")
@@ -141,20 +139,21 @@ def _values(
                 f"'{assignment}': only settings of {' and '.join(can)} can be tried without training again, for "
                 f"example {example}{did_you_mean(section, can)}"
             )
-        if found is not None and found is not can[section]:
-            raise SBNetError(f"'{assignment}': one step at a time; {found.spec.key} is being swept already")
-        found = can[section]
-        kinds = type(found.spec.settings).model_fields
+        chosen.append(can[section])
+        if chosen[-1] is not chosen[0]:
+            raise SBNetError(
+                f"'{assignment}': one step at a time; {chosen[0].spec.key} is being swept already"
+            )
+        kinds = type(chosen[0].spec.settings).model_fields
         if name not in kinds:
             raise SBNetError(f"'{assignment}': {unknown_key(key, kinds, {})}")
-        _check_measured(assignment, name, found)
+        _check_measured(assignment, name, chosen[0])
         whole = typing.get_origin(kinds[name].annotation) is tuple
         for one in [text] if whole else [part.strip() for part in text.split(",")]:
             typed = _value(load_recipe(folder, [f"{key}={one}"]), key)
             if typed not in values.setdefault(key, []):
                 values[key].append(typed)
-    assert found is not None
-    return found, values
+    return chosen[0], values
 
 
 def _unmeasured(step: Step) -> dict[str, Kind]:
@@ -164,16 +163,14 @@ def _unmeasured(step: Step) -> dict[str, Kind]:
 
 
 def _example(step: Step) -> str:
-    """The dotted key of a setting that can be tried, of one that only the measured output depends on if there is any."""
-    own = (name for measure in step.spec.measures for name in step.spec.only.get(measure.kind, ()))
-    all_of = (name for name in type(step.spec.settings).model_fields if name not in _unmeasured(step))
-    return f"{step.spec.key}.{next(itertools.chain(own, all_of))}"
+    """The dotted key of a setting that can be tried."""
+    names = (name for name in type(step.spec.settings).model_fields if name not in _unmeasured(step))
+    return f"{step.spec.key}.{next(names)}"
 
 
 def _check_measured(assignment: str, name: str, step: Step) -> None:
-    """A key of no effect would have every value tie, and the first be called the best."""
-    kind = _unmeasured(step).get(name)
-    if kind is not None:
+    """Of a key without effect all values would tie, and the first be called the best."""
+    if (kind := _unmeasured(step).get(name)) is not None:
         measured = " and ".join({measure.place: None for measure in step.spec.measures})
         raise SBNetError(
             f"'{assignment}': it changes only the {kind.place}, and the {measured} are measured; try {_example(step)}"
@@ -185,17 +182,13 @@ def _value(recipe: Recipe, key: str) -> Any:
     return plain(getattr(recipe.section(section), name))
 
 
-def _context(state: RunState, step: Step) -> Context:
-    """What the step would be given, once the steps that it reads are done."""
+def _check_inputs(state: RunState, step: Step) -> None:
     for needed in step.needs():
-        if (reason := not_done(state.status(state.step(needed)))) is not None:
+        if missing := state.status(state.step(needed)).missing:
             raise SBNetError(
-                f"{state.folder}: '{step.name}' is tried on the output of '{needed}', which is {reason}; bring it up to "
+                f"{state.folder}: '{step.name}' is tried on the output of '{needed}', which is {missing}; bring it up to "
                 f"date first: sbnet run {shlex.quote(str(state.folder))} --to {needed}"
             )
-    inputs = {name: state.artifact(*provider) for name, provider in step.inputs.items()}
-    data, recipe = state.data, state.recipe
-    return Context(state.folder / step.name, inputs, data.train, data.val, recipe.backbone, recipe.runtime)
 
 
 def _split(data: RunData, images: int, choose_on: str | Path | None) -> tuple[list[Photo], list[Photo]]:
@@ -236,11 +229,11 @@ def _measure(
     step: Step,
     settings: Sequence[Any],
     context: Context,
-    parts: tuple[list[Photo], list[Photo]],
+    parts: Sequence[list[Photo]],
     *,
     absent: metrics.Absent,
-) -> tuple[list[float | None], list[float | None]]:
-    """mIoU of each of the settings, on both parts of the images: those chosen and the others."""
+) -> list[list[float | None]]:
+    """mIoU of each of the settings, on either part of the images."""
     count = len(context.train.classes)
     confusions = np.zeros((2, len(settings), count, count), np.int64)
     masks = load_object(step.spec.variants)(settings, context)
@@ -259,18 +252,5 @@ def _measure(
         done = map_unordered(measure, items, workers=workers)
         for part, matrices in photo_progress(f"sweep {step.name}", done, len(items)):
             confusions[part] += matrices
-    means = [
-        [None if np.isnan(miou) else float(miou) for miou in metrics.mean_iou(part, absent=absent)]
-        for part in confusions
-    ]
-    return means[0], means[1]
-
-
-def _facts(result: SweepResult) -> dict[str, Any]:
-    """What `sweep.json` holds."""
-    return {
-        "step": result.step,
-        "images": {"chosen on": result.chosen_on, "reported on": result.reported_on},
-        "recipe": vars(result.recipe),
-        "trials": [vars(trial) for trial in result.trials],
-    }
+    means = metrics.mean_iou(confusions, absent=absent)
+    return [[None if np.isnan(miou) else float(miou) for miou in part] for part in means]

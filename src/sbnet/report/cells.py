@@ -5,10 +5,10 @@ Shapes: H x W the image's size, h x w the picture's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,12 @@ from sbnet.data import IGNORE
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import read_label, read_scores
 from sbnet.data.io.image import read_mask, read_photo
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError, check_choice
 from sbnet.metrics.confusion import confusion, iou
 from sbnet.report import pictures
+
+if TYPE_CHECKING:
+    from sbnet.steps.spec import Picture
 
 THUMBNAIL = 360  # pixels of the longer side: sharp at the 150 to 220 shown, and usable when enlarged
 
@@ -49,9 +52,6 @@ class Canvas:
     truth_problem: str = ""
 
 
-Draw = Callable[[Canvas, Path], Cell]
-
-
 def open_canvas(photo: Photo, *, classes: int) -> Canvas:
     """Raises `SBNetError` for an image that cannot be read; broken ground truth waits for its own cell."""
     picture = photo.pixels()
@@ -65,33 +65,27 @@ def open_canvas(photo: Photo, *, classes: int) -> Canvas:
     return Canvas(photo, small, size, classes, truth)
 
 
-def draw_cell(draw: Draw, canvas: Canvas, path: Path | None) -> Cell:
-    """What `draw` makes of the file, "-" where it is not there yet, or what is wrong with it."""
-    if path is not None and not path.is_file():
+def draw_cell(canvas: Canvas, picture: Picture) -> Cell:
+    """What the picture shows of the canvas's image: "-" where its file is not there yet, or what is wrong with file,
+    drawing or options. No plug-in stops the page.
+    """
+    path = Path(picture.place)
+    path = path.with_name(path.name.replace("{}", canvas.photo.name))
+    if not path.is_file():
         return Cell(note="-")
     try:
-        return draw(canvas, path or canvas.photo.path)
+        check_choice("draw", picture.draw, DRAW)
+        return DRAW[picture.draw](canvas, path, **picture.options)
     except (SBNetError, OSError, ValueError, IndexError, TypeError) as error:
-        return Cell(note=str(error).replace(f"{path}", path.name if path else ""), broken=True)
+        return Cell(note=str(error).replace(f"{path}", path.name), broken=True)
 
 
-def drawing(name: str, options: Mapping[str, Any]) -> Draw:
-    """`DRAW[name]` with these options. What is wrong with either stands in each cell: no plug-in stops the page."""
-
-    def draw(canvas: Canvas, path: Path) -> Cell:
-        if name not in DRAW:
-            raise SBNetError(f"no drawing '{name}'{did_you_mean(name, DRAW)}; available: {', '.join(DRAW)}")
-        return DRAW[name](canvas, path, **options)
-
-    return draw
-
-
-def draw_image(canvas: Canvas, path: Path) -> Cell:
+def draw_image(canvas: Canvas) -> Cell:
     """The image itself."""
     return _photo_cell(canvas.picture)
 
 
-def draw_truth(canvas: Canvas, path: Path) -> Cell:
+def draw_truth(canvas: Canvas) -> Cell:
     if canvas.truth is None:
         return Cell(note=canvas.truth_problem or "-", broken=bool(canvas.truth_problem))
     return _label_cell(canvas, canvas.truth)

@@ -17,8 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sbnet.report.run_folder import Log
-from sbnet.report.tables import number
+from sbnet.report.step_folder import Log
 
 if TYPE_CHECKING:
     from sbnet.steps.spec import Measure
@@ -57,15 +56,14 @@ _MOST_POINTS = 300
 
 @dataclass(frozen=True)
 class Curve:
-    """mIoU over the background threshold; thresholds and miou (T,); setting and at_setting may be unknown."""
+    """mIoU over the background threshold: thresholds and miou (T,), NaN where unknown; so is at_setting None."""
 
-    measure: str
-    title: str
+    measure: Measure
     thresholds: NDArray[np.float64]
     miou: NDArray[np.float64]
     best: float
     best_miou: float
-    setting: float | None
+    setting: float
     at_setting: float | None
 
     @property
@@ -74,28 +72,20 @@ class Curve:
         return None if self.at_setting is None else self.best_miou - self.at_setting
 
 
-def threshold_curve(measure: Measure, facts: object) -> Curve | None:
-    """The curve in a measure's metrics, or None where it is missing or not two lists of one length."""
-    if not isinstance(facts, Mapping):
+def threshold_curve(measure: Measure, facts: Mapping[str, Any]) -> Curve | None:
+    """The curve in the metrics of score maps; None where no pixel has ground truth."""
+    thresholds, miou = (np.array(facts[key], np.float64) for key in ("thresholds", "curve"))
+    if np.isnan(miou).all():
         return None
-    try:
-        thresholds = np.asarray(facts.get("thresholds"), np.float64)
-        miou = np.asarray(facts.get("curve"), np.float64)
-    except (TypeError, ValueError):
-        return None
-    if thresholds.ndim != 1 or thresholds.shape != miou.shape or not np.isfinite(miou).any():
-        return None
-    best = int(np.nanargmax(miou))
-    setting, at_setting = number(facts.get("setting")), number(facts.get("miou_at_setting"))
+    best = np.nanargmax(miou)
     return Curve(
-        measure=measure.name,
-        title=measure.title,
-        thresholds=thresholds,
-        miou=miou,
+        measure,
+        thresholds,
+        miou,
         best=float(thresholds[best]),
         best_miou=float(miou[best]),
-        setting=setting,
-        at_setting=at_setting,
+        setting=facts["setting"],
+        at_setting=facts["miou_at_setting"],
     )
 
 
@@ -107,9 +97,11 @@ def threshold_chart(curves: Sequence[Curve]) -> Markup:
         styles = itertools.cycle(itertools.product(("-", "--", ":"), (_ACCENT, _SECOND)))
         for curve, (line, color) in zip(curves, styles, strict=False):
             best = (curve.best, 100 * curve.best_miou)
-            axes.plot(curve.thresholds, 100 * curve.miou, line, color=color, linewidth=2, label=curve.title)
+            axes.plot(
+                curve.thresholds, 100 * curve.miou, line, color=color, linewidth=2, label=curve.measure.title
+            )
             axes.plot(*best, "o", color=color, markersize=7, label=f"best: {best[1]:.1f} at {best[0]:.2f}")
-            if curve.setting is not None and curve.at_setting is not None:
+            if curve.at_setting is not None:
                 label = f"setting: {100 * curve.at_setting:.1f} at {curve.setting:.2f}"
                 axes.plot(curve.setting, 100 * curve.at_setting, "o", markersize=9, markerfacecolor="none",
                           markeredgecolor=color, markeredgewidth=1.8, label=label)  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,10 @@ from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import write_bytes
 from sbnet.report import charts, rows, tables
 from sbnet.report.pictures import COLORS
-from sbnet.report.run_folder import RunFolder, Step, read_run
-from sbnet.report.shown import SHOWN
+from sbnet.report.step_folder import Log, Step, read_step
 
 if TYPE_CHECKING:
-    from sbnet.steps.spec import StepSpec
+    from sbnet.steps.spec import Picture, StepSpec
 
 TERMS = {
     "Image-level labels": "which classes an image shows, but not where: the input of training.",
@@ -53,110 +52,82 @@ class LossPanel:
 def write_report(
     folder: Path,
     *,
+    title: str,
+    about: str,
+    recipe: str,
+    metrics: Mapping[str, Any],
     train: Collection,
     val: Collection | None,
     steps: Sequence[StepSpec],
-    inputs: Mapping[str, Mapping[str, str]],
-    title: str | None = None,
-    images: int = SHOWN,
+    inputs: Mapping[str, Mapping[str, Path]],
 ) -> Path:
     """Writes FOLDER/report.html and returns its path; the page needs no other file and no network.
 
     Shows what there is: a step not started is left out, an image not done is a dash, a broken file is named where its
-    picture would be. steps: the run's, in order. inputs: step name -> name under which it reads an artifact -> where
-    that is, from the run folder on. images: rows of each split. title: the page's; by default the recipe's name.
-    Raises `SBNetError` only where the page itself cannot be written.
+    picture would be. about, recipe: the recipe's evidence and text. metrics: the content of metrics.json. steps: the
+    run's, in order. inputs: step name -> name under which it reads an artifact -> where that is.
+    Raises `SBNetError` where the page itself cannot be written.
     """
-    run = read_run(Path(folder), steps)
     measures = [measure for step in steps for measure in step.measures]
-    measured = tables.metric_rows(run.metrics, measures)
-    curves = [
-        curve
-        for measure in measures
-        if tables.is_scores(measure)
-        if (curve := charts.threshold_curve(measure, run.metrics.get(measure.name)))
-    ]
+    measured = tables.metric_rows(metrics, measures)
+    scores = [row for row in measured if tables.is_scores(row.measure)]
+    curves = [curve for row in scores if (curve := charts.threshold_curve(row.measure, row.facts))]
+    best = {curve.measure.name: curve.best for curve in curves}
+    begun = [read_step(folder / step.name, step) for step in steps if (folder / step.name).is_dir()]
+    seconds = sum(step.seconds or 0 for step in begun)
+    columns = functools.partial(rows.columns, folder, steps, inputs, thresholds=best)
     page = _environment().get_template("report.html.j2").render(
-        title=title or f"SBNet: {run.recipe.get('name') or run.path.resolve().name}",
-        about=str(run.recipe.get("about") or ""),
-        facts=_facts(run, train, val),
-        notes=run.notes,
+        title=title,
+        about=about,
+        facts=_facts(begun, seconds, train, val),
         truth=any(image.mask for image in (*train, *(val or ()))),
-        folder=run.path,
-        recipe_text=run.recipe_text,
-        steps=run.steps,
-        seconds=sum(step.seconds or 0 for step in run.steps),
+        folder=folder,
+        recipe=recipe,
+        steps=begun,
+        seconds=seconds,
         rows=measured,
-        absent=_absent(run.metrics),
         curves=curves,
         curve_svg=charts.threshold_chart(curves) if curves else "",
-        losses=[_loss_panel(step) for step in run.steps if step.log],
+        losses=[_loss_panel(step.title, step.name, step.log) for step in begun if step.log],
         per_class=_per_class(measured, train.classes),
-        galleries=_galleries(run, steps, inputs, train, val, images, {one.measure: one.best for one in curves}),
+        galleries=_galleries(columns, train, val),
         classes=train.classes,
         terms=TERMS,
         written=time.strftime("%Y-%m-%d %H:%M"),
     )  # fmt: skip
-    path = run.path / "report.html"
+    path = folder / "report.html"
     write_bytes(path, page.encode())
     return path
 
 
 def _galleries(
-    run: RunFolder,
-    steps: Sequence[StepSpec],
-    inputs: Mapping[str, Mapping[str, str]],
-    train: Collection,
-    val: Collection | None,
-    count: int,
-    thresholds: Mapping[str, float],
+    columns: Callable[..., list[Picture]], train: Collection, val: Collection | None
 ) -> list[rows.Gallery]:
-    columns = functools.partial(rows.columns, run.path, steps, inputs, thresholds=thresholds)
-    made = [
-        rows.gallery(
-            "Training images",
-            train,
-            columns(images="train"),
-            count=count,
-            caption="and its image-level labels",
-        )
-    ]
-    if val is not None and rows.begun(columns(images="val")):
-        made.append(
-            rows.gallery(
-                "Validation images", val, columns(images="val"), count=count, caption="not trained on"
-            )
-        )
+    caption = "and its image-level labels"
+    made = [rows.gallery("Training images", train, columns(images="train"), caption=caption)]
+    if val is not None and (of_val := columns(images="val")):
+        made.append(rows.gallery("Validation images", val, of_val, caption="not trained on"))
     return [gallery for gallery in made if gallery.rows]
 
 
-def _absent(metrics: Mapping[str, Any]) -> str:
-    """How a class in neither prediction nor ground truth was counted, where all measures agree on it."""
-    ways = {str(facts.get("absent", "")) for facts in metrics.values() if isinstance(facts, Mapping)}
-    return ways.pop() if len(ways) == 1 else ""
-
-
-def _facts(run: RunFolder, train: Collection, val: Collection | None) -> list[tuple[str, str]]:
+def _facts(
+    begun: Sequence[Step], seconds: float, train: Collection, val: Collection | None
+) -> list[tuple[str, str]]:
     """Name and value of what stands under the title."""
-    devices = dict.fromkeys(step.device for step in run.steps if step.device)
+    devices = dict.fromkeys(step.device for step in begun if step.device)
     facts = [
         ("training images", f"{len(train):,}"),
         ("validation images", f"{len(val):,}" if val is not None else "none"),
         ("classes without background", str(len(train.classes) - 1)),
         ("device", ", ".join(devices)),
-        ("time so far", tables.duration(sum(step.seconds or 0 for step in run.steps))),
+        ("time so far", tables.duration(seconds)),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def _loss_panel(step: Step) -> LossPanel:
-    assert step.log is not None
-    facts = [f"step {step.log.step[-1]:,.0f}"]
-    if step.log.epoch is not None:
-        facts.append(f"epoch {step.log.epoch:.0f}")
-    if step.log.rate is not None:
-        facts.append(f"{step.log.rate:.1f} images per second")
-    return LossPanel(step.title, ", ".join(facts), charts.loss_chart(step.log, name=step.name))
+def _loss_panel(title: str, name: str, log: Log) -> LossPanel:
+    facts = f"step {log.step[-1]:,.0f}, epoch {log.epoch:.0f}, {log.rate:.1f} images per second"
+    return LossPanel(title, facts, charts.loss_chart(log, name=name))
 
 
 def _per_class(
@@ -164,7 +135,8 @@ def _per_class(
 ) -> list[tuple[int, str, list[float | None]]]:
     """Class id, name and its IoU in each row, for the classes that some row has a figure for."""
     table = [
-        (index, name, [row.per_class.get(name) for row in measured]) for index, name in enumerate(classes)
+        (index, name, [row.facts["per_class"][name] for row in measured])
+        for index, name in enumerate(classes)
     ]
     return [entry for entry in table if any(value is not None for value in entry[2])]
 

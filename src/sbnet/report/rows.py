@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.errors import SBNetError
 from sbnet.report import cells
-from sbnet.report.cells import Cell, Draw
+from sbnet.report.cells import Cell
 from sbnet.report.shown import shown_images
 
 if TYPE_CHECKING:
@@ -34,76 +34,56 @@ class Gallery:
     truth: bool
 
 
-@dataclass(frozen=True)
-class Column:
-    """file: `{}` in its last part stands for the image's name; None for the image and its ground truth."""
-
-    title: str
-    caption: str
-    file: Path | None
-    draw: Draw
-
-
 def columns(
     run: Path,
     steps: Sequence[StepSpec],
-    inputs: Mapping[str, Mapping[str, str]],
+    inputs: Mapping[str, Mapping[str, Path]],
     *,
     images: Images,
     thresholds: Mapping[str, float],
-) -> list[Column]:
-    """The pictures that the steps have of a split, in order. thresholds: of each measure, where maps are outlined."""
-    return [
-        _column(run / place / picture.place, picture, thresholds.get(picture.threshold))
-        for step in steps
-        for picture in step.pictures
-        if picture.images == images
-        if (place := _place(step, picture, inputs)) is not None
-    ]
+) -> list[Picture]:
+    """The pictures of a list whose folders are there, in the steps' order, with whole paths.
+
+    thresholds: of each measure, where maps are outlined.
+    """
+    found = []
+    for step in steps:
+        for picture in step.pictures:
+            source = inputs[step.name].get(picture.read) if picture.read else run / step.name
+            if picture.images != images or source is None or not (source / picture.place).parent.is_dir():
+                continue
+            options, caption = dict(picture.options), picture.caption
+            if (threshold := thresholds.get(picture.threshold)) is not None:
+                options["threshold"] = threshold
+                outline = f"outline: scores above {threshold:.2f}, the best threshold"
+                caption = "; ".join(filter(None, (caption, outline)))
+            place = str(source / picture.place)
+            found.append(replace(picture, place=place, caption=caption, options=options))
+    return found
 
 
-def _place(step: StepSpec, picture: Picture, inputs: Mapping[str, Mapping[str, str]]) -> str | None:
-    if not picture.read or Path(picture.place).is_absolute():
-        return step.name
-    return inputs.get(step.name, {}).get(picture.read)
-
-
-def _column(file: Path, picture: Picture, threshold: float | None) -> Column:
-    outline = "" if threshold is None else f"outline: scores above {threshold:.2f}, the best threshold"
-    options = dict(picture.options) | ({} if threshold is None else {"threshold": threshold})
-    return Column(
-        picture.title,
-        "; ".join(filter(None, (picture.caption, outline))),
-        file,
-        cells.drawing(picture.draw, options),
-    )
-
-
-def begun(made: Sequence[Column]) -> list[Column]:
-    """Those whose step has made its folder."""
-    return [column for column in made if column.file and column.file.parent.is_dir()]
-
-
-def gallery(
-    title: str, collection: Collection, made: Sequence[Column], *, count: int, caption: str
-) -> Gallery:
-    """Rows of at most `count` images; the ground truth is left out where none has any. caption: under "Image"."""
-    images = shown_images(collection, count)
+def gallery(title: str, collection: Collection, pictures: Sequence[Picture], *, caption: str) -> Gallery:
+    """The ground truth is left out where no image has any. caption: under "Image"."""
+    images = shown_images(collection)
     truth = any(image.mask for image in images)
-    shown = [Column("Image", caption, None, cells.draw_image), *begun(made)]
+    columns = [("Image", caption), *((picture.title, picture.caption) for picture in pictures)]
     if truth:
-        shown.append(Column("Ground truth", "what masks are measured against", None, cells.draw_truth))
+        columns.append(("Ground truth", "what masks are measured against"))
     classes = len(collection.classes)
-    rows = [Row(image.name, image.classes, _cells(image, shown, classes=classes)) for image in images]
-    return Gallery(title, [(column.title, column.caption) for column in shown], rows, truth)
+    rows = [
+        Row(image.name, image.classes, _cells(image, pictures, classes=classes, truth=truth))
+        for image in images
+    ]
+    return Gallery(title, columns, rows, truth)
 
 
-def _cells(image: Photo, shown: Sequence[Column], *, classes: int) -> list[Cell]:
+def _cells(image: Photo, pictures: Sequence[Picture], *, classes: int, truth: bool) -> list[Cell]:
     try:
         canvas = cells.open_canvas(image, classes=classes)
     except SBNetError as error:
-        return [Cell(note=str(error), broken=True)] + [Cell(note="-") for _ in shown[1:]]
-    files = [
-        column.file and column.file.with_name(column.file.name.replace("{}", image.name)) for column in shown
+        return [Cell(note=str(error), broken=True)] + [Cell(note="-")] * (len(pictures) + truth)
+    return [
+        cells.draw_image(canvas),
+        *(cells.draw_cell(canvas, picture) for picture in pictures),
+        *([cells.draw_truth(canvas)] if truth else []),
     ]
-    return [cells.draw_cell(column.draw, canvas, file) for column, file in zip(shown, files, strict=True)]

@@ -22,6 +22,9 @@ def _first_is_one(scales: tuple[float, ...]) -> tuple[float, ...]:
     return scales
 
 
+InputScales = Annotated[Scales, AfterValidator(_first_is_one)]
+
+
 class SegmenterSettings(TrainSettings):
     """Training of the segmenter."""
 
@@ -33,7 +36,7 @@ class SegmenterSettings(TrainSettings):
     """Stages that are not trained; -1 for the recipe's."""
     labels: Literal["pseudo", "truth"] = "pseudo"
     """Labels for training: `pseudo` masks, or `truth`, the ground truth (the ceiling)."""
-    scales: Annotated[Scales, AfterValidator(_first_is_one)] = (1.0, 0.75, 0.5)
+    scales: InputScales = (1.0, 0.75, 0.5)
     """Relative image sizes: each has a loss, and so has the maximum of their logits (DeepLab v2, section 3.1)."""
     epochs: Count = 20
     batch: Count = 10
@@ -50,6 +53,7 @@ class SegmenterMethod(Method):
     """A method in the role of the segmenter. Its family of networks has its own name."""
 
     role = "segmenter"
+    weights = "segmenter.weights"
     Settings: ClassVar[type[SegmenterSettings]] = SegmenterSettings
 
     def steps(self, settings: Any) -> list[StepSpec]:
@@ -64,6 +68,7 @@ class SegmenterMethod(Method):
                 settings=settings,
                 reads={"labels": PSEUDO_MASKS} if settings.labels == "pseudo" and not taken else {},
                 writes=(MODEL,),
+                truth="labels" if settings.labels == "truth" else "",
                 trains=self.name,
             )
         ]
@@ -91,3 +96,18 @@ class SegmenterMethod(Method):
                 f"segmenter.batch is {settings.batch}; {self.name} needs batches of {smallest} images or more, "
                 "for its decoder's batch norms"
             )
+
+
+class DecoderSettings(SegmenterSettings):
+    channels: Annotated[int, Field(ge=0, le=2**16)] = 0
+    """Of the decoder; 0 for what suits the backbone."""
+
+
+class DecoderMethod(SegmenterMethod):
+    """One whose decoder is segmentation-models-pytorch's (extra `smp`)."""
+
+    Settings = DecoderSettings
+
+    def options(self, settings: DecoderSettings) -> dict[str, Any]:
+        channels = {"channels": settings.channels} if settings.channels else {}
+        return {"scales": settings.scales, **channels}

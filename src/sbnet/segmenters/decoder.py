@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
-from sbnet.backbones.options import Allowed
 from sbnet.errors import SBNetError
-from sbnet.segmenters.segmenter import SCALES, Segmenter
+from sbnet.segmenters.base import InputScales
+from sbnet.segmenters.segmenter import Segmenter
 
 LIBRARY = "segmentation_models_pytorch"
 FINEST = 4  # stride of the decoders' output
@@ -31,7 +32,6 @@ class DecoderSegmenter(Segmenter):
     """
 
     smallest_batch = 2  # a map pooled to one cell has no variance within one image
-    allowed: ClassVar[Mapping[str, Allowed]] = {"channels": Allowed(int, 1, 2**16), "scales": SCALES}
     own_defaults: ClassVar[Mapping[str, Any]] = {"channels": 128}
 
     def __init__(
@@ -39,8 +39,8 @@ class DecoderSegmenter(Segmenter):
         backbone: Backbone,
         classes: int = 21,
         *,
-        channels: int = 256,
-        scales: tuple[float, ...] = (1.0,),
+        channels: Annotated[int, Field(ge=1, le=2**16)] = 256,
+        scales: InputScales = (1.0,),
     ) -> None:
         super().__init__(backbone, classes, {"decoder", "classifier"}, scales=scales)
         self.sources = backbone.last(4)
@@ -69,12 +69,7 @@ class DecoderSegmenter(Segmenter):
             )
 
     def logits(self, images: Tensor) -> Tensor:
-        """(B, C, H, W). Raises SBNetError for a batch in training that is too small for the batch norms."""
-        if self.training and len(images) < self.smallest_batch:
-            raise SBNetError(
-                f"{self.name} requires batches of {self.smallest_batch} images or more, for its decoder's batch norms; "
-                "increase segmenter.batch"
-            )
+        """(B, C, H, W)"""
         height, width = images.shape[2:]
         unit = self.output_stride
         padded = F.pad(images, (0, -width % unit, 0, -height % unit))

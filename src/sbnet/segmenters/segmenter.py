@@ -14,9 +14,6 @@ from torch import Tensor
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
-
-SCALES = Allowed(float, 0.05, 4, most=16, first=1)
 
 
 class SegmenterOutput(NamedTuple):
@@ -38,7 +35,7 @@ class Segmenter(Network):
         self, backbone: Backbone, classes: int, new: Iterable[str], *, scales: tuple[float, ...]
     ) -> None:
         super().__init__(backbone, classes, new)
-        self.scales = tuple(scales)
+        self.scales = scales
 
     def logits(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) normalized -> (B, C, h, w)."""

@@ -14,8 +14,7 @@ from sbnet.engine.crf import Marginals, PhotoCRF
 from sbnet.engine.resources import one_torch_thread
 from sbnet.ops import confident_labels, strongest_labels, with_background_score
 from sbnet.steps.context import Context
-from sbnet.steps.settings import CrfSettings
-from sbnet.steps.variants import alike
+from sbnet.steps.settings import CrfSettings, alike, dense_crf
 from sbnet.work.parallel import map_unordered
 from sbnet.work.progress import work_through
 
@@ -76,10 +75,4 @@ def refined(
     sets = torch.stack(
         [with_background_score(foreground, alpha=alpha, power=power) for alpha, power in backgrounds]
     )
-    return marginals(
-        pixels,
-        sets.numpy(),
-        iterations=settings.iterations,
-        gaussian=settings.gaussian,
-        bilateral=settings.bilateral,
-    )
+    return marginals(pixels, sets.numpy(), **dense_crf(settings))

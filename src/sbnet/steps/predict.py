@@ -18,7 +18,7 @@ from sbnet.networks.model_file import load_model
 from sbnet.ops import strongest_labels
 from sbnet.report.shown import shown_images
 from sbnet.steps.context import Context
-from sbnet.steps.settings import PredictSettings
+from sbnet.steps.settings import PredictSettings, dense_crf
 from sbnet.work.progress import work_through
 
 
@@ -53,11 +53,4 @@ def crf_mask(
 ) -> np.ndarray:
     """(C, H, W) probabilities -> the mask (H, W) uint8 after the CRF. Raises SBNetError as `PhotoCRF.room` does."""
     with crf.room(image.photo.path, image.size, labels=len(probabilities)) as marginals:
-        found = marginals(
-            image.pixels,
-            probabilities,
-            iterations=settings.iterations,
-            gaussian=settings.gaussian,
-            bilateral=settings.bilateral,
-        )
-        return strongest_labels(found)
+        return strongest_labels(marginals(image.pixels, probabilities, **dense_crf(settings)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from pydantic import model_validator
 
@@ -66,11 +67,25 @@ class PredictSettings(Settings):
 
 
 Training = TypeVar("Training", bound=TrainSettings)
+Swept = TypeVar("Swept", bound=Settings)
 
 
 def reference_momentum(settings: Training) -> Training:
     """As in the published optimisers, where the weight decay stands in momentum's place: 0.0005 instead of 0.9."""
     return settings.model_copy(update={"momentum": settings.weight_decay})
+
+
+def dense_crf(settings: CrfSettings | PredictSettings) -> dict[str, Any]:
+    """The keywords of the CRF: `iterations`, `gaussian`, `bilateral`."""
+    return {key: getattr(settings, key) for key in ("iterations", "gaussian", "bilateral")}
+
+
+def alike(settings: Sequence[Swept], **ignored: Any) -> dict[Swept, list[int]]:
+    """Indexes of settings that differ in the `ignored` ones alone, by what they share (those at the values given)."""
+    groups: dict[Swept, list[int]] = {}
+    for index, one in enumerate(settings):
+        groups.setdefault(one.model_copy(update=ignored), []).append(index)
+    return groups
 
 
 def equal_score(background_alpha: float, score_power: float = 1.0) -> float:

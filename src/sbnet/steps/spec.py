@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sbnet.backbones.settings import BackboneSettings
+from sbnet.engine.optimization import TrainSettings
 from sbnet.errors import SBNetError
 from sbnet.settings import Settings
 
@@ -76,7 +77,8 @@ class StepSpec:
     name: its folder in the run, its verb, and its name for --from and --to. title: in the report. does: printed when it
     runs. run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
     reads: the name under which the step reads it -> kind; the nearest step before it that writes this kind provides it.
-    images: the list it works on.
+    images: the list it works on. truth: the setting by which it learns from their ground truth, such as `labels`; empty
+    where it does not.
     trains: the family of the network that it trains, from the run's backbone, weights and seed; empty for none.
     network: whether it runs one at all, so that the precision counts.
     views: scales at which it sees an image, and whether it also sees mirror images: they bound an image's size.
@@ -84,7 +86,7 @@ class StepSpec:
     only: settings that just one output depends on, by kind: who reads the other outputs stays up to date.
     variants: `module:function` of ([settings], context) giving image -> masks, where settings can be swept.
     key: where its settings are in the recipe, such as `crf`; in a method, within its own section, such as `train`.
-    backbone: filled in from `Method.backbone`.
+    backbone: filled in from the method, and `weights`, the setting that names the backbone's first weights.
     """
 
     name: str
@@ -95,6 +97,7 @@ class StepSpec:
     reads: Mapping[str, Kind] = field(default_factory=dict)
     writes: tuple[Kind, ...] = ()
     images: Images = "train"
+    truth: str = ""
     trains: str = ""
     network: bool = True
     views: tuple[tuple[float, ...], bool] = ((1.0,), False)
@@ -105,11 +108,18 @@ class StepSpec:
     variants: str = ""
     key: str = ""
     backbone: BackboneSettings | None = None
+    weights: str = ""
 
     @property
-    def uses_backbone(self) -> bool:
-        """Whether it starts from the backbone itself: to train it, or to run it without a model before it."""
-        return bool(self.trains) or (self.network and MODEL not in self.reads.values())
+    def taken(self) -> str:
+        """The file of a network made elsewhere, which it uses instead of training one; empty for none."""
+        return self.settings.network if isinstance(self.settings, TrainSettings) else ""
+
+    @property
+    def starts_from(self) -> BackboneSettings | None:
+        """The backbone, where it starts from that itself: to train it, or to run it without a model before it."""
+        own = self.trains or (self.network and MODEL not in self.reads.values())
+        return self.backbone if own and not self.taken else None
 
     def load(self) -> Callable[..., dict[str, Any]]:
         run: Callable[..., dict[str, Any]] = load_object(self.run)

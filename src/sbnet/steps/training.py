@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sbnet.backbones.network import Network
 from sbnet.data.training.dataset import TrainingSet
 from sbnet.data.training.transforms import JITTER, TrainTransform
@@ -32,26 +34,19 @@ def train(
 ) -> dict[str, Any]:
     """Write `model.safetensors` and `log.csv` into the step's folder; returns facts.
 
-    samples(model): what it learns from. objective(model): its
-    loss terms, see `engine.objective`. prepare(model): before anything else, for other initial weights and for checks.
-    options: of the network's heads. schedule: keywords of `fit`, such as `hold`.
+    samples(model): what it learns from. objective(model): its loss terms, see `engine.objective`. prepare(model): before
+    anything else, for other initial weights and for checks. options: of the network's heads. schedule: keywords of
+    `fit`, such as `hold`.
     Raises SBNetError for images, labels or weights that cannot be used.
     """
     target = context.folder / "model.safetensors"
     said = context.meta(**(meta or {}))
-    name = f"{context.family}-{context.backbone.name}"
+    name, classes = f"{context.family}-{context.backbone.name}", context.train.classes
     if settings.network:
-        classes = context.train.classes
         return bring_network(settings.network, target, name=name, classes=classes, meta=said)
-    context.runtime.seed_torch()  # new layers are random
-    recipe = context.backbone
-    own: dict[str, Any] = {
-        "weights": recipe.weights,
-        "stride": recipe.stride,
-        "freeze": recipe.freeze,
-        "dilate": recipe.dilate,
-    }
-    model: Network = build(name, classes=len(context.train.classes), **(own | dict(options or {})))
+    torch.manual_seed(context.runtime.seed)  # new layers are random
+    own = {**context.backbone.options, **(options or {})}
+    model: Network = build(name, classes=len(classes), weights=context.backbone.weights, **own)
     if prepare is not None:
         prepare(model)
     facts = fit(

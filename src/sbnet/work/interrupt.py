@@ -33,10 +33,10 @@ class Interrupt:
 
 @contextmanager
 def put_off_interrupts() -> Iterator[Interrupt]:
-    """Within it the first SIGINT or SIGTERM is noted only, and said so on stderr; a second one acts at once.
+    """Within it the first SIGINT or SIGTERM is only noted, with a notice on stderr; a second one acts at once.
 
-    Whoever looks at `received` afterwards misses none. In another thread than the main one, which alone gets
-    signals, nothing is put off; nor where the program ignores them (`nohup`) or handles them itself.
+    Nothing is put off in other threads than the main one, which alone gets signals, nor where the program ignores them
+    (`nohup`) or handles them itself.
     """
     interrupt = Interrupt()
     ours: list[signal.Signals] = []

@@ -43,9 +43,9 @@ def map_unordered(work: Callable[[Item], Result], items: Iterable[Item], *, work
 def in_order(
     pool: Executor, jobs: Iterable[tuple[Callable[[], Result], int]], *, most: int, weight: int
 ) -> Iterator[Result]:
-    """Results of jobs, each with its weight, in their order, worked on by the pool while the next ones are made.
+    """Results of (job, weight), in their order, worked on by the pool while the next ones are made.
 
-    At most `most` are with the pool at once, and no more than `weight` in all; one at least.
+    At most `most` are with the pool at once, of no more than `weight` together; one at least.
     """
     pending: deque[tuple[Future[Result], int]] = deque()
     load = 0
@@ -61,10 +61,7 @@ def in_order(
 
 
 class MemoryBudget:
-    """Bytes that the work under way may take in all; who asks for more than is free waits.
-
-    size: bytes, as `reserve` counts them.
-    """
+    """`size` bytes that the work under way may take in all; who asks for more than is free waits."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -73,10 +70,8 @@ class MemoryBudget:
 
     @contextmanager
     def reserve(self, needed: int) -> Iterator[Callable[[int], None]]:
-        """Gives a function that corrects the number once it is known better. More is taken at once, where waiting for
-        one another might last for ever, and others wait the longer.
-
-        Both raise ValueError for more than the whole budget.
+        """Gives a function that corrects the number once it is known better. It never waits: two that waited for more
+        might wait for each other for ever. Both raise ValueError for more than the whole budget.
         """
         held = 0
 
@@ -113,8 +108,15 @@ def _free_in_system(counts: Path) -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
+# Of a control group with these controllers, version 1 and version 2: folder, bound, use, and the cache of files.
+_GROUP_FILES = {
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    "": ("", "memory.max", "memory.current", "inactive_file"),
+}
+
+
 def _free_in_groups(own: Path, mounted: Path) -> Iterator[int]:
-    """Bytes left in this process's control groups and those around them, version 1 and 2; none where none is bounded.
+    """Bytes left in this process's control groups and those around them, where they are bounded.
 
     own: lines `number:controllers:path`. The cache of files, which gives way, counts as free.
     """
@@ -123,17 +125,13 @@ def _free_in_groups(own: Path, mounted: Path) -> Iterator[int]:
     except OSError:  # not Linux
         return
     for _, controllers, path in lines:
-        if controllers not in ("", "memory"):
-            continue
-        root, names = (
-            (mounted / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
-            if controllers
-            else (mounted, ("memory.max", "memory.current", "inactive_file"))
-        )
-        inner = root / path.strip("/")
-        for group in (inner, *inner.parents):
-            if group.is_relative_to(root):
-                yield from _free_in_group(group, *names)
+        if controllers in _GROUP_FILES:
+            folder, *names = _GROUP_FILES[controllers]
+            root = mounted / folder
+            inner = root / path.strip("/")
+            for group in (inner, *inner.parents):
+                if group.is_relative_to(root):
+                    yield from _free_in_group(group, *names)
 
 
 def _free_in_group(group: Path, bound: str, used: str, cache: str) -> Iterator[int]:

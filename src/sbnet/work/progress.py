@@ -23,11 +23,8 @@ def training_progress(
 
         def update(step: int, row: Mapping[str, Any]) -> None:
             terms = list(row)[list(row).index("loss") :]
-            show(
-                step,
-                f"{row['images_per_second']:.1f} images/s  "
-                + "  ".join(f"{name} {row[name]:.3g}" for name in terms),
-            )
+            losses = "  ".join(f"{name} {row[name]:.3g}" for name in terms)
+            show(step, f"{row['images_per_second']:.1f} images/s  {losses}")
 
         yield update
 

@@ -14,9 +14,8 @@ from torch.nn import functional
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
 from sbnet.methods.cam.network import CamNetwork
-from sbnet.methods.cam.settings import InferSettings
+from sbnet.methods.cam.steps import InferSettings, RefinedInferSettings
 from sbnet.methods.sbnet.settings import SBNetInferSettings
-from sbnet.methods.seam import SeamInferSettings
 from sbnet.networks.build import build
 from sbnet.networks.model_file import save_model
 from sbnet.steps.spec import load_object
@@ -47,15 +46,10 @@ def by_the_formula(network: CamNetwork, pixels: np.ndarray, classes: tuple[int, 
     ("family", "run", "settings", "map"),
     [
         ("cam", "sbnet.methods.cam.infer:run", InferSettings(scales=SCALES), "raw"),
-        ("seam", "sbnet.methods.cam.infer:run", SeamInferSettings(scales=SCALES), "refined"),
-        ("seam", "sbnet.methods.cam.infer:run", SeamInferSettings(scales=SCALES, map="raw"), "raw"),
+        ("seam", "sbnet.methods.cam.infer:run", RefinedInferSettings(scales=SCALES), "refined"),
+        ("seam", "sbnet.methods.cam.infer:run", RefinedInferSettings(scales=SCALES, map="raw"), "raw"),
         ("sbnet", "sbnet.methods.sbnet.infer:run", SBNetInferSettings(scales=SCALES), "refined"),
-        (
-            "sbnet",
-            "sbnet.methods.sbnet.infer:run_bootstrap",
-            SBNetInferSettings(scales=SCALES, map="raw"),
-            "raw",
-        ),
+        ("sbnet", "sbnet.methods.cam.infer:run", SBNetInferSettings(scales=SCALES, map="raw"), "raw"),
     ],
 )
 @torch.no_grad()

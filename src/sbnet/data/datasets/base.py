@@ -1,4 +1,8 @@
-"""What a data set is: settings, whether a folder is of its kind, and its lists of images. Imports no PyTorch."""
+"""What a data set is: settings, whether a folder is of its kind, and its lists of images. Imports no PyTorch.
+
+Readers share `labels` (class lists, image lists, label files), `voc.write` (a collection as a folder in VOC's layout)
+and `findings` (what `sbnet data check` tells).
+"""
 
 from __future__ import annotations
 

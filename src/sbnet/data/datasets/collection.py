@@ -5,8 +5,8 @@ Shapes: C classes, background (id 0) included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from sbnet.data import IGNORE
 from sbnet.data.datasets.labels import VOC_CLASSES
 from sbnet.data.io.image import MAX_PIXELS, photo_size, read_photo
-from sbnet.errors import SBNetError, did_you_mean
+from sbnet.errors import SBNetError
 
 
 @dataclass(frozen=True)
@@ -79,37 +79,30 @@ class Collection:
             counts[list(photo.classes)] += 1
         return counts
 
-    def subset(self, names: Iterable[str]) -> Collection:
-        """The named images, in this collection's order. Raises `SBNetError` for a name that is not here."""
-        wanted = dict.fromkeys(names)
-        for name in wanted.keys() - {photo.name for photo in self.photos}:
-            near = did_you_mean(name, (photo.name for photo in self.photos), nearness=0.9)
-            raise SBNetError(f"{self.name}: there is no image '{name}'{near}")
-        return replace(self, photos=tuple(photo for photo in self.photos if photo.name in wanted))
-
     def check_trainable(self) -> None:
-        """Raises `SBNetError` for an image without any class, or a class without any image."""
-        empty = [photo for photo in self.photos if not photo.classes]
-        if empty:
+        """Raises `SBNetError` for the first reason not to train on these images."""
+        for reason in self.untrainable():
+            raise SBNetError(reason)
+
+    def untrainable(self) -> list[str]:
+        """Images without any class, and classes without any image: up to one message each."""
+        reasons = []
+        if empty := [photo for photo in self.photos if not photo.classes]:
             first = empty[0]
             by = f" in {first.labelled}" if first.labelled else ""
             more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
-            raise SBNetError(
+            reasons.append(
                 f"{first.listed or self.name}: image '{first.name}' has no class{by}{more}: every training "
                 "image needs a class; label it or remove it from the list"
             )
-        unseen = [name for name, count in zip(self.classes, self.class_counts(), strict=True) if not count]
+        unseen = [
+            f"'{name}'" for name, count in zip(self.classes, self.class_counts(), strict=True) if not count
+        ]
         if unseen:
-            remedy = "add some, or remove the class from the class list"
-            if self.classes == VOC_CLASSES:
-                remedy += (
-                    " (where there is no classes.txt beside JPEGImages, it is PASCAL VOC's: write your own)"
-                )
-            raise SBNetError(
-                f"{self.name}: {_some(unseen)} without any image: every class needs images; {remedy}"
+            shown = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
+            own = " (where there is no classes.txt beside JPEGImages, it is PASCAL VOC's: write your own)"
+            reasons.append(
+                f"{self.name}: {shown} without any image: every class needs images; add some, or remove the class "
+                f"from the class list{own if self.classes == VOC_CLASSES else ''}"
             )
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return reasons

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from sbnet.data import IGNORE
+from sbnet.data.io.named_files import photos_by_name
 from sbnet.errors import SBNetError, did_you_mean
 
 BACKGROUND = "background"
+HEADINGS = ("class", "classes", "labels")  # of the second column of a label file
 VOC_CLASSES = (
     BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair",
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
@@ -27,24 +29,26 @@ class ImageLabels(NamedTuple):
     classes: dict[str, tuple[int, ...]]
     lines: dict[str, int]
 
+    def of(self, name: str, where: str) -> tuple[tuple[int, ...], str]:
+        """Class ids of an image, and the place of its labels. Raises `SBNetError`, starting with `where`, without any."""
+        if name in self.classes:
+            return self.classes[name], f"{self.path}, line {self.lines[name]}"
+        remedy = "add its classes there"
+        for known, line in self.lines.items():
+            if known.startswith(tuple(name + end for end in ".,;:")):
+                remedy = f"on its line {line}, write '{name}' without suffix and a space before the classes"
+        raise SBNetError(f"{where}: image '{name}' is not in {self.path}: {remedy}")
+
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Class names, one per line, in the order of their ids; `background` is put first where it is missing."""
     path = Path(path)
-    first: dict[str, int] = {}
-    for number, text in enumerate(read_text(path, "class list").splitlines(), start=1):
-        name = text.strip()
-        if name and first.setdefault(name, number) != number:
-            raise SBNetError(
-                f"{path}, line {number}: class '{name}' is on line {first[name]} already: remove one"
-            )
-    names = tuple(first)
-    if BACKGROUND in names[1:]:
+    lines = _lines(path, "class list")
+    if lines.get(BACKGROUND, 0) > min(lines.values(), default=0):
         raise SBNetError(
-            f"{path}, line {first[BACKGROUND]}: '{BACKGROUND}' has id 0: put it first or remove it"
+            f"{path}, line {lines[BACKGROUND]}: '{BACKGROUND}' has id 0: put it first or remove it"
         )
-    if names[:1] != (BACKGROUND,):
-        names = (BACKGROUND, *names)
+    names = tuple(dict.fromkeys([BACKGROUND, *lines]))
     if len(names) < 2:
         raise SBNetError(f"{path}: the class list is empty: write one class name per line")
     if len(names) > IGNORE:
@@ -53,6 +57,42 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
             "means ignore"
         )
     return names
+
+
+def read_list(path: Path) -> list[tuple[int, str]]:
+    """Line numbers (from 1) and names of an image list; empty lines are skipped.
+
+    Raises `SBNetError` for a file that cannot be read, an empty one, and a duplicate name.
+    """
+    lines = _lines(path, "list")
+    if not lines:
+        raise SBNetError(f"{path}: the list is empty: write one image name per line")
+    return [(number, name) for name, number in lines.items()]
+
+
+def read_image_list(path: Path, folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Of each image of a list its name, its file in `folder`, and its place in the list. Raises `SBNetError` as
+    `read_list` does, and for a name without an image.
+    """
+    images = photos_by_name(folder)
+    for line, name in read_list(path):
+        where = f"{path}, line {line}"
+        if name not in images:
+            near, remedy = did_you_mean(name, images, nearness=0.9), "add it or remove the line"
+            if (bare := Path(name).stem) in images:
+                near, remedy = "", f"write '{bare}', without folder and suffix"
+            raise SBNetError(f"{where}: there is no image '{name}' in {folder}{near}: {remedy}")
+        yield name, images[name], where
+
+
+def _lines(path: Path, what: str) -> dict[str, int]:
+    """Each line that is not empty, and its number. what: see `_read_text`."""
+    lines: dict[str, int] = {}
+    for number, text in enumerate(_read_text(path, what).splitlines(), start=1):
+        name = text.strip()
+        if name and lines.setdefault(name, number) != number:
+            raise SBNetError(f"{path}, line {number}: '{name}' is on line {lines[name]} already: remove one")
+    return lines
 
 
 def read_label_file(path: str | Path, names: tuple[str, ...]) -> ImageLabels:
@@ -74,28 +114,46 @@ def look_into_label_file(path: str | Path, names: tuple[str, ...]) -> tuple[Imag
     Raises `SBNetError` for a file that cannot be read.
     """
     path = Path(path)
-    text, is_csv = read_text(path, "label file"), path.suffix.lower() == ".csv"
-    rows, problems = _csv_rows(path, text) if is_csv else (_text_rows(text), {})
-    labels: dict[str, tuple[int, ...]] = {}
-    lines: dict[str, int] = {}
-    for number, name, words in rows:
-        where = f"{path}, line {number}"
-        if name in lines:
-            problems[number] = f"{where}: image '{name}' is on line {lines[name]} already: remove one"
+    text, is_csv = _read_text(path, "label file").splitlines(), path.suffix.lower() == ".csv"
+    labels, problems = ImageLabels(path, {}, {}), []
+    for number, row in enumerate(csv.reader(text) if is_csv else map(str.split, text), start=1):
+        cells = [cell.strip() for cell in row]
+        is_heading = is_csv and number == 1 and cells[:1] == ["name"] and cells[-1] in HEADINGS
+        if not any(cells) or is_heading:
             continue
-        lines[name] = number
-        try:
-            labels[name] = class_ids(
-                words, names, where=where, remedy="" if is_csv else _csv_remedy(path, name, words, names)
-            )
-        except SBNetError as error:
-            problems[number] = str(error)
-    return ImageLabels(path, labels, lines), [problems[number] for number in sorted(problems)]
+        where = f"{path}, line {number}"
+        name, *words = cells
+        if is_csv and (len(cells) > 2 or not name):
+            problems.append(f"{where}: '{','.join(row)}' is not of the form name,class;class")
+        elif name in labels.lines:
+            problems.append(f"{where}: image '{name}' is on line {labels.lines[name]} already: remove one")
+        else:
+            labels.lines[name] = number
+            if is_csv:
+                words = [word.strip() for word in ";".join(words).split(";") if word.strip()]
+            try:
+                labels.classes[name] = class_ids(words, names, where=where)
+            except SBNetError as error:
+                hint = "" if is_csv else f"; {_csv_remedy(path, name, words, names)}"
+                problems.append(f"{error}{hint}")
+    return labels, problems
+
+
+def _csv_remedy(path: Path, name: str, words: list[str], names: tuple[str, ...]) -> str:
+    """What to do if a line of text has names with spaces; in full where its words are such class names."""
+    longest_first = sorted(names, key=len, reverse=True)
+    found = re.findall("|".join(map(re.escape, longest_first)), " ".join(words))
+    if found and " ".join(found) == " ".join(words):
+        return (
+            f"names with spaces need the CSV form: save the file as {path.stem}.csv, with 'name,classes' as the first "
+            f"line and here '{name},{';'.join(found)}'"
+        )
+    return f"names with spaces need the CSV form ({path.stem}.csv, with lines 'name,class;class')"
 
 
 def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
     """Ids of the objects in a VOC annotation; objects marked difficult count, object parts do not."""
-    text = read_text(path, "annotation")
+    text = _read_text(path, "annotation")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -108,91 +166,22 @@ def read_xml_classes(path: Path, names: tuple[str, ...]) -> tuple[int, ...]:
     return class_ids(words, names, where=str(path))
 
 
-def class_ids(
-    words: Iterable[str], names: tuple[str, ...], *, where: str, remedy: str = ""
-) -> tuple[int, ...]:
-    """Ids, ascending, each once, without background. Raises `SBNetError` for an unknown class, starting with `where`
-    and ending with `remedy` if there is one.
-    """
-    ids = set()
+def class_ids(words: Sequence[str], names: tuple[str, ...], *, where: str) -> tuple[int, ...]:
+    """Ids, ascending, each once, without background. Raises `SBNetError`, starting with `where`, for an unknown class."""
     for word in words:
         if word not in names:
-            if remedy:
-                raise SBNetError(f"{where}: class '{word}' is not in the class list: {remedy}")
             remedy = "fix it or add the class to the list"
-            if set(re.split("[,;]", word)) <= set(names):
-                remedy = f"separate class names with spaces: {' '.join(re.split('[,;]', word))}"
+            if set(separate := re.split("[,;]", word)) <= set(names):
+                remedy = f"separate class names with spaces: {' '.join(separate)}"
             elif names == VOC_CLASSES:
                 remedy = "fix it; classes other than PASCAL VOC's go into classes.txt beside JPEGImages, one per line"
             raise SBNetError(
                 f"{where}: class '{word}' is not in the class list{did_you_mean(word, names)}: {remedy}"
             )
-        ids.add(names.index(word))
-    return tuple(sorted(ids - {0}))
+    return tuple(sorted({names.index(word) for word in words} - {0}))
 
 
-def _text_rows(text: str) -> list[tuple[int, str, list[str]]]:
-    words = [(number, line.split()) for number, line in enumerate(text.splitlines(), start=1)]
-    return [(number, row[0], row[1:]) for number, row in words if row]
-
-
-def _csv_remedy(path: Path, name: str, words: list[str], names: tuple[str, ...]) -> str:
-    """What to write instead where the words of a line look like class names with spaces in them, else ""."""
-    known = [word in names for word in words]
-    if all(known):
-        return ""
-    form = f"as {path.stem}.csv, with 'name,classes' as the first line and here"
-    if "," in name and not name.endswith(","):
-        return f"this looks like CSV, where names may have spaces: save it as {path.stem}.csv"
-    classes = _with_blanks(words, names)
-    if classes and any(" " in found for found in classes):
-        return f"names with spaces need the CSV form: save the file {form} '{name},{';'.join(classes)}'"
-    if classes:
-        return f"write it without spaces: {name} {' '.join(classes)}"
-    blanks = [one for one in names if " " in one]
-    if near := did_you_mean(next(word for word in words if word not in names), blanks):
-        return f"names with spaces need the CSV form{near}: save the file {form} '{name},class;class'"
-    first = known.index(True) if True in known else len(words)
-    if all(known[first:]) and first < len(words):
-        whole, rest = " ".join([name, *words[:first]]), ";".join(words[first:])
-        if not any(did_you_mean(word, names) for word in words[:first]):
-            return f"fix it, or if '{whole}' is the image name, save the file {form} '{whole},{rest}'"
-    return ""
-
-
-def _with_blanks(words: list[str], names: tuple[str, ...]) -> list[str]:
-    """The words as class names, each one or more words with or without spaces in between; [] where they are not."""
-    found: list[str] = []
-    while words:
-        count = next(
-            (n for n in range(len(words), 0, -1) if {" ".join(words[:n]), "".join(words[:n])} & set(names)), 0
-        )
-        if not count:
-            return []
-        whole = " ".join(words[:count])
-        found.append(whole if whole in names else "".join(words[:count]))
-        words = words[count:]
-    return found
-
-
-def _csv_rows(path: Path, text: str) -> tuple[list[tuple[int, str, list[str]]], dict[int, str]]:
-    """The rows, and by line what is wrong with those of another form."""
-    rows, problems = [], {}
-    for number, row in enumerate(csv.reader(text.splitlines()), start=1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or (
-            number == 1 and cells[0] == "name" and cells[-1] in ("class", "classes", "labels")
-        ):
-            continue
-        if len(cells) > 2 or not cells[0]:
-            problems[number] = f"{path}, line {number}: '{','.join(row)}' is not of the form name,class;class"
-            continue
-        words = [word.strip() for word in (cells[1] if len(cells) == 2 else "").split(";")]
-        rows.append((number, cells[0], [word for word in words if word]))
-    return rows, problems
-
-
-def read_text(path: Path, what: str) -> str:
+def _read_text(path: Path, what: str) -> str:
     """A text file as UTF-8. what: the kind of file, for the `SBNetError` raised where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")  # a byte order mark, as spreadsheets write it, is dropped
@@ -200,18 +189,3 @@ def read_text(path: Path, what: str) -> str:
         raise SBNetError(
             f"{path}: the {what} cannot be read ({error}): check the name, save it as UTF-8"
         ) from error
-
-
-def read_list(path: Path) -> list[tuple[int, str]]:
-    """Line numbers (from 1) and names of an image list; empty lines are skipped.
-
-    Raises `SBNetError` for a file that cannot be read, an empty one, and a duplicate name.
-    """
-    first: dict[str, int] = {}
-    for number, line in enumerate(read_text(path, "list").splitlines(), start=1):
-        name = line.strip()
-        if name and first.setdefault(name, number) != number:
-            raise SBNetError(f"{path}, line {number}: '{name}' is on line {first[name]} already: remove one")
-    if not first:
-        raise SBNetError(f"{path}: the list is empty: write one image name per line")
-    return [(number, name) for name, number in first.items()]

@@ -1,7 +1,7 @@
 """The typed files that pass between steps: one reader and one writer each, no pickle.
 
-Every writer fills a temporary file beside the target and renames it, so a file that exists is whole.
-Shapes: K classes, H x W pixels.
+Every writer fills a temporary file beside the target and renames it: a file that exists is whole. Readers raise
+`SBNetError` for a missing, truncated or foreign file. Shapes: K classes, H x W pixels.
 """
 
 from __future__ import annotations
@@ -25,19 +25,7 @@ from PIL import Image
 from sbnet.data import IGNORE
 from sbnet.data.io.image import read_mask
 from sbnet.data.io.palette import PALETTE
-from sbnet.errors import FREE_SPACE, SBNetError
-
-# The folder does not take the file: no permission, read-only, a file in a folder's place, too long a name.
-_REFUSED = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,  # what only looks like a folder, such as in /proc
-}
+from sbnet.errors import FREE_SPACE, REMEDIES, SBNetError
 
 
 class Scores(NamedTuple):
@@ -51,8 +39,8 @@ class Scores(NamedTuple):
 def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """A temporary path to write to; it becomes `path` when the block ends and vanishes when it fails.
 
-    Missing folders are made. `durable` waits until the disk has it (for checkpoints; a power cut).
-    Raises `SBNetError` where the disk is full or the folder cannot be written to.
+    Missing folders are made. durable: wait until the disk has it, in case of a power cut. Raises `SBNetError` where the
+    disk is full or the file cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -63,21 +51,22 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException as error:
-        full = _is_disk_full(error, temporary)
+    except SBNetError:
+        raise
+    except Exception as error:
+        if _is_disk_full(error, temporary):
+            raise SBNetError(f"disk full at {path}: {FREE_SPACE}; finished work is kept") from error
+        if isinstance(error, OSError) and error.errno:
+            remedy = REMEDIES.get(error.errno, "choose another folder")
+            raise SBNetError(f"{path} cannot be written ({error}): {remedy}") from error
+        raise
+    finally:
         with suppress(OSError):
             temporary.unlink()
-        if full:
-            raise SBNetError(f"disk full at {path}: {FREE_SPACE}; finished work is kept") from error
-        if _numbers(error) & _REFUSED:
-            raise SBNetError(f"{path} cannot be written ({error}): choose another folder") from error
-        raise
 
 
 def check_output(out: str | Path, inputs: Iterable[str | Path | None]) -> None:
-    """Raises `SBNetError` where the file `out` is one of `inputs`, under this name or another, through links too: it
-    would be replaced by what is made from it.
-    """
+    """Raises `SBNetError` where the file `out` is also one of `inputs`, by whatever name or link."""
     out = Path(out)
     for path in inputs if out.exists() else ():
         if path is not None and Path(path).exists() and out.samefile(path):
@@ -92,9 +81,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_scores(path: str | Path, scores: np.ndarray, classes: np.ndarray) -> None:
-    """Scores (K, H, W) in [0, 1] with their class ids (K,), kept as float16. Raises `SBNetError` for NaN and infinity,
-    and writes nothing then.
-    """
+    """Scores (K, H, W) in [0, 1] with their class ids (K,), kept as float16. Raises `SBNetError` for NaN and infinity."""
     scores, classes = np.asarray(scores), np.asarray(classes, np.int64)
     if scores.ndim != 3 or classes.shape != scores.shape[:1]:
         raise ValueError(f"scores {scores.shape} and classes {classes.shape} are not (K, H, W) and (K,)")
@@ -111,7 +98,7 @@ def write_scores(path: str | Path, scores: np.ndarray, classes: np.ndarray) -> N
 
 
 def read_scores(path: str | Path) -> Scores:
-    """What `write_scores` wrote. Raises `SBNetError` for a missing, truncated or foreign file."""
+    """What `write_scores` wrote."""
     with _whole(path, "scores"), np.load(path, allow_pickle=False) as arrays:
         scores, classes = arrays["scores"], arrays["classes"]
         if scores.ndim != 3 or classes.shape != scores.shape[:1] or scores.dtype != np.float16:
@@ -122,7 +109,7 @@ def read_scores(path: str | Path) -> Scores:
 
 
 def write_label(path: str | Path, label: np.ndarray) -> None:
-    """Label or mask (H, W) uint8 as a PNG with VOC's palette."""
+    """Seeds or mask (H, W) uint8 as a PNG with VOC's palette."""
     write_bytes(path, encode_label(label))
 
 
@@ -133,13 +120,11 @@ def encode_label(label: np.ndarray) -> bytes:
         raise ValueError(f"a label is (H, W) uint8, not {label.shape} {label.dtype}")
     image = Image.fromarray(label)
     image.putpalette(PALETTE.tobytes())
-    buffer = io.BytesIO()
-    image.save(buffer, "png")
-    return buffer.getvalue()
+    return _png(image)
 
 
 def read_label(path: str | Path) -> np.ndarray:
-    """What `write_label` wrote. Raises `SBNetError` for a missing, truncated or foreign file."""
+    """What `write_label` wrote."""
     try:
         return read_mask(path, classes=256)
     except SBNetError as error:
@@ -148,9 +133,13 @@ def read_label(path: str | Path) -> np.ndarray:
 
 def write_grey(path: str | Path, values: np.ndarray) -> None:
     """Grey picture (H, W) uint8 as PNG."""
+    write_bytes(path, _png(Image.fromarray(values)))
+
+
+def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, "png")
-    write_bytes(path, buffer.getvalue())
+    image.save(buffer, "png")
+    return buffer.getvalue()
 
 
 def write_table(path: str | Path, rows: Iterable[Sequence[Any]]) -> None:
@@ -166,9 +155,18 @@ def write_json(path: str | Path, data: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Raises `SBNetError` for a missing, truncated or foreign file."""
+    """What `write_json` wrote."""
     with _whole(path, "JSON"):
         return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def stored_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that can be made again: empty where the file is missing or broken."""
+    try:
+        content = read_json(path)
+    except SBNetError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 @contextmanager
@@ -182,20 +180,15 @@ def _whole(path: str | Path, what: str) -> Iterator[None]:
         raise SBNetError(f"{path}: not a complete {what} file ({error}): delete it and run again") from error
 
 
-def _is_disk_full(error: BaseException, temporary: Path) -> bool:
-    """Writers that lose the error number are asked for their words (safetensors), or the disk is, while the
-    unfinished file still fills it (Pillow's encoders, torch.save).
+def _is_disk_full(error: Exception, temporary: Path) -> bool:
+    """Some writers lose the error number: safetensors keeps its words; after Pillow's encoders and torch.save only the
+    disk tells, while the unfinished file still fills it.
     """
-    if _numbers(error) & {errno.ENOSPC, errno.EDQUOT} or os.strerror(errno.ENOSPC) in str(error):
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    if os.strerror(errno.ENOSPC) in str(error):
         return True
-    return isinstance(error, Exception) and temporary.exists() and shutil.disk_usage(temporary).free < 4096
-
-
-def _numbers(error: BaseException | None) -> set[int | None]:
-    """The error numbers of an exception and of those that it was raised from."""
-    numbers = set()
-    while error is not None:
-        if isinstance(error, OSError):
-            numbers.add(error.errno)
-        error = error.__cause__ or error.__context__
-    return numbers
+    return os.path.exists(temporary) and shutil.disk_usage(temporary).free < 4096

@@ -1,6 +1,7 @@
 """Images and masks as arrays, whatever mode they were saved in.
 
-Shapes: H x W pixels as the image is looked at, that is after its EXIF rotation.
+Shapes: H x W pixels of the upright image, that is after its EXIF rotation. Everything here raises `SBNetError` for a
+missing, truncated or foreign file, and for one of too many pixels (from the header, before decoding).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from sbnet.data import IGNORE
 from sbnet.data.io.photo_kind import PhotoKind, Unfit, check_readable, described, kind_of
@@ -19,14 +20,13 @@ from sbnet.data.io.photo_values import colours_of, to_rgb, wide_values
 from sbnet.errors import SBNetError
 
 MAX_PIXELS = 30_000_000
-DRAFT_GAP = 2  # rows and columns that a JPEG decoded smaller must have for each one needed
+DRAFT_GAP = 2  # rows and columns that a JPEG decoded smaller has at least for each one needed
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 
-# Pillow also warns of large images below its own bound; here max_pixels decides. Set once, for images are read
-# by threads, in which warnings.catch_warnings is not safe.
+# Pillow also warns of images below its own bound; here max_pixels decides. For good, as images are read by threads, in
+# which warnings.catch_warnings is not safe.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-_ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -52,20 +52,19 @@ def read_photo(
 ) -> np.ndarray:
     """The image as uint8 RGB (H, W, 3), upright.
 
-    needed: (H, W) of the upright image as it will be used. A JPEG that has at least `DRAFT_GAP` times as many rows
-    and columns at a half, a quarter or an eighth of its size is decoded at that size, which takes a fraction of the
-    time; resized to `needed` it differs by half a grey level on average from the image decoded whole.
+    needed: (H, W) to which it will be resized. A JPEG is decoded at a half, a quarter or an eighth of its size, which
+    takes a fraction of the time, where `DRAFT_GAP` times as many rows and columns are left; once resized it differs
+    by half a grey level on average.
+    white: the white level: the value that becomes 255, as do those above, in images of more than 8 bits; 0 for the
+    largest that the format has (65535 of 16 bits, 4095 of 12).
 
-    white: the white level, the value that becomes 255 in images of more than 8 bits; 0 for the largest that the format
-    has (65535 of 16 bits, 4095 of 12). What is beyond is white, too.
-
-    Grey, palette, CMYK and YCbCr become RGB; what is transparent is laid over white; bands that the file does not call
-    colour or alpha are ignored; of an animation the first frame is taken. Raises `SBNetError` for a missing, truncated
-    or foreign file, for more than `max_pixels` pixels (from the header, before decoding), for floats without `white`,
-    and for kinds of TIFF that are not supported (`photo_kind.check_readable`).
+    Grey, palette, CMYK and YCbCr become RGB; what is transparent is laid over white; bands that are neither colour nor
+    alpha are ignored; of an animation the first frame is taken. Raises `SBNetError` also for floats without `white`
+    and for TIFFs that are not supported (`photo_kind.check_readable`).
     """
     path = Path(path)
-    with _opened(path, "image", max_pixels, decode=False, white=white) as image:
+    with _opened(path, "image", max_pixels) as image:
+        check_readable(image, white=white)
         if needed is not None:
             height, width = needed[::-1] if _lies(image) else needed
             image.draft(None, (DRAFT_GAP * width, DRAFT_GAP * height))
@@ -77,66 +76,61 @@ def read_photo(
 
 
 def read_mask(path: str | Path, *, classes: int, size: tuple[int, int] | None = None) -> np.ndarray:
-    """The mask as uint8 (H, W): ids 0..classes-1 and 255.
+    """The mask as uint8 (H, W): ids 0 to classes-1, and 255.
 
-    `size` is the image's (H, W). A mask is not rotated: it must fit the upright image. Raises `SBNetError`
-    for a missing or broken file, a mode other than P and L, another size, and ids beyond the list.
+    size: (H, W) of the upright image, which it must fit as it is: a mask is not rotated. Raises `SBNetError` also for
+    another size, for modes other than P and L, and for ids beyond the classes.
     """
-    with _opened(Path(path), "mask", MAX_PIXELS) as image:
-        _mask_ids(image, Path(path), classes)
+    with _opened(path, "mask", MAX_PIXELS) as image:
+        _mask_ids(image, path, classes)
         if size is not None:
-            _check_mask_size(Path(path), (image.height, image.width), size)
+            _check_mask_size(path, image, size)
         return np.array(image)
 
 
+def mask_classes(path: str | Path, *, classes: int) -> tuple[int, ...]:
+    """The foreground ids in a mask, ascending. Raises as `read_mask` does."""
+    with _opened(path, "mask", MAX_PIXELS) as image:
+        return tuple(index for index in _mask_ids(image, path, classes) if index not in (0, IGNORE))
+
+
 def photo_size(path: str | Path) -> tuple[int, int]:
-    """(H, W) of the upright image, from its header alone. Raises `SBNetError` for what cannot be opened."""
-    return _header(Path(path), MAX_PIXELS, None)[0]
+    """(H, W) of the upright image, from its header alone."""
+    with _opened(path, "image", MAX_PIXELS) as image:
+        return _upright_size(image)
 
 
 def check_photo(
     photo: str | Path, mask: str | Path | None = None, *, max_pixels: int = MAX_PIXELS, white: float = 0
 ) -> PhotoKind:
-    """What the image is, from the headers alone, so that a long run finds unusable files before it starts. Raises
-    `SBNetError` as `read_photo` does, and for a mask that cannot be opened or is of another size than its (upright)
-    image.
+    """What the image is, from the headers alone: a long run finds unusable files before it starts.
+
+    Raises `SBNetError` as `read_photo` does, and for a mask that cannot be opened or does not fit.
     """
-    size, kind = _header(Path(photo), max_pixels, white)
+    with _opened(photo, "image", max_pixels) as image:
+        check_readable(image, white=white)
+        size, kind = _upright_size(image), kind_of(image)
     if mask is not None:
-        with _opened(Path(mask), "mask", max_pixels, decode=False) as image:
-            _check_mask_size(Path(mask), (image.height, image.width), size)
+        with _opened(mask, "mask", max_pixels) as image:
+            _check_mask_size(mask, image, size)
     return kind
 
 
 def brightest(path: str | Path) -> float:
     """The largest value of an image of more than 8 bits, as the file has it; alpha does not count."""
-    path = Path(path)
-    with _opened(path, "image", MAX_PIXELS, decode=False) as image:
-        kind = kind_of(image)
-        return float(colours_of(wide_values(image, path, kind)).max())
+    with _opened(path, "image", MAX_PIXELS) as image:
+        return float(colours_of(wide_values(image, Path(path), kind_of(image))).max())
 
 
-def _header(path: Path, max_pixels: int, white: float | None) -> tuple[tuple[int, int], PhotoKind]:
-    with _opened(path, "image", max_pixels, decode=False, white=white) as image:
-        upright = (image.width, image.height) if _lies(image) else (image.height, image.width)
-        return upright, kind_of(image)
-
-
-def _check_mask_size(path: Path, mask: tuple[int, int], photo: tuple[int, int]) -> None:
-    if mask != tuple(photo):
+def _check_mask_size(path: str | Path, mask: Image.Image, size: tuple[int, int]) -> None:
+    if (mask.height, mask.width) != tuple(size):
         raise SBNetError(
-            f"{path}: the mask has {mask[1]} x {mask[0]} pixels, its image (upright) has "
-            f"{photo[1]} x {photo[0]}: make them equal"
+            f"{path}: the mask has {mask.width} x {mask.height} pixels, its image (upright) has "
+            f"{size[1]} x {size[0]}: make them equal"
         )
 
 
-def mask_classes(path: str | Path, *, classes: int) -> tuple[int, ...]:
-    """The foreground ids in a mask, ascending. Raises as `read_mask` does."""
-    with _opened(Path(path), "mask", MAX_PIXELS) as image:
-        return tuple(index for index in _mask_ids(image, Path(path), classes) if index not in (0, IGNORE))
-
-
-def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
+def _mask_ids(image: Image.Image, path: str | Path, classes: int) -> list[int]:
     if image.mode not in ("P", "L"):
         raise SBNetError(
             f"{path}: a mask holds class ids in a palette (mode P) or grey (mode L) image, this one is "
@@ -154,36 +148,25 @@ def _mask_ids(image: Image.Image, path: Path, classes: int) -> list[int]:
 
 
 @contextmanager
-def _opened(
-    path: Path, what: str, max_pixels: int, *, decode: bool = True, white: float | None = None
-) -> Iterator[ImageFile.ImageFile]:
-    """The image, decoded or its header alone. Raises `SBNetError` for whatever Pillow cannot read, and, if `white` is a
-    number, for what `check_readable` refuses.
-    """
+def _opened(path: str | Path, what: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
+    """The image, not yet decoded. Whatever is raised within becomes an `SBNetError`."""
+    path = Path(path)
     if not path.is_file():
         raise SBNetError(f"{path}: there is no such {what}: check the name and the folder")
     try:
         with Image.open(path) as image:
-            image.filename = (
-                ""  # else Pillow maps an uncompressed TIFF that lies into memory at its upright size
-            )
+            # Else Pillow maps an uncompressed TIFF that lies into memory at its upright size.
+            image.filename = ""
             if image.width * image.height > max_pixels:
                 raise SBNetError(
                     f"{path}: {image.width} x {image.height} pixels exceed the limit of {max_pixels}: "
                     "save it smaller, or lower the scales at which the networks see it"
                 )
-            if white is not None:
-                check_readable(image, white=white)
-            if decode:
-                image.load()
             yield image
     except SBNetError:
         raise
-    except Image.DecompressionBombError:  # before the size could be asked: beyond Pillow's own bound
-        raise SBNetError(
-            f"{path}: more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, and the limit is {max_pixels}: save it "
-            "smaller"
-        ) from None
+    except Image.DecompressionBombError:  # Pillow's own bound, before the size could be asked
+        raise SBNetError(f"{path}: too many pixels, the limit is {max_pixels}: save it smaller") from None
     except Exception as error:  # Pillow's plugins raise OSError, SyntaxError, ValueError, struct.error, ...
         reason, remedy = f"broken or unknown: {error}", "replace it or remove it from the list"
         if isinstance(error, Unfit):
@@ -195,7 +178,7 @@ def _opened(
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # broken EXIF data says nothing about the orientation
         return 1
 
@@ -203,3 +186,7 @@ def _orientation(image: Image.Image) -> int:
 def _lies(image: Image.Image) -> bool:
     """Whether rows and columns change places when it is turned upright; Pillow turns a TIFF's size by itself."""
     return _orientation(image) >= 5 and image.format != "TIFF"
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return (image.width, image.height) if _lies(image) else (image.height, image.width)

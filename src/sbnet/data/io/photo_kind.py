@@ -20,12 +20,17 @@ logging.getLogger(TiffImagePlugin.__name__).setLevel(logging.CRITICAL)
 _TAG = ExifTags.Base
 _SAMPLE_FORMAT, _EXTRA_SAMPLES = 339, 338
 _SIGNED, _FLOAT = 2, 3  # of SampleFormat
-_ALPHA = (1, 2, 999)  # of ExtraSamples: premultiplied, not premultiplied, Corel Draw's
+_PREMULTIPLIED, _ALPHA = 1, (1, 2)  # of ExtraSamples
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # bands of a PhotometricInterpretation
 _BANDS = {0: "grey", 1: "grey", 2: "red, green and blue", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 INTERLEAVE = "-co INTERLEAVE=PIXEL"
+GREY_ALONE = "save its grey band with 8 or 16 bits, or as floats of 32 (gdal_translate -b 1 -ot Float32)"
+COLOURS_ALONE = (
+    "save red, green and blue alone, with 8 or 16 bits (gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB "
+    f"{INTERLEAVE}, where these are their bands)"
+)
 WHITE = (
-    "give the value that is white in all images (data.white_level=1, or sbnet predict --white-level 1, where it is 1), or "
+    "give the value that is white in all images, such as 1 (data.white_level=1, or sbnet predict --white-level 1), or "
     "save them with 8 or 16 bits"
 )
 
@@ -39,9 +44,8 @@ class Unfit(ValueError):
 
 
 class PhotoKind(NamedTuple):
-    """bits: of a band, 8 or fewer as 8. floats: its values are floats. alpha: a band, colour or palette entry is
-    transparent. left_out: bands beside colour and alpha. stated: whether TIFF's ExtraSamples says what these are.
-    cmyk: inks.
+    """bits: of a band, at least 8. alpha: a band, colour or palette entry is transparent. left_out: bands beside colour
+    and alpha.
     """
 
     format: str
@@ -49,17 +53,16 @@ class PhotoKind(NamedTuple):
     floats: bool = False
     alpha: bool = False
     left_out: int = 0
-    stated: bool = True
     cmyk: bool = False
 
     @property
     def wide(self) -> bool:
-        """Whether its values are more than the 256 of a byte, so that the white level matters."""
+        """Whether the white level matters: it has more values than the 256 of a byte."""
         return self.floats or self.bits > 8
 
     @property
     def full(self) -> int:
-        """The value that is white by the format."""
+        """The value that is white by the format, of whole numbers."""
         return 2**self.bits - 1
 
 
@@ -84,39 +87,30 @@ def kind_of(image: ImageFile.ImageFile) -> PhotoKind:
     beside = max(0, _samples(tags) - _COLOURS.get(_photometric(tags), 1))
     alpha = bool(extra) and extra[0] in _ALPHA
     floats = _sample_format(tags) == _FLOAT
-    stated = bool(extra) or not beside
-    return PhotoKind("TIFF", max(8, _bits(tags)), floats, alpha, beside - alpha, stated, cmyk)
+    return PhotoKind("TIFF", max(8, _bits(tags)), floats, alpha, beside - alpha, cmyk)
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
-    """The byte layout that Pillow's decoder is given."""
-    if not image.tile:
-        return ""
-    arguments = image.tile[0][3]
+    """The byte layout that Pillow's decoder is given, such as `RGB;16B`."""
+    arguments = image.tile[0][3] if image.tile else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def check_readable(image: ImageFile.ImageFile, *, white: float) -> None:
-    """From an opened image, before it is decoded: raises `Unfit` for kinds of TIFF that are not supported, and for
-    floats without a white level.
-    """
+    """Raises `Unfit` for a TIFF that is not supported, and for floats without a white level; before decoding."""
     kind = kind_of(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
+        signed, whole = _sample_format(tags) == _SIGNED, not kind.floats
+        premultiplied = kind.bits > 8 and kind.alpha and tags[_EXTRA_SAMPLES][0] == _PREMULTIPLIED
+        planar = _samples(tags) > 1 and tags.get(_TAG.PlanarConfiguration) == 2
+        together = f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})"
         unfit = (
-            (_sample_format(tags) == _SIGNED, "", "save it with 8 or 16 bits without a sign"),
-            (kind.bits > 16 and not kind.floats, "", "save it with 8 or 16 bits, or as floats of 32"),
+            (signed, "", "save it with 8 or 16 bits without a sign"),
+            (whole and kind.bits > 16, "", "save it with 8 or 16 bits, or as floats of 32"),
             (kind.wide and _photometric(tags) == 0, " whose white is 0", "save it with 0 for black"),
-            (
-                kind.bits > 8 and kind.alpha and tags[_EXTRA_SAMPLES][0] == 1,
-                ", colors premultiplied by alpha",
-                "save it with 8 bits, or without alpha",
-            ),
-            (
-                _samples(tags) > 1 and tags.get(_TAG.PlanarConfiguration) == 2,
-                ", one band after the other",
-                f"save it with the bands of a pixel together (gdal_translate {INTERLEAVE})",
-            ),
+            (premultiplied, ", colors premultiplied by alpha", "save it with 8 bits, or without alpha"),
+            (planar, ", one band after the other", together),
         )
         for wrong, what, remedy in unfit:
             if wrong:
@@ -137,21 +131,10 @@ def described(path: Path) -> tuple[str, str] | None:
             tags = TiffImagePlugin.ImageFileDirectory_v2(head)
             file.seek(tags.next)
             tags.load(file)
-            return f"{_described(tags)}, is not supported", _colours_alone(_samples(tags))
+            remedy = COLOURS_ALONE if _samples(tags) >= 3 else GREY_ALONE
+            return f"{_described(tags)}, is not supported", remedy
     except Exception:  # broken, and then "not an image" is what is to be said
         return None
-
-
-def _colours_alone(samples: int) -> str:
-    """The remedy for an image of so many bands."""
-    if samples == 1:
-        return "save it with 8 or 16 bits, or as floats of 32 (gdal_translate -ot Float32)"
-    if samples < 3:
-        return "save its grey band alone, with 8 or 16 bits (gdal_translate -b 1)"
-    return (
-        "save red, green and blue alone, with 8 or 16 bits (gdal_translate -b 1 -b 2 -b 3 -co PHOTOMETRIC=RGB "
-        f"{INTERLEAVE}, where these are their bands)"
-    )
 
 
 def _described(tags: Mapping[int, Any]) -> str:

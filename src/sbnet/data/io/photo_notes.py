@@ -3,61 +3,56 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from sbnet.data.io.image import brightest, check_photo
 from sbnet.data.io.photo_kind import PhotoKind, check_white
-from sbnet.errors import SBNetError
+from sbnet.errors import SBNetError, counted
 
 logger = logging.getLogger(__name__)
 
 Kinds = Mapping[Path, PhotoKind]
 LOOKED = 8  # images whose values are looked at
-READERS = 2  # at once: the values of an image of 30 megapixels take 700 MiB
 
 
 def band_notes(kinds: Kinds) -> list[str]:
     """Of ignored bands, and of a TIFF's alpha: many programs call any fourth band alpha."""
     notes = []
-    for stated in (True, False):
-        if found := [path for path, kind in kinds.items() if kind.left_out and kind.stated == stated]:
-            bands = kinds[found[0]].left_out
-            what = "a band" if bands == 1 else f"{bands} bands"
-            said = "which the file says is not alpha" if stated else "which the file does not describe"
-            notes.append(
-                f"{_some(found, kinds)} {'has' if len(found) == 1 else 'have'} {what} beside grey or red, green and "
-                f"blue, {said}: ignored, only grey or red, green and blue are read"
-            )
+    if found := [path for path, kind in kinds.items() if kind.left_out]:
+        bands = counted(kinds[found[0]].left_out, "band")
+        notes.append(
+            f"{_some_have(found, kinds)} {bands} beside grey or red, green and blue, which the file does not call alpha: "
+            "ignored"
+        )
     if found := [path for path, kind in kinds.items() if kind.alpha and kind.format == "TIFF"]:
         notes.append(
-            f"{_some(found, kinds)} {'has' if len(found) == 1 else 'have'} a band that the file calls alpha: what it "
-            "makes transparent is laid over white; if it is something else, such as near infrared, save the images "
-            "without it (gdal_translate -b 1 -b 2 -b 3)"
+            f"{_some_have(found, kinds)} a band that the file calls alpha: what it makes transparent is laid over "
+            "white; if it is something else, such as near infrared, save the images without it "
+            "(gdal_translate -b 1 -b 2 -b 3)"
         )
     return notes
 
 
-def dark_note(kinds: Kinds, *, setting: str, looked: int | None = LOOKED) -> str:
-    """A message about images of more than 8 bits that use less than half of them and so would be nearly black, "" for
-    none. setting: how a user sets the white level, {} for the value. looked: how many images are
-    decoded, evenly spread; None for all. Those that cannot be read are skipped.
+def dark_note(kinds: Kinds, *, setting: str) -> str:
+    """Of images of more than 8 bits that use less than half of their range and so would be nearly black; "" for none.
+
+    setting: how a user sets the white level, {} for the value. At most `LOOKED` images, evenly spread, are decoded;
+    those that cannot be read are skipped.
     """
     wide = [path for path, kind in kinds.items() if kind.wide and not kind.floats and not kind.cmyk]
     if not wide:
         return ""
-    some = wide if looked is None else [wide[index * len(wide) // looked] for index in range(looked)]
-    some = list(dict.fromkeys(some))
-    with ThreadPoolExecutor(READERS) as pool:
-        found = [(value, path) for value, path in zip(pool.map(_brightest, some), some, strict=True) if value]
-    if not found or max(value / kinds[path].full for value, path in found) >= 0.5:
+    some = wide[:: math.ceil(len(wide) / LOOKED)]
+    values = {path: _brightest(path) for path in some}
+    if max(values.values()) == 0 or any(value >= kinds[path].full / 2 for path, value in values.items()):
         return ""
-    top, bits = int(max(found)[0]), kinds[wide[0]].bits
+    top, bits = int(max(values.values())), kinds[wide[0]].bits
     used = top.bit_length()
     return (
-        f"{_some(wide, kinds)} {'has' if len(wide) == 1 else 'have'} {bits} bits, but the largest value "
+        f"{_some_have(wide, kinds)} {bits} bits, but the largest value "
         f"{'in it' if len(some) == 1 else f'in {len(some)} of them'} is {top}, so that in 8 bits they would be nearly "
         f"black: give the white level, the same for all images, such as {setting.format(2**used - 1)} if they were "
         f"taken with {used} bits, or {setting.format(kinds[wide[0]].full)} if they are meant to be so dark"
@@ -79,12 +74,11 @@ def tell_of_photos(paths: Iterable[Path], *, white: float, setting: str) -> None
 
 
 def kind_counts(kinds: Kinds) -> list[str]:
-    """`16 bits: 3 images, such as a.tif` for each kind that is not plain 8-bit grey or colour."""
+    """`CMYK: 3 of 9 images, such as a.tif` for each kind that is neither plain 8-bit grey or color nor in a note."""
     groups = {
         "more than 8 bits": [path for path, kind in kinds.items() if kind.bits > 8 and not kind.floats],
         "float values": [path for path, kind in kinds.items() if kind.floats],
         "alpha or transparent colors": [path for path, kind in kinds.items() if kind.alpha],
-        "bands ignored": [path for path, kind in kinds.items() if kind.left_out],
         "CMYK": [path for path, kind in kinds.items() if kind.cmyk],
     }
     return [
@@ -101,7 +95,8 @@ def _brightest(path: Path) -> float:
         return 0.0
 
 
-def _some(found: Sequence[Path], kinds: Kinds) -> str:
+def _some_have(found: Sequence[Path], kinds: Kinds) -> str:
     if len(kinds) == 1:
-        return found[0].name
-    return f"{len(found)} of {len(kinds)} images ({found[0].name} is the first)"
+        return f"{found[0].name} has"
+    verb = "has" if len(found) == 1 else "have"
+    return f"{len(found)} of {len(kinds)} images ({found[0].name} is the first) {verb}"

@@ -1,8 +1,4 @@
-"""From what an image file holds, of 8 or 16 bits or floats and any bands, to uint8 RGB.
-
-Shapes: H x W pixels. white: the white level, the value that becomes 255 in images of more than 8 bits; 0 for the
-format's own.
-"""
+"""From what an image file holds, of 8 or 16 bits or floats and any bands, to uint8 RGB. Shapes: H x W pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ _OTHER = {"L": "B", "B": "L"}
 
 
 def to_rgb(image: ImageFile.ImageFile, path: Path, *, white: float = 0) -> Image.Image:
-    """An opened image -> RGB, 8 bits; decodes it. Raises `Unfit` for floats that are not finite."""
+    """Decodes an opened image to 8 bits. white: see `read_photo`. Raises `Unfit` for floats that are not finite."""
     kind = kind_of(image)
     if kind.wide and not kind.cmyk:
         return _narrowed(image, path, kind, white)
@@ -33,10 +29,7 @@ def to_rgb(image: ImageFile.ImageFile, path: Path, *, white: float = 0) -> Image
 
 
 def wide_values(image: ImageFile.ImageFile, path: Path, kind: PhotoKind) -> np.ndarray:
-    """uint16 or float32 values (H, W) or (H, W, bands) of an image of more than 8 bits, as the file has them.
-
-    Raises `Unfit` for what is not a finite number.
-    """
+    """The file's own values, (H, W) or (H, W, bands) uint16 or float32, of more than 8 bits. Raises as `to_rgb` does."""
     if image.mode in ("RGB", "RGBA"):
         return _colours(image, path)
     image.load()
@@ -75,7 +68,7 @@ def _levels(values: np.ndarray, white: float) -> np.ndarray:
 
 
 def _colours(image: ImageFile.ImageFile, path: Path) -> np.ndarray:
-    """(H, W, bands) uint16: 1 or 3 colours, and alpha where the file says so; decodes `image`.
+    """(H, W, bands) uint16: 1 or 3 colours, and alpha where the file says so.
 
     Pillow keeps 8 bits of a colour: the high byte, or, if given the other byte order, the low one. So
     the file is decoded twice.

@@ -161,8 +161,7 @@ OBJECTS: dict[str, Drawing] = {
 def _stone(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
     turn = np.linspace(0, 2 * math.pi, 9, endpoint=False)
     reach = rng.uniform(0.75, 1.0, 9)
-    points = np.stack([reach * np.cos(turn), 0.55 * reach * np.sin(turn) - 0.5], 1)
-    pen.blob([(float(x), float(y)) for x, y in points], paint)
+    pen.blob(np.stack([reach * np.cos(turn), 0.55 * reach * np.sin(turn) - 0.5], 1), paint)
 
 
 def _crate(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
@@ -182,9 +181,8 @@ def _bush(pen: Pen, rng: np.random.Generator, paint: FloatArray) -> None:
         turn, reach = rng.uniform(0, math.pi), math.sqrt(rng.random())
         size = rng.uniform(0.09, 0.2)
         place = (0.85 * reach * math.cos(turn), -0.1 - 0.75 * reach * math.sin(turn))
-        pen.ellipse(
-            place, (size, size * 0.8), hsv(hue, saturation, 0.15 + 0.35 * step / 90 + 0.1 * rng.random())
-        )
+        leaf = hsv(hue, saturation, 0.15 + 0.35 * step / 90 + 0.1 * rng.random())
+        pen.ellipse(place, (size, size * 0.8), leaf)
 
 
 DISTRACTORS: dict[str, Drawing] = {"stone": _stone, "crate": _crate, "post": _post, "bush": _bush}

@@ -13,6 +13,7 @@ from sbnet.data.synthetic.scene_textures import FloatArray
 
 SUPERSAMPLE = 3
 Point = tuple[float, float]
+Points = Sequence[Point] | NDArray[np.float64]
 
 
 class Pen:
@@ -30,13 +31,13 @@ class Pen:
         self._draw, self._draw_cover = ImageDraw.Draw(self._picture), ImageDraw.Draw(self._cover)
         self._unit = math.sqrt(abs(np.linalg.det(self._matrix)))
 
-    def shape(self, points: Sequence[Point] | NDArray[np.float64], colour: FloatArray) -> None:
+    def shape(self, points: Points, colour: FloatArray) -> None:
         """A filled polygon."""
         corners = (np.asarray(points) @ self._matrix.T + self._shift).ravel().tolist()
         self._draw.polygon(corners, fill=_rgb(colour))
         self._draw_cover.polygon(corners, fill=255)
 
-    def blob(self, points: Sequence[Point], colour: FloatArray) -> None:
+    def blob(self, points: Points, colour: FloatArray) -> None:
         """A filled smooth shape through the points (closed Catmull-Rom spline)."""
         self.shape(_spline(np.asarray(points, np.float64)), colour)
 
@@ -45,7 +46,7 @@ class Pen:
         turn = np.linspace(0, 2 * math.pi, 40, endpoint=False)
         self.shape(np.stack([np.cos(turn), np.sin(turn)], 1) * radii + centre, colour)
 
-    def line(self, points: Sequence[Point], width: float, colour: FloatArray) -> None:
+    def line(self, points: Points, width: float, colour: FloatArray) -> None:
         """A line `width` units thick with round joints."""
         places = np.asarray(points) @ self._matrix.T + self._shift
         thick = max(1, round(width * self._unit))

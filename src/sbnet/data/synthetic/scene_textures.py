@@ -6,7 +6,6 @@ Pictures are float32 (H, W, 3), RGB in [0, 1]. Everything is drawn from the gene
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +60,8 @@ def tint(value: FloatArray, dark: FloatArray, light: FloatArray) -> FloatArray:
 
 def _sky(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     hue = rng.choice([0.57, 0.60, 0.62])
-    top, low = (
-        hsv(hue, rng.uniform(0.35, 0.7), rng.uniform(0.65, 0.9)),
-        hsv(hue, rng.uniform(0.05, 0.2), 0.95),
-    )
+    top = hsv(hue, rng.uniform(0.35, 0.7), rng.uniform(0.65, 0.9))
+    low = hsv(hue, rng.uniform(0.05, 0.2), 0.95)
     if rng.random() < 0.2:  # towards sunset
         low = hsv(rng.uniform(0.04, 0.1), rng.uniform(0.3, 0.5), 0.95)
     fall = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None].repeat(width, 1)
@@ -114,9 +111,8 @@ def _bricks(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     grain = 0.12 * fractal(rng, height, width, cells=(32, 4, 2), persistence=0.9)
     value = tone[course, column // wide] + grain
     picture = tint(value, hsv(hue, saturation, 0.32), hsv(hue, saturation, 0.72))
-    return np.where(
-        joint[..., None], hsv(hue, 0.1, rng.uniform(0.45, 0.75)) + 0.2 * grain[..., None], picture
-    )
+    mortar = hsv(hue, 0.1, rng.uniform(0.45, 0.75)) + 0.2 * grain[..., None]
+    return np.where(joint[..., None], mortar, picture)
 
 
 def _plaster(rng: np.random.Generator, height: int, width: int) -> FloatArray:
@@ -125,13 +121,7 @@ def _plaster(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     return tint(0.5 + 0.25 * grain, colour * 0.85, colour * 1.1)
 
 
-BACKDROPS: dict[str, Callable[[np.random.Generator, int, int], FloatArray]] = {
-    "sky": _sky,
-    "hills": _hills,
-    "forest": _forest,
-    "bricks": _bricks,
-    "plaster": _plaster,
-}
+BACKDROPS = (_sky, _hills, _forest, _bricks, _plaster)
 
 # The ground: (hue, saturation, dark value, light value, grain cells, stretch), each a range or a constant.
 _Range = tuple[float, float]
@@ -167,6 +157,6 @@ def ground(rng: np.random.Generator, kind: str, height: int, width: int) -> Floa
 def background(rng: np.random.Generator, height: int, width: int) -> tuple[FloatArray, int]:
     """A landscape or a wall with its floor: (H, W, 3) and the horizon's row."""
     horizon = int(height * rng.uniform(0.22, 0.55))
-    backdrop = BACKDROPS[str(rng.choice(list(BACKDROPS)))](rng, horizon + 2, width)
+    backdrop = BACKDROPS[rng.integers(len(BACKDROPS))](rng, horizon + 2, width)
     plane = ground(rng, str(rng.choice(list(GROUNDS))), height - horizon, width)
     return np.concatenate([backdrop[:horizon], plane]).astype(np.float32), horizon

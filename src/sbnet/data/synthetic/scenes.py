@@ -17,7 +17,7 @@ from sbnet.errors import SBNetError
 
 __all__ = ["CLASSES", "SIZE", "make_scenes", "scene"]
 
-VERSION = 1  # of the drawing: a folder of another version is made again
+VERSION = 2  # of the drawing: a folder of another version is made again
 MARKER = "scenes.json"
 FIRST_VAL = 1_000_000  # scenes from here on are val's, so that neither list's length changes the other
 

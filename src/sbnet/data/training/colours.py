@@ -6,7 +6,6 @@ Shapes: an image is (H, W, 3) uint8 RGB.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,9 @@ class Jitter(NamedTuple):
 
 
 def draw_jitter(reach: tuple[float, float, float, float], rng: np.random.Generator) -> Jitter:
-    """As torchvision's ColorJitter: factors from 1 - reach to 1 + reach, hue -reach to reach, in random order."""
+    """As torchvision's ColorJitter. reach: of brightness, contrast and saturation (factors 1 - reach to 1 + reach) and of
+    hue (turns, -reach to reach, up to 0.5). In random order.
+    """
     brightness, contrast, saturation = (rng.uniform(max(0.0, 1 - r), 1 + r) for r in reach[:3])
     hue = rng.uniform(-reach[3], reach[3])
     return Jitter(brightness, contrast, saturation, hue, tuple(rng.permutation(len(STEPS)).tolist()))
@@ -36,23 +37,14 @@ def draw_jitter(reach: tuple[float, float, float, float], rng: np.random.Generat
 
 def jitter_in_steps(picture: Image.Image, jitter: Jitter) -> Image.Image:
     """The four in turn, by Pillow, each rounded and clipped to 0..255. Contrast is about the picture's mean grey."""
-    adjust: tuple[Callable[[Image.Image, float], Image.Image], ...] = (
-        v2.adjust_brightness,
-        v2.adjust_contrast,
-        v2.adjust_saturation,
-        v2.adjust_hue,
-    )
-    amounts = jitter[:4]
     for position in jitter.order:
-        picture = adjust[position](picture, amounts[position])
+        adjust = getattr(v2, f"adjust_{STEPS[position]}")
+        picture = adjust(picture, jitter[position])
     return picture
 
 
 def jitter_by_matrix(picture: Image.Image, jitter: Jitter, mean: np.ndarray) -> Image.Image:
-    """The four as one affine map of each pixel's colour, rounded and clipped once, at the end.
-
-    mean: (3,), the colour about whose grey contrast is changed. See `colour_matrix` for what is approximate.
-    """
+    """The four as one affine map of each pixel's colour, rounded and clipped once, at the end: see `colour_matrix`."""
     return picture.convert("RGB", tuple(colour_matrix(jitter, mean).ravel().tolist()))
 
 
@@ -84,7 +76,7 @@ def _rotation(turns: float) -> np.ndarray:
     """(3, 3) about the grey axis, red towards green (Rodrigues' formula)."""
     cosine, sine = math.cos(2 * math.pi * turns), math.sin(2 * math.pi * turns) / math.sqrt(3)
     rest = (1 - cosine) / 3
-    columns = np.array(
+    red = np.array(
         [cosine + rest, rest + sine, rest - sine]
     )  # where red goes; green and blue follow it round
-    return np.stack([np.roll(columns, shift) for shift in range(3)], axis=1)
+    return np.stack([np.roll(red, shift) for shift in range(3)], axis=1)

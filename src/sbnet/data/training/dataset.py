@@ -9,13 +9,14 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler, default_collate, get_worker_info
+from torch.utils.data import Dataset, get_worker_info
 
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.image import photo_size, read_mask
@@ -32,9 +33,9 @@ class TrainingSet(Dataset[Item]):
     """Augmented images with their labels; item (epoch, index) is the same whatever worker reads it and when.
 
     normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
-    label_folder: NAME.png label of every image; or truth: the images' ground truth, instead. canny: add edge
-    maps of both views, the second `shrink` times as large: of the `image`, or of the `normalized` image as the
-    reference's code does; "" for none. Raises `SBNetError` for an image without its label.
+    label_folder: labels NAME.png of all images; truth: their ground truth instead.
+    canny: add edge maps of both views, the second `shrink` times as large: of the `image`, or of the `normalized` image
+    as the reference's code does; "" for none. Raises `SBNetError` for an image without its label.
 
     An item: `name`; `photo` (crop, crop, 3) uint8, empty outside `box` (4,) int64, a `Box`; `labels` (C-1,) float32
     0/1; with label_folder or truth: `label` (crop, crop) uint8;
@@ -98,16 +99,14 @@ class TrainingSet(Dataset[Item]):
             item |= normalized_edge_maps(canvas, shrink=self._shrink)
         return item
 
-    def on_device(self, batch: Mapping[str, Tensor | list[str]], device: torch.device) -> dict[str, Any]:
-        """A collated batch there, the images normalised. Bytes travel: a quarter of what the images would be."""
+    def on_device(self, batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+        """A collated batch there, the images normalized. Bytes travel: a quarter of what the images would be."""
         moved = {
             key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
             for key, value in batch.items()
         }
-        photo, box = moved.pop("photo"), moved.pop("box")
-        assert isinstance(photo, Tensor)
-        assert isinstance(box, Tensor)
-        return moved | {"image": images(photo, box, self._normalization)}
+        image = images(moved.pop("photo"), moved.pop("box"), self._normalization)
+        return moved | {"image": image}
 
 
 def images(photo: Tensor, box: Tensor, normalization: Callable[[Tensor], Tensor]) -> Tensor:
@@ -119,28 +118,23 @@ def images(photo: Tensor, box: Tensor, normalization: Callable[[Tensor], Tensor]
     return normalization(photo.permute(0, 3, 1, 2)).masked_fill_(outside[:, None], 0)
 
 
-class EpochSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) over all epochs in one stream, each epoch in its own order.
+@dataclass(frozen=True)
+class EpochSampler:
+    """Batches of (epoch, index) of `count` images over all epochs in one stream, each epoch in its own order.
 
-    The last, smaller batch of an epoch is dropped, unless it is the only one. `first` batches are skipped, the
-    stream continues as it would have. No restart between epochs, so workers never run dry.
+    The last, smaller batch of an epoch is dropped, unless it is the only one. Starts at batch `first` of the stream. No
+    restart between epochs, so workers never run dry.
     """
 
-    def __init__(self, count: int, *, epochs: int, seed: int, batch_size: int, first: int = 0) -> None:
-        self.count, self.epochs, self.seed, self.batch_size, self.first = (
-            count,
-            epochs,
-            seed,
-            batch_size,
-            first,
-        )
+    count: int
+    epochs: int
+    seed: int
+    batch_size: int
+    first: int = 0
 
     @staticmethod
     def batches_per_epoch(count: int, batch_size: int) -> int:
         return max(1, count // batch_size)
-
-    def __len__(self) -> int:
-        return max(0, self.epochs * self.batches_per_epoch(self.count, self.batch_size) - self.first)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         per_epoch = self.batches_per_epoch(self.count, self.batch_size)
@@ -159,15 +153,9 @@ class WorkerError(SBNetError):
         super().__init__(message.rpartition(f"{WorkerError.__name__}: ")[2].rstrip())
 
 
-def collate(items: list[Item]) -> dict[str, Tensor | list[str]]:
-    """Items -> batch: tensors stacked along B, names as a list."""
-    return default_collate(items)
-
-
-def seed_worker(worker: int) -> None:
-    """Starts a loader's worker. Nothing is seeded, for items bring their own generator. Ctrl-C, and SIGTERM unless the
-    main process sends it, are left to that one: they may go to all processes at once, and the training's step under way
-    needs its batches.
+def start_worker(_worker: int) -> None:
+    """Leaves Ctrl-C to the main process, and SIGTERM unless that one sends it: both may go to all processes at once, and
+    the training's step under way needs its batches. Nothing is seeded: items bring their own generator.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):  # not on macOS

@@ -5,7 +5,7 @@ Shapes: H x W pixels of the image; crop: side of the square that training sees.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from sbnet.data import IGNORE
 from sbnet.data.training.colours import Jitter, draw_jitter, jitter_by_matrix, jitter_in_steps
 
 Size = tuple[int, int]  # height, width
-AUGMENTATIONS = ("fast", "exact")
 JITTER = (0.3, 0.3, 0.3, 0.1)  # reach of brightness, contrast, saturation, hue: SEAM's and AffinityNet's
 
 
@@ -60,11 +59,9 @@ class Sample(NamedTuple):
 class TrainTransform:
     """Resize, crop, mirror, colour jitter, in a canvas that is empty where the image is smaller than the crop.
 
-    crop: pixels. long_side: inclusive range of the image's longer side after resizing, pixels; or, instead,
-    scale: range of the factor on both sides. mirror: probability. jitter: reach of brightness, contrast and
-    saturation (factors 1 - reach to 1 + reach) and of hue (turns, up to 0.5), or None.
-    augmentation: `fast` (colours by one matrix, large JPEGs decoded smaller) or `exact` (Pillow's four operations in
-    turn). Both draw the same from the passed generator, and from it alone: equal generators give equal samples.
+    crop: pixels. long_side: inclusive range of the longer side after resizing, pixels; or scale: range of the factor on
+    both sides. mirror: probability. jitter: see `draw_jitter`; None for none. augmentation: `fast` (colours by one
+    matrix, large JPEGs decoded smaller) or `exact` (Pillow's four operations in turn); both draw the same.
     """
 
     def __init__(
@@ -75,40 +72,26 @@ class TrainTransform:
         scale: tuple[float, float] | None = None,
         mirror: float = 0.5,
         jitter: tuple[float, float, float, float] | None = JITTER,
-        augmentation: str = "fast",
+        augmentation: Literal["fast", "exact"] = "fast",
     ) -> None:
         if (long_side is None) == (scale is None):
             raise ValueError("give either long_side or scale")
-        if augmentation not in AUGMENTATIONS:
-            raise ValueError(f"augmentation: '{augmentation}' is not one of {', '.join(AUGMENTATIONS)}")
         self.crop, self.long_side, self.scale = crop, long_side, scale
         self.mirror, self.jitter, self.augmentation = mirror, jitter, augmentation
 
     def plan(self, size: Size, generator: np.random.Generator) -> Plan:
-        """What happens to an image of this size (H, W)."""
+        """What happens to an image of this size (H, W): equal generators give equal plans."""
         size = self._size(*size, generator)
         cut, box = _cut_and_box(size, self.crop, generator)
         mirror = bool(generator.random() < self.mirror)
         return Plan(size, cut, box, mirror, draw_jitter(self.jitter, generator) if self.jitter else None)
 
     def needed(self, plan: Plan) -> Size | None:
-        """The size (H, W) to which an image may be shrunk in decoding, or None: it is to be decoded as it is."""
+        """The size (H, W) that decoding may shrink an image to; None: decode it whole."""
         return plan.size if self.augmentation == "fast" else None
 
-    def __call__(
-        self,
-        photo: np.ndarray,
-        label: np.ndarray | None = None,
-        *,
-        plan: Plan | None = None,
-        generator: np.random.Generator | None = None,
-    ) -> Sample:
-        """`photo` (H, W, 3) and `label` (h, w), both uint8, of the same view: each is resized to the plan's size.
-
-        Without a plan one is drawn; without a generator every call differs.
-        """
-        if plan is None:
-            plan = self.plan((photo.shape[0], photo.shape[1]), generator or np.random.default_rng())
+    def __call__(self, photo: np.ndarray, label: np.ndarray | None = None, *, plan: Plan) -> Sample:
+        """`photo` (H, W, 3) and `label` (h, w), both uint8, of the same view: each is resized to the plan's size."""
         canvas = np.zeros((self.crop, self.crop, 3), np.uint8)
         plan.box.of(canvas)[:] = self._colours(_warp_photo(photo, plan), plan.jitter, photo)
         target = None if label is None else torch.from_numpy(label_crop(label, plan, self.crop))
@@ -147,9 +130,8 @@ def _cut_and_box(size: Size, crop: int, rng: np.random.Generator) -> tuple[Box, 
 
 def _warp_photo(photo: np.ndarray, plan: Plan) -> Image.Image:
     """The plan's cut of the image: bicubic, smoothed where it shrinks."""
-    image = torch.from_numpy(photo)[None].permute(
-        0, 3, 1, 2
-    )  # channels last, for which torch has the fastest code
+    # Channels last, for which torch has the fastest code.
+    image = torch.from_numpy(photo)[None].permute(0, 3, 1, 2)
     resized = functional.interpolate(image, plan.size, mode="bicubic", antialias=True)
     cut = plan.cut.of(resized[0].permute(1, 2, 0).numpy())
     picture = Image.fromarray(np.ascontiguousarray(cut))

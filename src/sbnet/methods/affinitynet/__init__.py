@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sbnet.methods.affinitynet.settings import AffinityNetSettings
 from sbnet.methods.base import Figure, Method, register
-from sbnet.steps.affinity import affinity_steps
+from sbnet.settings import Positive, Settings
+from sbnet.steps.affinity import AffinityTrainSettings, PropagateSettings, affinity_steps
 from sbnet.steps.settings import equal_score, reference_momentum
 from sbnet.steps.spec import StepSpec
+
+
+class AffinityNetPropagateSettings(PropagateSettings):
+    background_alpha: Positive = 16.0
+    """Background is (1 - highest score)^alpha, and is propagated with the classes."""
+
+
+class AffinityNetSettings(Settings):
+    train: AffinityTrainSettings = AffinityTrainSettings()
+    """Training of the affinities."""
+    propagate: AffinityNetPropagateSettings = AffinityNetPropagateSettings()
+    """Propagation of the score maps."""
 
 
 @register

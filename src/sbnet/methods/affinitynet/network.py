@@ -6,15 +6,15 @@ Shapes: B batch, H x W pixels, h x w feature grid, P offsets (34 at radius 5), n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 from sbnet.ops.affinity import pair_affinity
 from sbnet.ops.pixel_correlation import resize
 
@@ -36,10 +36,16 @@ class AffinityNetwork(Network):
     """
 
     family = "affinitynet"
-    allowed: ClassVar[Mapping[str, Allowed]] = {"radius": Allowed(int, 1, 64), "gain": Allowed(float, 0)}
     own_defaults: ClassVar[Mapping[str, Any]] = {"gain": 1.0}
 
-    def __init__(self, backbone: Backbone, classes: int = 21, *, radius: int = 5, gain: float = 4.0) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: int = 21,
+        *,
+        radius: Annotated[int, Field(ge=1, le=64)] = 5,
+        gain: Annotated[float, Field(ge=0, le=1e6)] = 4.0,
+    ) -> None:
         super().__init__(backbone, classes, {"f8_3", "f8_4", "f8_5", "f9"})
         self.radius = radius
         self.sources = backbone.last(3)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
-import numpy as np
 from torch import Tensor
 
 from sbnet import ops
-from sbnet.data.datasets.collection import Photo
 from sbnet.engine.views import views
-from sbnet.methods.affinitynet.settings import AffinityNetPropagateSettings
-from sbnet.steps.context import Context
-from sbnet.steps.grid import padded
-from sbnet.steps.propagate import Walk, propagate, walk_variants
+from sbnet.methods.affinitynet import AffinityNetPropagateSettings
+from sbnet.steps.propagate import propagate, walk_variants
+from sbnet.steps.walk import Walk, padded
 
 
 class AffinityWalk(Walk):
@@ -34,11 +31,5 @@ class AffinityWalk(Walk):
         return ops.random_walk(maps, relations, sharpness=settings.beta, steps=settings.steps)
 
 
-def run(settings: AffinityNetPropagateSettings, context: Context) -> dict[str, Any]:
-    return propagate(AffinityWalk(context), settings, context)
-
-
-def variants(
-    settings: Sequence[AffinityNetPropagateSettings], context: Context
-) -> Callable[[Photo], list[np.ndarray]]:
-    return walk_variants(AffinityWalk(context), settings)
+run = partial(propagate, AffinityWalk)
+variants = partial(walk_variants, AffinityWalk)

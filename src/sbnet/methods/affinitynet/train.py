@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from sbnet import losses, ops
 from sbnet.methods.affinitynet.network import AffinityNetwork
-from sbnet.ops.label_grid import label_grid
 from sbnet.steps.affinity import AffinityTrainSettings
 from sbnet.steps.affinity_training import train_affinity
 from sbnet.steps.context import Context
@@ -23,7 +22,7 @@ def run(settings: AffinityTrainSettings, context: Context) -> dict[str, Any]:
 def objective(model: AffinityNetwork) -> Any:
     def terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> dict[str, Tensor]:
         affinity = network(batch["image"].contiguous(memory_format=torch.channels_last)).affinity
-        grid = label_grid(batch["label"], stride=model.output_stride, classes=model.classes)
+        grid = ops.label_grid(batch["label"], stride=model.output_stride, classes=model.classes)
         return {"affinity": losses.affinity(affinity.float(), *ops.pair_labels(grid, radius=model.radius))}
 
     return terms

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sbnet.methods.base import Figure, Method, register
-from sbnet.methods.cam.settings import CamTrainSettings, InferSettings
-from sbnet.methods.cam.steps import infer_step, train_step
+from sbnet.methods.cam.steps import CamTrainSettings, InferSettings, infer_step, train_step
 from sbnet.settings import Settings
 from sbnet.steps.settings import reference_momentum
 from sbnet.steps.spec import StepSpec
@@ -33,7 +32,7 @@ class Cam(Method):
     def steps(self, settings: CamSettings) -> list[StepSpec]:
         return [
             train_step(settings.train, self.title, "sbnet.methods.cam.train:run", self.name),
-            infer_step(settings.infer, "sbnet.methods.cam.infer:run"),
+            infer_step(settings.infer),
         ]
 
     def reference(self, settings: CamSettings) -> CamSettings:

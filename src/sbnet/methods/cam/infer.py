@@ -15,7 +15,7 @@ from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_scores
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
 from sbnet.engine.views import OnHost, inference_network, to_device, to_host, unmirror, views
-from sbnet.methods.cam.settings import InferSettings
+from sbnet.methods.cam.steps import InferSettings
 from sbnet.networks.model_file import load_model
 from sbnet.ops import normalize_scores
 from sbnet.ops.pixel_correlation import resize
@@ -25,8 +25,8 @@ from sbnet.work.progress import work_through
 
 
 class Maps(NamedTuple):
-    """Maps of a batch on their way from the device. rows: those of the image. raw: of the last scale, before pixel
-    correlation, where the report shows the image. extra: see `CamMaps.extra`.
+    """An image's maps, in those of its batch, on their way from the device. rows: the image's. raw: of the last scale,
+    before pixel correlation, where the report shows the image. extra: see `CamMaps.extra`.
     """
 
     maps: OnHost
@@ -47,10 +47,6 @@ class CamMaps(Job[Maps, object]):
         self.folder = context.folder
         self.shown = {image.name for image in shown_images(context.train)}
 
-    def maps(self, images: Tensor) -> Any:
-        """The network's output on views (B, 3, h, w); its maps stay on the feature grid."""
-        return self.network(images, enlarge=False)
-
     def extra(self, image: LoadedImage) -> Any:
         """What else is made of an image, on the network's thread."""
         return None
@@ -61,7 +57,7 @@ class CamMaps(Job[Maps, object]):
     def forward(self, batch: Batch) -> list[Maps]:
         present = [image.photo.classes for image in batch.images]
         seen = views(batch.views, self.network, mirror=self.mirror, device=self.device)
-        outputs = (self.maps(images) for images in seen)
+        outputs = (self.network(images, refine=self.refine, enlarge=False) for images in seen)
         summed, last = summed_maps(outputs, batch.size, present, refined=self.refine, device=self.device)
         made = to_host(normalize_scores(summed))
         shown = [image.photo.name in self.shown for image in batch.images]

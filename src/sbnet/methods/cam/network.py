@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 from sbnet.ops.pixel_correlation import correlate, resize
+from sbnet.settings import Share
 
 CORRELATION = ("f8_3", "f8_4", "f9")
 
@@ -36,31 +36,29 @@ class CamNetwork(Network):
     """A 1x1 classifier without bias over the deepest feature (Zhou et al., CVPR 2016).
 
     `dropout`: share of that feature's channels dropped before the classifier.
-    `correlation`: also PCM, over the image and the features two stages and one stage before the deepest.
+    correlation: subclasses also have PCM, over the image and the features two stages and one stage before the deepest.
     """
 
     family = "cam"
-    allowed: ClassVar[Mapping[str, Allowed]] = {"dropout": Allowed(float, 0, 1), "correlation": Allowed(bool)}
     own_defaults: ClassVar[Mapping[str, Any]] = {"dropout": 0.2}
+    correlation: ClassVar[bool] = False
 
-    def __init__(
-        self, backbone: Backbone, classes: int = 21, *, dropout: float = 0.5, correlation: bool = False
-    ) -> None:
+    def __init__(self, backbone: Backbone, classes: int = 21, *, dropout: Share = 0.5) -> None:
         super().__init__(backbone, classes, {"fc8", *CORRELATION})
-        self.add_layers(dropout, correlation)
+        self.add_layers(dropout)
         self.initialize()
 
     @classmethod
     def check_backbone(cls, backbone: Backbone) -> None:
         backbone.last(3)
 
-    def add_layers(self, dropout: float, correlation: bool) -> None:
-        """Classifier and, if asked for, PCM. Sets `sources`: the features that `features` computes."""
-        self.middle = self.backbone.last(3)[:2] if correlation else ()
+    def add_layers(self, dropout: float) -> None:
+        """Classifier and PCM. Sets `sources`: the features that `features` computes."""
+        self.middle = self.backbone.last(3)[:2] if self.correlation else ()
         self.sources: tuple[int, ...] = (*self.middle, self.backbone.deepest)
         self.dropout = nn.Dropout2d(dropout)
         self.fc8 = nn.Conv2d(self.backbone.channels[-1], self.classes, 1, bias=False)
-        if correlation:
+        if self.correlation:
             first, second = (self.backbone.channels[index] for index in self.middle)
             self.f8_3 = nn.Conv2d(first, 64, 1, bias=False)
             self.f8_4 = nn.Conv2d(second, 128, 1, bias=False)
@@ -69,7 +67,7 @@ class CamNetwork(Network):
     def initialize(self) -> None:
         """Initial weights, drawn when all layers have been made."""
         nn.init.xavier_uniform_(self.fc8.weight)
-        if self.middle:
+        if self.correlation:
             nn.init.kaiming_normal_(self.f8_3.weight)
             nn.init.kaiming_normal_(self.f8_4.weight)
             nn.init.xavier_uniform_(self.f9.weight, gain=4)
@@ -93,7 +91,7 @@ class CamNetwork(Network):
     ) -> tuple[Tensor, Tensor]:
         """Raw and refined CAM."""
         cam = self.fc8(self.dropout(features[self.backbone.deepest]))
-        refine = refine and bool(self.middle)
+        refine = refine and self.correlation
         refined = self._correlated(cam, images, features) if refine else cam
         if enlarge:
             size = (images.shape[2], images.shape[3])

@@ -1,12 +1,55 @@
-"""Specs of the two steps that all methods of class activation maps have. Imports no PyTorch."""
+"""Settings and specs of the two steps that all methods of class activation maps have. Imports no PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, Self
 
-from sbnet.methods.cam.settings import CamTrainSettings, InferSettings
+from pydantic import model_validator
+
+from sbnet.settings import Positive, Scales, Settings, Share
+from sbnet.steps.settings import ImageTrainSettings
 from sbnet.steps.spec import MODEL, SCORES, Kind, Measure, Picture, StepSpec
+
+
+class CamTrainSettings(ImageTrainSettings):
+    """Training on image-level labels: SGD with polynomial decay, as PSA and SEAM have it."""
+
+    learning_rate: Positive = 0.01
+
+
+class TwoViewSettings(CamTrainSettings):
+    """Training on an image and a smaller view of it, whose maps must agree (SEAM)."""
+
+    shrink: Positive = 0.3
+    """Size of the second view relative to the crop. 0.3 of the paper's 448 is 134 pixels; small crops need more."""
+    loss_warmup: Share = 0.0
+    """Share of the steps over which all terms except the class loss rise from 0 to their weight. Trainings of a few
+    hundred steps need it: smoothing flattens maps for good before a class is learned."""
+
+    @model_validator(mode="after")
+    def _second_view_is_smaller(self) -> Self:
+        if not (self.shrink <= 1 and int(self.shrink * self.crop) > 0):
+            raise ValueError(
+                f"shrink is {self.shrink:g}; expected at most 1, and at least one of {self.crop} pixels"
+            )
+        return self
+
+
+class InferSettings(Settings):
+    """Class activation maps of the training images."""
+
+    scales: Scales = (0.5, 1.0, 1.5, 2.0)
+    """Image sizes, relative to the original, whose maps are added."""
+    mirror: bool = True
+    """Also add the maps of each scale's mirror image."""
+
+
+class RefinedInferSettings(InferSettings):
+    """Maps of a network with the pixel correlation module (SEAM)."""
+
+    map: Literal["refined", "raw"] = "refined"
+    """Maps after the pixel correlation module, or before it."""
 
 
 def train_step(
@@ -21,11 +64,11 @@ def train_step(
     pictures: tuple[Picture, ...] = (),
 ) -> StepSpec:
     """method: its title. family: of its network. prefix: of the step's name, for sub-steps of a method."""
-    does = f"train the {method} network"
+    network = f"the {method} network"
     return StepSpec(
         name=f"{prefix}train_cam",
-        title=f"Train the {method} network",
-        does=does if not settings.network else f"use the {method} network {settings.network}",
+        title=f"Train {network}",
+        does=f"use {network} {settings.network}" if settings.network else f"train {network}",
         run=run,
         settings=settings,
         reads={} if settings.network else reads or {},
@@ -38,7 +81,7 @@ def train_step(
 
 def infer_step(
     settings: InferSettings,
-    run: str,
+    run: str = "sbnet.methods.cam.infer:run",
     *,
     prefix: str = "",
     title: str = "",

@@ -1,4 +1,4 @@
-"""Train a CAM network from image-level labels."""
+"""Train a CAM network from image-level labels; the objectives of plain CAM and of SEAM."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sbnet import losses
-from sbnet.methods.cam.settings import CamTrainSettings
+from sbnet.methods.cam.steps import CamTrainSettings
 from sbnet.steps.context import Context
 from sbnet.steps.training import image_samples, train
 
@@ -27,12 +28,24 @@ def run(settings: CamTrainSettings, context: Context) -> dict[str, Any]:
     )
 
 
-def class_terms(network: Callable[..., Any], batch: Mapping[str, Tensor], _progress: float) -> Terms:
+def class_terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> Terms:
     """The class loss on the average of the raw maps."""
-    output = network(
-        batch["image"].contiguous(memory_format=torch.channels_last), refine=False, enlarge=False
-    )
+    images = batch["image"].contiguous(memory_format=torch.channels_last)
+    output = network(images, refine=False, enlarge=False)
     return {"class": losses.classification(output.cam, batch["labels"], output.size)}
+
+
+def consistency_terms(network: nn.Module, batch: Mapping[str, Tensor], *, shrink: float) -> Terms:
+    """Class, min-pooling, equivariance and cross terms of a network with pixel correlation (SEAM, section 3)."""
+    images = batch["image"].contiguous(memory_format=torch.channels_last)
+    full, small = (network(view, enlarge=False) for view in (images, shrunk(images, shrink)))
+    return losses.consistency(losses.TwoViews(full, small, batch["labels"]))
+
+
+def shrunk(images: Tensor, shrink: float) -> Tensor:
+    """(B, 3, H, W) -> the second view, `shrink` times as large."""
+    size = [int(side * shrink) for side in images.shape[-2:]]
+    return functional.interpolate(images, size, mode="bilinear", align_corners=True)
 
 
 def rising(terms: Callable[..., Terms], warmup: float) -> Callable[..., Terms]:

@@ -5,16 +5,15 @@ Shapes: B batch, H x W pixels, h x w grid at stride 4, P offsets (152 at radius 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 from sbnet.errors import SBNetError
 
 GRID = 4  # stride of the grid
@@ -85,9 +84,10 @@ class IrnNetwork(Network):
     """
 
     family = "irn"
-    allowed: ClassVar[Mapping[str, Allowed]] = {"radius": Allowed(int, 1, 64)}
 
-    def __init__(self, backbone: Backbone, classes: int = 21, *, radius: int = 10) -> None:
+    def __init__(
+        self, backbone: Backbone, classes: int = 21, *, radius: Annotated[int, Field(ge=1, le=64)] = 10
+    ) -> None:
         # The displacement is learned at 10 times the boundary's rate, as in the published training.
         super().__init__(backbone, classes, {"displacement_head"})
         self.radius = radius

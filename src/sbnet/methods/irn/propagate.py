@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sbnet import ops
-from sbnet.data.datasets.collection import Photo
 from sbnet.engine.views import unmirror, views
 from sbnet.methods.irn import IrnPropagateSettings
-from sbnet.steps.context import Context
-from sbnet.steps.grid import padded
-from sbnet.steps.propagate import Walk, propagate, walk_variants
+from sbnet.steps.propagate import propagate, walk_variants
+from sbnet.steps.walk import Walk, padded
 
 SMALLEST_MAXIMUM = 1e-5  # of walked scores; an image whose scores all lie on boundaries is background
 
 
 class BoundaryWalk(Walk):
     ignored: ClassVar = {"background_score": 0.0, "score_power": 1.0}
+    mirror = True
 
     def relations(self, stack: Tensor) -> Tensor:
         """Boundaries (B, h, w) in [0, 1], of the mean of the logits of an image and its mirror image.
@@ -52,11 +50,5 @@ class BoundaryWalk(Walk):
         return relations
 
 
-def run(settings: IrnPropagateSettings, context: Context) -> dict[str, Any]:
-    return propagate(BoundaryWalk(context), settings, context, mirror=True)
-
-
-def variants(
-    settings: Sequence[IrnPropagateSettings], context: Context
-) -> Callable[[Photo], list[np.ndarray]]:
-    return walk_variants(BoundaryWalk(context), settings)
+run = partial(propagate, BoundaryWalk)
+variants = partial(walk_variants, BoundaryWalk)

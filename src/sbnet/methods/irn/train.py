@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from sbnet import losses, ops
 from sbnet.methods.irn.network import IrnNetwork
-from sbnet.ops.label_grid import label_grid
 from sbnet.steps.affinity import AffinityTrainSettings
 from sbnet.steps.affinity_training import train_affinity
 from sbnet.steps.context import Context
@@ -25,7 +24,7 @@ def objective(model: IrnNetwork) -> Any:
 
     def terms(network: nn.Module, batch: Mapping[str, Tensor], _progress: float) -> dict[str, Tensor]:
         output = network(batch["image"].contiguous(memory_format=torch.channels_last))
-        grid = label_grid(batch["label"], stride=model.output_stride, classes=model.classes)
+        grid = ops.label_grid(batch["label"], stride=model.output_stride, classes=model.classes)
         background, foreground, negative = ops.pair_labels(grid, radius=radius)
         affinity = ops.path_affinity(output.boundary.float().sigmoid(), radius=radius)
         return {

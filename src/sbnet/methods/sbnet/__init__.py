@@ -63,7 +63,7 @@ class SBNet(Method):
                 prefix=BOOTSTRAP,
                 key="bootstrap.train",
             ),
-            infer_step(maps, "sbnet.methods.sbnet.infer:run_bootstrap", prefix=BOOTSTRAP, title=title),
+            infer_step(maps, prefix=BOOTSTRAP, title=title),
             crf_step(bootstrap.crf, prefix=BOOTSTRAP, title=title, key="bootstrap.crf"),
         ]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_grey
@@ -24,38 +22,24 @@ class BoundaryMaps(CamMaps):
         super().__init__(settings, context)
         self.drawn = {image.name for image in context.train} if settings.boundaries else self.shown
 
-    def maps(self, images: Tensor) -> Any:
-        return self.network(images, boundary=False, refine=self.refine, enlarge=False)
-
     def extra(self, image: LoadedImage) -> OnHost | None:
-        return self._boundaries(image.pixels, image.photo) if image.photo.name in self.drawn else None
+        """(H, W) uint8: the strongest boundary of the classes in the image, probability times 255, with the edges that
+        the network was trained with. None where it is not drawn.
+        """
+        if image.photo.name not in self.drawn:
+            return None
+        stack = stacked([image.pixels], device=self.device)
+        (view,) = views([stack], self.network, mirror=False, device=self.device)
+        normalized = self.meta.get("canny") == "normalized"
+        edges = normalized_edges(view.cpu()) if normalized else torch.from_numpy(canny(image.pixels))[None]
+        fused = self.network(view, edges[None].to(self.device), refine=False).boundary_fused
+        logits = fused[0, to_device(torch.tensor(image.photo.classes), self.device)]
+        return to_host((logits.float().sigmoid().amax(0) * 255).round().byte())
 
     def write_extra(self, image: Photo, extra: OnHost) -> None:
         write_grey(self.folder / "boundaries" / f"{image.name}.png", extra())
-
-    def _boundaries(self, pixels: np.ndarray, image: Photo) -> OnHost:
-        """(H, W) uint8: the strongest boundary of the classes in the image, probability times 255, with the edges that
-        the network was trained with.
-        """
-        stack = stacked([pixels], device=self.device)
-        (view,) = views([stack], self.network, mirror=False, device=self.device)
-        normalized = self.meta.get("canny") == "normalized"
-        edges = normalized_edges(view.cpu()) if normalized else torch.from_numpy(canny(pixels))[None]
-        fused = self.network(view, edges[None].to(self.device), refine=False).boundary_fused
-        logits = fused[0, to_device(torch.tensor(image.classes), self.device)]
-        return to_host((logits.float().sigmoid().amax(0) * 255).round().byte())
-
-
-class BootstrapMaps(CamMaps):
-    def maps(self, images: Tensor) -> Any:
-        return self.network(images, boundary=False, refine=self.refine, enlarge=False)
 
 
 def run(settings: SBNetInferSettings, context: Context) -> dict[str, Any]:
     """Write scores as `cam.infer.run` does, and boundaries of the report's images, or of all."""
     return infer_maps(BoundaryMaps(settings, context), context)
-
-
-def run_bootstrap(settings: SBNetInferSettings, context: Context) -> dict[str, Any]:
-    """The bootstrap network's maps: its boundary head was never trained."""
-    return infer_maps(BootstrapMaps(settings, context), context)

@@ -6,17 +6,18 @@ Shapes: B batch, C classes (0 = background), H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 from sbnet.methods.cam.network import CORRELATION, CamNetwork, CamOutput
 from sbnet.methods.sbnet.boundary_head import BoundaryHead
 from sbnet.ops.pixel_correlation import resize
+from sbnet.settings import Share
 
 
 class SBNetwork(CamNetwork):
@@ -29,12 +30,7 @@ class SBNetwork(CamNetwork):
     """
 
     family = "sbnet"
-    allowed: ClassVar[Mapping[str, Allowed]] = {
-        "dropout": Allowed(float, 0, 1),
-        "boundary_channels": Allowed(int, 1, 2**16),
-        "canny_scale": Allowed(float),
-        "boundary_is_new": Allowed(bool),
-    }
+    correlation = True
     own_defaults: ClassVar[Mapping[str, Any]] = {
         "dropout": 0.2,
         "boundary_channels": 16,  # a lighter head
@@ -47,15 +43,15 @@ class SBNetwork(CamNetwork):
         backbone: Backbone,
         classes: int = 21,
         *,
-        dropout: float = 0.5,
-        boundary_channels: int = 32,
-        canny_scale: float = 1.0,
+        dropout: Share = 0.5,
+        boundary_channels: Annotated[int, Field(ge=1, le=2**16)] = 32,
+        canny_scale: Annotated[float, Field(ge=0, le=1e6)] = 1.0,
         boundary_is_new: bool = False,
     ) -> None:
         boundary = {"edge_layer", "fuse_canny_edge"} if boundary_is_new else set()
         # Not CamNetwork's constructor: the boundary head's weights are drawn before the others are initialized.
         Network.__init__(self, backbone, classes, {"fc8", *CORRELATION, *boundary})
-        self.add_layers(dropout, correlation=True)
+        self.add_layers(dropout)
         self.boundary_sources = boundary_sources(backbone)
         self.sources = tuple(sorted({*self.sources, *self.boundary_sources}))
         channels = tuple(backbone.channels[index] for index in self.boundary_sources)
@@ -74,18 +70,15 @@ class SBNetwork(CamNetwork):
         canny: Tensor | None = None,
         *,
         refine: bool = True,
-        boundary: bool | None = None,
         enlarge: bool = True,
     ) -> CamOutput:
-        """images (B, 3, H, W) normalized; canny (B, 1, H, W), 0 or 255, any dtype: required by the boundary head, which
-        runs where it is given, and not with `boundary=False`. `refine`, `enlarge`: as in `CamNetwork`.
+        """images (B, 3, H, W) normalized; canny (B, 1, H, W), 0 or 255, any dtype: without it the boundary head does not
+        run. `refine`, `enlarge`: as in `CamNetwork`.
         """
-        if boundary and canny is None:
-            raise ValueError("the boundary head requires the Canny map; give canny= or boundary=False")
         features = self.features(images)
         cam, refined = self.cams(images, features, refine=refine, enlarge=enlarge)
         logits = fused = None
-        if canny is not None and boundary is not False:
+        if canny is not None:
             logits = self.edge_layer([features[index] for index in self.boundary_sources])
             fused = self._fuse(logits, canny)
         return CamOutput(cam, refined, logits, fused, (images.shape[2], images.shape[3]))

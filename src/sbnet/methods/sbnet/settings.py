@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
-
-from sbnet.methods.cam.settings import InferSettings, TwoViewSettings
+from sbnet.methods.cam.steps import RefinedInferSettings, TwoViewSettings
 from sbnet.settings import Count, Folder, NotNegative, Settings
 from sbnet.steps.settings import CrfSettings
 
@@ -16,11 +14,6 @@ class BootstrapTrainSettings(TwoViewSettings):
 
     consistency: bool = True
     """Train with SEAM's terms; otherwise with the class loss alone."""
-
-    @model_validator(mode="after")
-    def _check(self) -> BootstrapTrainSettings:
-        self.check_shrink()
-        return self
 
 
 class SBNetTrainSettings(TwoViewSettings):
@@ -43,15 +36,8 @@ class SBNetTrainSettings(TwoViewSettings):
     """Edges for the boundary head: of the `image`, or of the `normalized` image cast to bytes that wrap: noise, but as in
     the published code (`reference: true` sets it)."""
 
-    @model_validator(mode="after")
-    def _check(self) -> SBNetTrainSettings:
-        self.check_shrink()
-        return self
 
-
-class SBNetInferSettings(InferSettings):
-    map: Literal["refined", "raw"] = "refined"
-    """Maps after the pixel correlation module, or before it."""
+class SBNetInferSettings(RefinedInferSettings):
     boundaries: bool = False
     """Keep the predicted boundaries of every image, not only of those in the report. Costs one more pass."""
 

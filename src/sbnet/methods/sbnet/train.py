@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sbnet import losses, ops
-from sbnet.methods.cam.train import Terms, class_terms, rising
-from sbnet.methods.cam.two_views import consistency_terms, shrunk
+from sbnet.methods.cam.train import Terms, class_terms, consistency_terms, rising, shrunk
 from sbnet.methods.sbnet.settings import BootstrapTrainSettings, SBNetTrainSettings
 from sbnet.steps.context import Context
 from sbnet.steps.training import image_samples, train
@@ -35,20 +34,14 @@ def run(settings: SBNetTrainSettings, context: Context) -> dict[str, Any]:
 
 
 def run_bootstrap(settings: BootstrapTrainSettings, context: Context) -> dict[str, Any]:
-    """The same network without its boundary terms."""
-    terms = (
-        consistency_terms(settings.shrink) if settings.consistency else partial(class_terms, _progress=0.0)
-    )
-
-    def without_boundary(network: nn.Module, batch: Mapping[str, Tensor]) -> Terms:
-        return terms(partial(network, boundary=False), batch)
-
+    """The same network without its boundary terms: where it is given no edges, its boundary head does not run."""
+    rising_terms = rising(partial(consistency_terms, shrink=settings.shrink), settings.loss_warmup)
     return train(
         settings,
         context,
         title="train bootstrap network",
         samples=lambda model: image_samples(settings, context, model),
-        objective=lambda model: rising(without_boundary, settings.loss_warmup),
+        objective=lambda model: rising_terms if settings.consistency else class_terms,
     )
 
 

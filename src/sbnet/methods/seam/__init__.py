@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
-from pydantic import model_validator
+from typing import ClassVar
 
 from sbnet.methods.base import Figure, Method, register
-from sbnet.methods.cam.settings import InferSettings, TwoViewSettings
-from sbnet.methods.cam.steps import infer_step, train_step
+from sbnet.methods.cam.steps import RefinedInferSettings, TwoViewSettings, infer_step, train_step
 from sbnet.settings import Settings
 from sbnet.steps.settings import reference_momentum
 from sbnet.steps.spec import StepSpec
 
 
-class SeamTrainSettings(TwoViewSettings):
-    """SEAM's training: class, min-pooling, equivariance and cross terms."""
-
-    @model_validator(mode="after")
-    def _check(self) -> SeamTrainSettings:
-        self.check_shrink()
-        return self
-
-
-class SeamInferSettings(InferSettings):
-    map: Literal["refined", "raw"] = "refined"
-    """Maps after the pixel correlation module, or before it."""
-
-
 class SeamSettings(Settings):
-    train: SeamTrainSettings = SeamTrainSettings()
+    train: TwoViewSettings = TwoViewSettings()
     """Training of the CAM network."""
-    infer: SeamInferSettings = SeamInferSettings()
+    infer: RefinedInferSettings = RefinedInferSettings()
     """CAM inference on the training images."""
 
 
@@ -49,7 +32,7 @@ class Seam(Method):
     def steps(self, settings: SeamSettings) -> list[StepSpec]:
         return [
             train_step(settings.train, self.title, "sbnet.methods.seam.train:run", self.name),
-            infer_step(settings.infer, "sbnet.methods.cam.infer:run"),
+            infer_step(settings.infer),
         ]
 
     def reference(self, settings: SeamSettings) -> SeamSettings:

@@ -8,21 +8,21 @@ Shapes: B batch, C classes (0 = background), H x W pixels, h x w feature grid.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import freeze_batch_norm
-from sbnet.backbones.options import Allowed
-from sbnet.errors import check_choice
-from sbnet.segmenters.segmenter import SCALES, Segmenter
+from sbnet.segmenters.base import InputScales
+from sbnet.segmenters.segmenter import Segmenter
 
 RATES = (6, 12, 18, 24)  # dilations at output stride 8
 FOV_RATE, FOV_CHANNELS = 12, 512  # of the large field of view, also at output stride 8
-HEADS = ("pyramid", "large_fov")
-FOV_NORMS = ("group", "batch")
+Norm = Literal["group", "batch"]
+Rate = Annotated[int, Field(ge=1, le=512)]
 
 
 class AtrousPyramid(nn.Module):
@@ -48,7 +48,7 @@ class LargeFieldOfView(nn.Sequential):
     for SEAM's weights, their statistics fixed.
     """
 
-    def __init__(self, channels: int, classes: int, *, rate: int = FOV_RATE, norm: str = "group") -> None:
+    def __init__(self, channels: int, classes: int, *, rate: int = FOV_RATE, norm: Norm = "group") -> None:
         super().__init__(
             nn.Conv2d(channels, FOV_CHANNELS, 3, padding=rate, dilation=rate, bias=False),
             _fov_norm(norm),
@@ -65,7 +65,7 @@ class LargeFieldOfView(nn.Sequential):
         nn.init.zeros_(self[-1].bias)  # type: ignore[arg-type]
 
 
-def _fov_norm(kind: str) -> nn.Module:
+def _fov_norm(kind: Norm) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(FOV_CHANNELS)
     return nn.GroupNorm(FOV_CHANNELS // 8, FOV_CHANNELS)
@@ -80,13 +80,6 @@ class DeepLab(Segmenter):
     """
 
     family = "deeplabv2"
-    allowed: ClassVar[Mapping[str, Allowed]] = {
-        "head": Allowed(str),
-        "fov_norm": Allowed(str),
-        "scales": SCALES,
-        "rates": Allowed(int, 1, 512, most=64, empty=True),
-        "project": Allowed(int, 0, 2**16),
-    }
     own_defaults: ClassVar[Mapping[str, Any]] = {"scales": (1.0,), "project": 256}
 
     def __init__(
@@ -94,15 +87,13 @@ class DeepLab(Segmenter):
         backbone: Backbone,
         classes: int = 21,
         *,
-        head: str = "pyramid",
-        scales: tuple[float, ...] = (1.0, 0.5, 0.75),
-        rates: tuple[int, ...] | None = None,
-        project: int = 0,
-        fov_norm: str = "group",
+        head: Literal["pyramid", "large_fov"] = "pyramid",
+        scales: InputScales = (1.0, 0.5, 0.75),
+        rates: Annotated[tuple[Rate, ...], Field(min_length=1, max_length=64)] | None = None,
+        project: Annotated[int, Field(ge=0, le=2**16)] = 0,
+        fov_norm: Norm = "group",
     ) -> None:
         super().__init__(backbone, classes, {"aspp", "projection", "fov"}, scales=scales)
-        check_choice("head", head, HEADS)
-        check_choice("fov_norm", fov_norm, FOV_NORMS)
         self.head = head
         if head == "large_fov":
             rate = max(1, FOV_RATE * 8 // self.output_stride)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sbnet.methods.base import register
-from sbnet.segmenters.decoder_method import DecoderMethod
+from sbnet.segmenters.base import DecoderMethod
 
 
 @register

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.backbones.options import Allowed
 
 
 class ToyNetwork(Network):
     """Foreground scores (B, C, h, w) of the deepest feature; channel 0, background, is 0."""
 
     family = "toycam"
-    allowed: ClassVar[Mapping[str, Allowed]] = {"gain": Allowed(float, 0, 10)}
 
-    def __init__(self, backbone: Backbone, classes: int = 21, *, gain: float = 1.0) -> None:
+    def __init__(
+        self, backbone: Backbone, classes: int = 21, *, gain: Annotated[float, Field(ge=0, le=10)] = 1.0
+    ) -> None:
         super().__init__(backbone, classes, {"head"})
         self.head = nn.Conv2d(backbone.channels[-1], classes - 1, 1)
         nn.init.normal_(self.head.weight, std=0.01 * gain)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from sbnet.data.datasets.base import Dataset, Lists, register, root_of
 from sbnet.data.datasets.voc import VocSettings
-
-logger = logging.getLogger(__name__)
 
 
 class CocoSettings(VocSettings):
@@ -39,16 +36,15 @@ class Coco(Dataset):
         return is_coco(folder)
 
     def open(self, settings: CocoSettings, *, work: Path) -> Lists:
-        from sbnet.data.datasets.coco.folder import find_list, label_file
-        from sbnet.data.datasets.coco.layout import empty_note, make_voc_layout
+        from sbnet.data.datasets.coco.folder import find_list
+        from sbnet.data.datasets.coco.layout import make_voc_layout
         from sbnet.data.datasets.voc.folder import read_lists
+        from sbnet.data.datasets.voc.write import label_file
 
         root = root_of(settings, "COCO's folder, which holds annotations")
         for name in dict.fromkeys(filter(None, (settings.train, settings.val))):
             instances, images = find_list(root, name)
-            made = make_voc_layout(instances, images, work, name, masks=not settings.masks)
-            if made.empty:
-                logger.warning("%s: %s", instances, empty_note(made.empty))
+            make_voc_layout(instances, images, work, name, masks=not settings.masks)
         inside = root / settings.masks
         return read_lists(
             work,

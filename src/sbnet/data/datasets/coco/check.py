@@ -1,81 +1,39 @@
-"""What of COCO's own layout lies in a folder, and what of it a run would refuse."""
+"""A folder in COCO's own layout: what is there, and what a run would refuse."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from sbnet.data.datasets.coco.folder import WHOLE, find_list, instance_files, without_photo
-from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
+from sbnet.data.datasets.coco.folder import PAGE, WHOLE, find_list, instance_files
+from sbnet.data.datasets.coco.instances import read_instances
 from sbnet.data.datasets.coco.masks import draw_for
+from sbnet.data.datasets.findings import Findings
 from sbnet.errors import SBNetError
-from sbnet.work.parallel import cpu_count, map_unordered
-from sbnet.work.progress import photo_progress
 
 
-class ListFacts(NamedTuple):
-    """A list: images with any instance, those that COCO 2014 has (None where that is not known), images without any
-    instance, classes, instances, and ids of annotations without a pixel.
-    """
-
-    name: str
-    photos: int
-    whole: int | None
-    without: int
-    classes: int
-    instances: int
-    empty: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class CocoCheck:
-    """lists: those that can be read. problems: what a run would refuse."""
-
-    lists: tuple[ListFacts, ...]
-    problems: tuple[str, ...]
-
-
-def check_coco(root: str | Path) -> CocoCheck:
+def check_coco(root: str | Path) -> Findings:
     """Reads every instances file of `root`, looks for the images, holds their sizes to the file's, and draws every
-    mask, writing none. What is wrong is returned as problems, one per image.
+    mask, writing none.
     """
-    lists, problems = [], []
+    found, lacking = Findings(), dict(WHOLE)
     for name in instance_files(Path(root)):
         try:
             path, photos = find_list(root, name)
             file = read_instances(path)
         except SBNetError as error:
-            problems.append(str(error))
+            found.problems.append(str(error))
             continue
-        missing = without_photo(file, photos)
-        problems += [
-            f"{photos / one.file_name}: there is no such image (image {one.id} of {path.name}): unpack it there"
-            for one in missing
-        ]
-        bad, empty = _draw_each(file, photos, {one.id for one in missing})
-        problems += bad
-        count = sum(len(one.instances) for one in file.pictures)
-        facts = (len(file.pictures), WHOLE.get(name), file.without, len(file.classes) - 1, count)
-        lists.append(ListFacts(name, *facts, tuple(sorted(empty))))
-    return CocoCheck(tuple(lists), tuple(problems))
-
-
-def _draw_each(file: Instances, photos: Path, missing: set[int]) -> tuple[list[str], list[int]]:
-    """Problems in order of the images' ids, and annotations without a pixel."""
-
-    def one(picture: Picture) -> tuple[int, str, tuple[int, ...]]:
-        try:
-            drawn = draw_for(photos / picture.file_name, picture, where=str(file.path))
-        except SBNetError as error:
-            return picture.id, str(error), ()
-        return picture.id, "", drawn.empty
-
-    todo = [picture for picture in file.pictures if picture.id not in missing]
-    done = map_unordered(one, todo, workers=cpu_count())
-    problems, empty = [], list[int]()
-    for number, problem, found in photo_progress(f"check {file.path.name}", done, len(todo)):
-        empty += found
-        if problem:
-            problems.append((number, problem))
-    return [problem for _, problem in sorted(problems)], empty
+        found.each(f"check {path.name}", partial(draw_for, photos, where=path), file.pictures)
+        whole = lacking.pop(name, len(file.pictures))
+        of = "" if whole == len(file.pictures) else f" (COCO 2014 has {whole})"
+        found.add(
+            f"list {name}",
+            f"{len(file.pictures)} images with an instance{of}, {file.without} without; "
+            f"{sum(len(one.instances) for one in file.pictures)} instances of {len(file.classes) - 1} classes",
+        )
+    for name, whole in lacking.items():
+        found.add(f"list {name}", f"missing (COCO 2014 has {whole})")
+    if lacking or found.problems:
+        found.sources[PAGE] = ["COCO"]
+    return found

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sbnet.data import IGNORE
 from sbnet.data.datasets.labels import BACKGROUND
 from sbnet.errors import SBNetError
 
-_KEPT = frozenset(
-    [
-        *("images", "annotations", "categories", "id", "name", "file_name", "width", "height"),
-        *("image_id", "category_id", "area", "segmentation", "size", "counts"),
-    ]
-)
+_KEPT = {
+    *("images", "annotations", "categories", "id", "name", "file_name", "width", "height"),
+    *("image_id", "category_id", "area", "segmentation", "size", "counts"),
+}
 
 
 class Instance(NamedTuple):
@@ -68,41 +67,29 @@ def read_instances(path: str | Path) -> Instances:
     instance's pixels are given is looked at when it is drawn.
     """
     path = Path(path)
-    tables = _tables(path)
     try:
-        classes, contiguous = _classes(path, tables["categories"])
+        tables = json.loads(path.read_text(encoding="utf-8"), object_hook=_compact)
+        classes, index = _classes(tables["categories"])
         images = {int(one["id"]): one for one in tables["images"]}
         if len(images) < len(tables["images"]):
-            raise SBNetError(f"{path}: two images share an id: give each its own")
-        found = _by_image(path, images, contiguous, tables["annotations"])
-        pictures = [
-            Picture(number, str(image["file_name"]), _size(path, image), tuple(found[number]))
-            for number, image in sorted(images.items())
-            if number in found
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _foreign(path, error) from error
-    if not pictures:
-        raise SBNetError(f"{path}: no image has an instance: use the instances file of train or val")
-    _check_names(path, pictures)
+            raise SBNetError("two images share an id: give each its own")
+        found = _by_image(images, index, tables["annotations"])
+        pictures = []
+        for number in sorted(found):
+            image = images[number]
+            size = int(image["height"]), int(image["width"])
+            pictures.append(Picture(number, str(image["file_name"]), size, tuple(found[number])))
+        if not pictures:
+            raise SBNetError("no image has an instance: use the instances file of train or val")
+        _check_names(pictures)
+    except SBNetError as error:
+        raise SBNetError(f"{path}: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SBNetError(
+            f"{path}: not a COCO instances file ({type(error).__name__}: {error}): use one such as "
+            "instances_train2014.json"
+        ) from error
     return Instances(path, classes, tuple(pictures), len(images) - len(pictures))
-
-
-def _tables(path: Path) -> dict[str, Any]:
-    try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"), object_hook=_compact)
-        for key in ("categories", "images", "annotations"):
-            if not isinstance(data[key], list):
-                raise TypeError(f"'{key}' is no list")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _foreign(path, error) from error
-    return data
-
-
-def _foreign(path: Path, error: Exception) -> SBNetError:
-    return SBNetError(
-        f"{path}: not a COCO instances file ({type(error).__name__}: {error}): use one such as instances_train2014.json"
-    )
 
 
 def _compact(entry: dict[str, Any]) -> dict[str, Any]:
@@ -110,81 +97,60 @@ def _compact(entry: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in entry.items() if key in _KEPT}
     shape = kept.get("segmentation")
     if isinstance(shape, list):
-        with suppress(
-            TypeError, OverflowError
-        ):  # not polygons: refused with the annotation's id when it is drawn
+        # What is no polygon is refused, with the annotation's id, when it is drawn.
+        with suppress(TypeError, OverflowError):
             kept["segmentation"] = [array("d", polygon) for polygon in shape]
     return kept
 
 
-def _classes(path: Path, categories: Iterable[dict[str, Any]]) -> tuple[tuple[str, ...], dict[int, int]]:
+def _classes(categories: Iterable[dict[str, Any]]) -> tuple[tuple[str, ...], dict[int, int]]:
     """Class names, background first, and category id -> class id."""
     names = {int(one["id"]): str(one["name"]).strip() for one in categories}
     for number, name in names.items():
         if name in ("", BACKGROUND) or not set(name).isdisjoint(";\n\r"):
             raise SBNetError(
-                f"{path}: category {number} is named '{name}': a class name is one line without ';', and "
-                f"'{BACKGROUND}' is what belongs to no category: rename it"
+                f"category {number} is named '{name}': a class name is one line without ';', and '{BACKGROUND}' is "
+                "what belongs to no category: rename it"
             )
         if list(names.values()).count(name) > 1:
-            raise SBNetError(f"{path}: two categories are named '{name}': rename one")
+            raise SBNetError(f"two categories are named '{name}': rename one")
+    if len(names) >= IGNORE:
+        raise SBNetError(f"{len(names)} categories, but at most {IGNORE - 1} fit a mask: keep fewer")
     numbers = sorted(names)
-    return (BACKGROUND, *(names[number] for number in numbers)), {
-        number: index for index, number in enumerate(numbers, start=1)
-    }
+    index = {number: index for index, number in enumerate(numbers, start=1)}
+    return (BACKGROUND, *(names[number] for number in numbers)), index
 
 
 def _by_image(
-    path: Path, images: dict[int, Any], contiguous: dict[int, int], annotations: Iterable[dict[str, Any]]
+    images: dict[int, Any], classes: dict[int, int], annotations: Iterable[dict[str, Any]]
 ) -> dict[int, list[Instance]]:
     found: dict[int, list[Instance]] = {}
     for one in annotations:
         number, image, category = int(one["id"]), int(one["image_id"]), int(one["category_id"])
-        if image not in images:
-            raise SBNetError(
-                f"{path}: annotation {number} is of image {image}, which is not in 'images': "
-                "add the image there, or remove the annotation"
-            )
-        if category not in contiguous:
-            raise SBNetError(
-                f"{path}: annotation {number} (image {image}) has category {category}, which is not in "
-                "'categories': add the category there, or remove the annotation"
-            )
+        for what, table, known in ((image, "images", images), (category, "categories", classes)):
+            if what not in known:
+                raise SBNetError(
+                    f"annotation {number} (image {image}, category {category}): {what} is not in '{table}': add it "
+                    "there, or remove the annotation"
+                )
         area = one.get("area")
         area = None if area is None else float(area)
-        instance = Instance(number, contiguous[category], area, one.get("segmentation"))
-        found.setdefault(image, []).append(instance)
+        found.setdefault(image, []).append(Instance(number, classes[category], area, one.get("segmentation")))
     return found
 
 
-def _size(path: Path, image: dict[str, Any]) -> tuple[int, int]:
-    try:
-        size = int(image["height"]), int(image["width"])
-    except (KeyError, TypeError, ValueError):
-        size = 0, 0
-    if min(size) < 1:
-        raise SBNetError(
-            f"{path}: image {image['id']} ('{image['file_name']}') has no 'height' and 'width' of 1 or more: add them"
-        )
-    return size
-
-
-def _check_names(path: Path, pictures: Iterable[Picture]) -> None:
+def _check_names(pictures: Iterable[Picture]) -> None:
     """Masks and lists know images by their names without folder and suffix."""
     first: dict[str, Picture] = {}
     for picture in pictures:
-        if (
-            picture.name != picture.name.strip()
-            or not picture.name
-            or not set(picture.name).isdisjoint("\n\r")
-        ):
+        name = picture.name
+        if not name or name != name.strip() or not set(name).isdisjoint("\n\r"):
             raise SBNetError(
-                f"{path}: image {picture.id} is named '{picture.file_name}', which a list of names cannot hold: "
-                "remove spaces and line breaks from its ends"
+                f"image {picture.id} is named '{picture.file_name}', which a list of names cannot hold: remove spaces "
+                "and line breaks from its ends"
             )
-        other = first.setdefault(picture.name, picture)
-        if other is not picture:
+        if (other := first.setdefault(name, picture)) is not picture:
             raise SBNetError(
-                f"{path}: images {other.id} and {picture.id} are named '{other.file_name}' and "
-                f"'{picture.file_name}': their masks would overwrite each other; rename one"
+                f"images {other.id} and {picture.id} are named '{other.file_name}' and '{picture.file_name}': their "
+                "masks would overwrite each other; rename one"
             )

@@ -3,91 +3,91 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sbnet.data.datasets.coco.folder import check_free, label_file, labelled_photos, write_voc_layout
 from sbnet.data.datasets.coco.instances import Instances, Picture, read_instances
 from sbnet.data.datasets.coco.masks import draw_for
+from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.datasets.voc.folder import IMAGES, LISTS, MASKS
+from sbnet.data.datasets.voc.write import check_free, label_file, write_voc
 from sbnet.data.io.files import check_output, read_json, write_json, write_label
-from sbnet.errors import SBNetError, counted
+from sbnet.errors import SBNetError
 from sbnet.work.parallel import cpu_count, map_unordered
-from sbnet.work.progress import photo_progress
+from sbnet.work.progress import work_through
 
-MARKER = "coco.json"  # list -> what it was made from, and, once it is whole, the facts
+MARKER = "coco.json"  # list -> what it was made from; where the list is there, too, it is complete
 VERSION = 1  # of the drawing: masks of another version are redrawn
 
 
-class CocoFacts(NamedTuple):
-    """photos: images listed. without: images without instances, skipped. drawn: masks drawn now; the others existed.
-    empty: annotations without a pixel in the masks drawn.
-    """
+class MadeList(NamedTuple):
+    """photos: images listed. without: images without instances, skipped. drawn: masks drawn now; the others existed."""
 
     photos: int
     classes: int
     without: int
     drawn: int
-    empty: list[int]
 
 
 def make_voc_layout(
     instances: str | Path, photos: str | Path, root: str | Path, split: str, *, masks: bool = True
-) -> CocoFacts:
+) -> MadeList | None:
     """Adds the list `split` to the folder `root`: links, image-level labels, and masks (as `draw` says).
 
     Interrupted, the same call resumes: existing masks are kept, unless they were drawn from another instances file. A
-    complete list is kept (`drawn` is 0). Raises `SBNetError` for whatever does not fit, such as an image of another
-    size than the file says. The list is written last, so that half of it is never read.
+    complete list is kept (None). Raises `SBNetError` for whatever does not fit, such as an image of another size than
+    the file says. The list is written last, so that half of it is never read.
     """
     instances, photos, root = Path(instances), Path(photos), Path(root)
     if Path(split).name != split:
         raise SBNetError(f"'{split}' is not a list name: leave out '/'")
     check_output(root / MARKER, [instances])
     made_from = _made_from(instances, photos, masks)
-    before = _entry(root, split)
-    if before.get("made_from") == made_from and "facts" in before and _whole(root, split, masks):
-        return CocoFacts(**{**before["facts"], "drawn": 0})
+    before = _notes(root).get(split)
+    if before == made_from and _complete(root, split, masks):
+        return None
     file = read_instances(instances)
     collection = labelled_photos(file, photos)
     check_free(collection, root)
-    if masks and before and _drawn_from(before["made_from"]) != _drawn_from(made_from):
-        _list_file(root, split).unlink(missing_ok=True)
+    (root / LISTS / f"{split}.txt").unlink(missing_ok=True)
+    if masks and before and any(before[key] != made_from[key] for key in ("version", "file")):
         for picture in file.pictures:
-            (root / "SegmentationClass" / f"{picture.name}.png").unlink(missing_ok=True)
-    _note(root, split, {"made_from": made_from})
-    drawn, empty = 0, list[int]()
-    if masks:
-        for found in _draw_missing(file, photos, root / "SegmentationClass"):
-            drawn += 1
-            empty += found
-    write_voc_layout(collection, root, split)
-    facts = CocoFacts(len(collection), len(file.classes) - 1, file.without, drawn, sorted(empty))
-    _note(root, split, {"made_from": made_from, "facts": facts._asdict()})
-    return facts
+            (root / MASKS / f"{picture.name}.png").unlink(missing_ok=True)
+    write_json(root / MARKER, {**_notes(root), split: made_from})
+    drawn = _draw_missing(file, photos, root / MASKS) if masks else 0
+    write_voc(collection, root, split)
+    return MadeList(len(collection), len(file.classes) - 1, file.without, drawn)
 
 
-def empty_note(empty: Sequence[int]) -> str:
-    """The note about annotations without a pixel."""
-    return (
-        f"{counted(len(empty), 'annotation')} without a pixel in the masks ({', '.join(map(str, empty[:5]))}"
-        f"{', ...' if len(empty) > 5 else ''}): polygons thinner than a pixel or outside the image; their classes "
-        "still count as image-level labels"
-    )
+def labelled_photos(file: Instances, folder: Path) -> Collection:
+    """The images that have any instance, crowds counted, in order of ids, without masks. Raises `SBNetError` for
+    images that are not in `folder`.
+    """
+    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    missing = [
+        one
+        for one in file.pictures
+        if one.file_name not in there and not (folder / one.file_name).is_file()  # it may begin with folders
+    ]
+    if missing:
+        raise SBNetError(
+            f"{folder}: {len(missing)} of {len(file.pictures)} images of {file.path.name} are not there "
+            f"('{missing[0].file_name}', image {missing[0].id}, is the first): give the folder that holds them"
+        )
+    found = tuple(Photo(one.name, folder / one.file_name, one.classes) for one in file.pictures)
+    return Collection(file.classes, found, file.path.stem)
 
 
-def _draw_missing(file: Instances, photos: Path, folder: Path) -> Iterable[tuple[int, ...]]:
-    """The annotations without pixel, picture by picture as their masks are written."""
+def _draw_missing(file: Instances, photos: Path, folder: Path) -> int:
+    """How many masks are drawn: those that are not in the folder."""
 
-    def one(picture: Picture) -> tuple[int, ...]:
-        mask, empty = draw_for(photos / picture.file_name, picture, where=str(file.path))
-        write_label(folder / f"{picture.name}.png", mask)
-        return empty
+    def draw_one(picture: Picture) -> None:
+        write_label(folder / f"{picture.name}.png", draw_for(photos, picture, where=file.path))
 
     there = {path.stem for path in folder.glob("*.png")}
     todo = [picture for picture in file.pictures if picture.name not in there]
-    done = map_unordered(one, todo, workers=cpu_count())
-    return photo_progress("draw COCO's masks", done, len(todo))
+    work_through("draw COCO's masks", map_unordered(draw_one, todo, workers=cpu_count()), len(todo))
+    return len(todo)
 
 
 def _made_from(instances: Path, photos: Path, masks: bool) -> dict[str, Any]:
@@ -99,36 +99,20 @@ def _made_from(instances: Path, photos: Path, masks: bool) -> dict[str, Any]:
     return {"version": VERSION, "file": digest, "photos": str(photos.resolve()), "masks": masks}
 
 
-def _drawn_from(made_from: dict[str, Any]) -> tuple[Any, Any]:
-    """What the masks depend on."""
-    return made_from.get("version"), made_from.get("file")
-
-
-def _list_file(root: Path, split: str) -> Path:
-    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
-
-
-def _whole(root: Path, split: str, masks: bool) -> bool:
+def _complete(root: Path, split: str, masks: bool) -> bool:
     """Whether all that was made of the list is there still."""
-    names = _list_file(root, split)
-    if not (names.is_file() and label_file(root, split).is_file() and (root / "classes.txt").is_file()):
+    names = root / LISTS / f"{split}.txt"
+    if not all(path.is_file() for path in (names, label_file(root, split), root / "classes.txt")):
         return False
     listed = set(names.read_text(encoding="utf-8").splitlines())
-    folders = ["JPEGImages", *(["SegmentationClass"] if masks else [])]
+    folders = [IMAGES, MASKS] if masks else [IMAGES]
     return all(listed <= {path.stem for path in (root / folder).glob("*")} for folder in folders)
 
 
-def _entry(root: Path, split: str) -> dict[str, Any]:
+def _notes(root: Path) -> dict[str, Any]:
+    """What `MARKER` says; nothing where there is none or it is broken."""
     try:
-        entry = read_json(root / MARKER)[split]
-    except (SBNetError, KeyError, TypeError):  # none yet, or broken: what is there is looked at
-        return {}
-    return entry if isinstance(entry, dict) and isinstance(entry.get("made_from"), dict) else {}
-
-
-def _note(root: Path, split: str, entry: dict[str, Any]) -> None:
-    try:
-        entries = read_json(root / MARKER)
+        notes = read_json(root / MARKER)
     except SBNetError:
-        entries = {}
-    write_json(root / MARKER, {**(entries if isinstance(entries, dict) else {}), split: entry})
+        return {}
+    return notes if isinstance(notes, dict) else {}

@@ -7,9 +7,10 @@ ground truth (README of rulixiang/afa, CVPR 2022). Pixels of no instance are bac
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as run_lengths
@@ -22,15 +23,8 @@ Rle = dict[str, Any]  # pycocotools' compressed run lengths: size, counts
 POINTS = 3  # of a polygon that has an inside
 
 
-class Drawn(NamedTuple):
-    """mask (H, W) uint8; empty: ids of the instances that have no pixel of their own, whatever lies above them."""
-
-    mask: np.ndarray
-    empty: tuple[int, ...]
-
-
-def draw(picture: Picture, *, where: str) -> Drawn:
-    """The mask of a picture. Raises `SBNetError`, beginning with `where` (the file) and naming picture and annotation,
+def draw(picture: Picture, *, where: str) -> np.ndarray:
+    """The mask (H, W) uint8. Raises `SBNetError`, beginning with `where` (the file) and naming picture and annotation,
     for run lengths of another size than the picture's, coordinates far outside it, and what is neither.
 
     Polygons that run over the edge are cut off there. Polygons of fewer than three points have no pixel.
@@ -45,25 +39,25 @@ def draw(picture: Picture, *, where: str) -> Drawn:
                 f"{where}: annotation {instance.id} (image {picture.id}, '{picture.file_name}'): {error}; fix it or "
                 "remove it"
             ) from error
-        pixels = int(run_lengths.area(rle)) if rle else 0
-        shapes.append((pixels if instance.area is None else instance.area, pixels, rle, instance))
+        if rle:
+            area = run_lengths.area(rle) if instance.area is None else instance.area
+            shapes.append((area, rle, instance.category))
     shapes.sort(key=lambda shape: shape[0])  # stable, so that of equal areas the first in the file is on top
-    for _, pixels, rle, instance in reversed(shapes):
-        if pixels:
-            np.copyto(mask, np.uint8(instance.category), where=run_lengths.decode(rle).view(bool))
-    empty = tuple(instance.id for _, pixels, _, instance in shapes if not pixels)
-    return Drawn(np.ascontiguousarray(mask), empty)
+    for _, rle, category in reversed(shapes):
+        np.copyto(mask, np.uint8(category), where=run_lengths.decode(rle).view(bool))
+    return np.ascontiguousarray(mask)
 
 
-def draw_for(photo: Path, picture: Picture, *, where: str) -> Drawn:
-    """`draw`, where the image has the size that the file says. Raises `SBNetError` for another one, too."""
+def draw_for(photos: Path, picture: Picture, *, where: Path) -> np.ndarray:
+    """`draw`, if the image in the folder `photos` has the size that the file says; else it raises `SBNetError`, too."""
+    photo = photos / picture.file_name
     size = photo_size(photo)
     if size != picture.size:
         raise SBNetError(
             f"{photo}: {size[1]} x {size[0]} pixels (upright), but {where} has {picture.size[1]} x {picture.size[0]} "
             f"for image {picture.id}: restore the image that was annotated"
         )
-    return draw(picture, where=where)
+    return draw(picture, where=str(where))
 
 
 def _rle(shape: Any, size: tuple[int, int]) -> Rle | None:
@@ -71,12 +65,10 @@ def _rle(shape: Any, size: tuple[int, int]) -> Rle | None:
     if isinstance(shape, dict):
         return _checked(shape, size)
     if not isinstance(shape, list):
-        raise ValueError(f"its segmentation is neither polygons nor run lengths: {_short(shape)}")
-    polygons = []
+        raise ValueError(f"its segmentation is neither polygons nor run lengths: {reprlib.repr(shape)}")
     for polygon in shape:
         _check_polygon(polygon, size)
-        if len(polygon) >= 2 * POINTS:
-            polygons.append(polygon)
+    polygons = [polygon for polygon in shape if len(polygon) >= 2 * POINTS]
     return run_lengths.merge(run_lengths.frPyObjects(polygons, *size)) if polygons else None
 
 
@@ -87,7 +79,7 @@ def _check_polygon(polygon: Any, size: tuple[int, int]) -> None:
     except (TypeError, ValueError):
         numbers = np.zeros((0, 0))
     if numbers.ndim != 1 or len(numbers) % 2 or not np.isfinite(numbers).all():
-        raise ValueError(f"a polygon is {_short(polygon)}, not finite numbers x, y, x, y, ...")
+        raise ValueError(f"a polygon is {reprlib.repr(polygon)}, not finite numbers x, y, x, y, ...")
     points, sides = numbers.reshape(-1, 2), np.array(size[::-1])
     far = ((points < -sides) | (points > 2 * sides)).any(1)
     if far.any():
@@ -106,7 +98,7 @@ def _checked(shape: dict[str, Any], size: tuple[int, int]) -> Rle:
         counts = shape["counts"]
         runs = _runs(counts) if isinstance(counts, str) else [int(run) for run in counts]
     except (KeyError, TypeError, ValueError, IndexError):
-        raise ValueError(f"its run lengths are not 'size' and 'counts': {_short(shape)}") from None
+        raise ValueError(f"its run lengths are not 'size' and 'counts': {reprlib.repr(shape)}") from None
     if (height, width) != tuple(size):
         raise ValueError(
             f"its run lengths are of {width} x {height} pixels, the picture has {size[1]} x {size[0]}"
@@ -135,8 +127,3 @@ def _runs(text: str) -> Sequence[int]:
     if shift:
         raise ValueError("run lengths are cut off")
     return runs
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

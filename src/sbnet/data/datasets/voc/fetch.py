@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import http
 import http.client
-import re
 import shutil
 import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sbnet.data.datasets.voc.sources import Archive
@@ -23,12 +23,11 @@ Progress = Callable[[int, int | None], None]  # bytes there, bytes in all where 
 def fetch(
     archive: Archive, folder: str | Path, *, url: str | None = None, progress: Progress | None = None
 ) -> Path:
-    """Downloads and unpacks `archive` into `folder`; gives the path of its top folder.
+    """Downloads and unpacks `archive` into `folder`; gives the path of its top folder. url: a mirror.
 
-    An unfinished download is kept as `folder`/FILE.part: called again, this resumes there (by an HTTP
-    Range request; from the start where the server knows none). The archive is unpacked only where its MD5 is right, and
-    deleted then. url: a mirror. Raises `SBNetError` where the top folder already exists, for a download that breaks
-    off (the part is kept) and for a wrong checksum (it is deleted).
+    An unfinished download is kept as `folder`/FILE.part, and resumed by the next call. The archive is unpacked only if
+    its MD5 is right, and then deleted. Raises `SBNetError` where the top folder already exists, for a download that
+    breaks off (the part is kept) and for a wrong checksum (it is deleted).
     """
     folder = Path(folder)
     target = folder / archive.unpacked
@@ -38,17 +37,12 @@ def fetch(
     part = folder / f"{Path(archive.url).name}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SBNetError(
-            f"{folder}: the folder cannot be created ({error.strerror}); choose another: --out FOLDER"
-        ) from error
-    try:
         _download(url, part, progress)
         _check(part, archive, url)
         _unpack(part, archive, folder)
     except OSError as error:  # of the disk: those of the connection are caught where they happen
         raise SBNetError(
-            f"{folder}: {error}; what is downloaded is kept; run the same command to resume"
+            f"{folder}: {error}; choose another folder with --out FOLDER, or run the same command to resume"
         ) from error
     part.unlink()
     return target
@@ -56,16 +50,14 @@ def fetch(
 
 def _download(url: str, part: Path, progress: Progress | None) -> None:
     """Appends to `part` until the server has no more."""
-    start = part.stat().st_size if part.is_file() else 0
     if not url.startswith(("https://", "http://")):
         raise SBNetError(f"{url}: not a URL that starts with https:// or http://")
+    start = part.stat().st_size if part.is_file() else 0
     try:
         request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if (
-            error.code == 416 and start
-        ):  # nothing beyond: the part is whole, or is no part of it, as its checksum tells
+        if error.code == 416 and start:  # nothing beyond: its checksum tells whether the part is whole
             return
         raise SBNetError(
             f"{url}: the server answered {error.code} {error.reason}; give a mirror: --url URL"
@@ -75,38 +67,31 @@ def _download(url: str, part: Path, progress: Progress | None) -> None:
             f"{url}: cannot be reached ({error}); try again, or give a mirror: --url URL"
         ) from error
     with response:
-        there = start if response.status == 206 and _begins(response) == start else 0
+        resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            raise SBNetError(f"{url}: the server sent another range than requested; delete {part}")
+        there = start if resumed else 0
         length = response.headers.get("Content-Length")
         total = there + int(length) if length else None
-        if start and there == 0 and response.status == 206:
-            raise SBNetError(f"{url}: the server sent another range than requested; delete {part}")
-        with part.open("ab" if there else "wb") as file:
-            while block := _read(response, url, there, total):
+        with part.open("ab" if resumed else "wb") as file:
+            for block in _blocks(response, url):
                 file.write(block)
                 there += len(block)
                 if progress:
                     progress(there, total)
     if total is not None and there < total:
-        raise _broken_off(url, there, total, "connection closed")
+        raise SBNetError(
+            f"{url}: connection lost after {there} of {total} bytes; run the same command to resume"
+        )
 
 
-def _begins(response: http.client.HTTPResponse) -> int:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else -1
-
-
-def _read(response: http.client.HTTPResponse, url: str, there: int, total: int | None) -> bytes:
+def _blocks(response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
     try:
-        return response.read1(BLOCK)
+        while block := response.read1(BLOCK):
+            yield block
     except (OSError, http.client.HTTPException) as error:
-        raise _broken_off(url, there, total, str(error) or type(error).__name__) from error
-
-
-def _broken_off(url: str, there: int, total: int | None, why: str) -> SBNetError:
-    of = f" of {total}" if total is not None else ""
-    return SBNetError(
-        f"{url}: connection lost after {there}{of} bytes ({why}); run the same command to resume"
-    )
+        reason = str(error) or type(error).__name__
+        raise SBNetError(f"{url}: connection lost ({reason}); run the same command to resume") from error
 
 
 def _check(part: Path, archive: Archive, url: str) -> None:

@@ -11,6 +11,7 @@ classes.txt                              class names, one per line; without it t
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sbnet.data.datasets.base import Lists
 from sbnet.data.datasets.collection import Collection, Photo
@@ -18,35 +19,30 @@ from sbnet.data.datasets.labels import (
     VOC_CLASSES,
     ImageLabels,
     read_class_names,
+    read_image_list,
     read_label_file,
-    read_list,
     read_xml_classes,
 )
 from sbnet.data.io.image import mask_classes
-from sbnet.data.io.named_files import masks_by_name, photos_by_name
+from sbnet.data.io.named_files import masks_by_name
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 
 SOURCES = ("auto", "masks", "xml")  # of image-level labels, apart from a label file
-MASKS = "SegmentationClass"
-LISTS, ANNOTATIONS = "ImageSets/Segmentation", "Annotations"
+IMAGES, MASKS = "JPEGImages", "SegmentationClass"
+AUG = "SegmentationClassAug"  # masks that a run reads where data.masks names the folder
+ANNOTATIONS, LISTS = "Annotations", "ImageSets/Segmentation"
 
 
 def read_lists(
-    root: str | Path,
-    train: str,
-    val: str,
-    *,
-    labels: str | Path = "auto",
-    classes: str | Path = "",
-    masks: str | Path = "",
-    white: float = 0,
+    root: str | Path, train: str, val: str, *, labels: str | Path = "auto", **options: Any
 ) -> Lists:
-    """Train and val list; val: "" for none. A label file need not list the val images: ground truth measures them."""
-    found = read_voc(root, train, labels=labels, classes=classes, masks=masks, white=white)
+    """Train and val list, see `read_voc`; val: "" for none. A label file need not list the val images: ground truth
+    measures them.
+    """
+    found = read_voc(root, train, labels=labels, **options)
     if not val:
         return Lists(found, None)
-    labels = labels if labels in SOURCES else "masks"
-    return Lists(found, read_voc(root, val, labels=labels, classes=classes, masks=masks, white=white))
+    return Lists(found, read_voc(root, val, labels=labels if labels in SOURCES else "masks", **options))
 
 
 def read_voc(
@@ -69,24 +65,17 @@ def read_voc(
     check_layout(root)
     mask_folder = _mask_folder(root, masks)
     names = class_names(root, classes)
-    image_labels = None if str(labels) in SOURCES else _label_file(Path(labels), names)
+    file = None if str(labels) in SOURCES else _label_file(Path(labels), names)
     list_file = _list_file(root, split)
-    photo_files = photos_by_name(root / "JPEGImages")
     found_masks = masks_by_name(mask_folder)
     photos = []
-    for line, name in read_list(list_file):
-        where = f"{list_file}, line {line}"
-        if name not in photo_files:
-            near, remedy = did_you_mean(name, photo_files, nearness=0.9), "add it or remove the line"
-            if (bare := Path(name).stem) in photo_files:
-                near, remedy = "", f"write '{bare}', without folder and suffix"
-            raise SBNetError(f"{where}: there is no image '{name}' in {root / 'JPEGImages'}{near}: {remedy}")
+    for name, path, where in read_image_list(list_file, root / IMAGES):
         mask = found_masks.get(name)
-        if image_labels is not None:
-            present, labelled = _from_file(name, where, image_labels)
+        if file:
+            present, labelled = file.of(name, where)
         else:
-            present, labelled = _from_folder(mask_folder, root, name, where, str(labels), mask, names)
-        photos.append(Photo(name, photo_files[name], present, mask, where, labelled, white))
+            present, labelled = _labels_of_folder(root, mask_folder, str(labels), names, name, mask, where)
+        photos.append(Photo(name, path, present, mask, where, labelled, white))
     if masks and not any(photo.mask for photo in photos):
         raise SBNetError(
             f"data.masks: none of the {len(photos)} images of {list_file} has a mask in {mask_folder}: name the folder "
@@ -110,7 +99,7 @@ def _mask_folder(root: Path, masks: str | Path) -> Path:
             return folder
     folders = [path.name for path in root.iterdir() if path.is_dir()]
     near = did_you_mean(str(masks), folders)
-    made = ": sbnet data make-lists --masks writes it" if str(masks) == "SegmentationClassAug" else ""
+    made = ": sbnet data make-lists --masks writes it" if str(masks) == AUG else ""
     raise SBNetError(
         f"data.masks: there is no folder '{masks}' in {root}, nor relative to {Path.cwd()}{near}{made}"
     )
@@ -127,32 +116,21 @@ def _label_file(path: Path, names: tuple[str, ...]) -> ImageLabels:
     )
 
 
-def _from_file(name: str, where: str, labels: ImageLabels) -> tuple[tuple[int, ...], str]:
-    if name in labels.classes:
-        return labels.classes[name], f"{labels.path}, line {labels.lines[name]}"
-    remedy = "add its classes there"
-    for known, line in labels.lines.items():
-        if Path(known).stem == name:
-            remedy = f"write '{known}' on its line {line} without suffix"
-        elif known.startswith((f"{name},", f"{name};", f"{name}:")):
-            remedy = f"separate name and classes with spaces on its line {line}, or save it as .csv (name,class;class)"
-    raise SBNetError(f"{where}: image '{name}' is not in {labels.path}: {remedy}")
-
-
-def _from_folder(
-    masks: Path, root: Path, name: str, where: str, labels: str, mask: Path | None, names: tuple[str, ...]
+def _labels_of_folder(
+    root: Path, masks: Path, source: str, names: tuple[str, ...], name: str, mask: Path | None, where: str
 ) -> tuple[tuple[int, ...], str]:
+    """Class ids from the image's mask or annotation, and its path."""
     annotation = root / ANNOTATIONS / f"{name}.xml"
-    if labels in ("auto", "masks") and mask is not None:
+    if source != "xml" and mask is not None:
         return mask_classes(mask, classes=len(names)), str(mask)
-    if labels == "masks":
+    if source == "masks":
         raise SBNetError(
             f"{where}: image '{name}' has no mask in {masks}: add {name}.png; a train list may take its labels from "
             "XML annotations or a label file instead (data.labels=xml or FILE)"
         )
     if annotation.is_file():
         return read_xml_classes(annotation, names), str(annotation)
-    looked = "neither a mask nor an annotation" if labels == "auto" else "no annotation"
+    looked = "neither a mask nor an annotation" if source == "auto" else "no annotation"
     raise SBNetError(
         f"{where}: image '{name}' has {looked}: add {masks.name}/{name}.png or Annotations/{name}.xml, "
         "or a label file (data.labels=FILE) with a line 'NAME class class' for each image"
@@ -160,13 +138,11 @@ def _from_folder(
 
 
 def check_layout(root: Path) -> None:
-    """Raises `SBNetError` for a folder that cannot be read, and where `root` has no JPEGImages; names a folder nearby
-    that has.
-    """
+    """Raises `SBNetError` for a folder that cannot be read, and where `root` has no JPEGImages; names one nearby."""
     for folder in (root, root / ANNOTATIONS, root / LISTS):
         if folder.is_dir():
             check_folder(folder)
-    if (root / "JPEGImages").is_dir():
+    if (root / IMAGES).is_dir():
         return
     if not root.is_dir():
         beside = root.absolute().parent
@@ -185,10 +161,9 @@ def check_layout(root: Path) -> None:
 
 
 def _list_file(root: Path, split: str) -> Path:
-    folder = root / LISTS
-    path = folder / f"{split}.txt"
+    path = root / LISTS / f"{split}.txt"
     if not path.is_file():
-        lists = sorted(file.stem for file in folder.glob("*.txt"))
+        lists = sorted(file.stem for file in path.parent.glob("*.txt"))
         known = f"it has {', '.join(lists)}" if lists else "it has none"
         raise SBNetError(
             f"{path}: there is no such list{did_you_mean(split, lists)}; {known}; name one, or write it: one image "

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
-from sbnet.data.datasets.voc.folder import check_layout, read_list
+from sbnet.data.datasets.labels import read_list
+from sbnet.data.datasets.voc.folder import AUG, IMAGES, LISTS, MASKS, check_layout
 from sbnet.data.datasets.voc.sources import find_sbd, origin
 from sbnet.data.io.files import write_bytes, write_label
 from sbnet.data.io.named_files import masks_by_name, photos_by_name
@@ -26,7 +27,7 @@ class MadeList(NamedTuple):
 
 
 def make_lists(root: str | Path, *, sbd: str | Path | None = None) -> list[MadeList]:
-    """Writes ImageSets/Segmentation/trainval.txt and train_aug.txt of `root`, names in order of the alphabet.
+    """Writes the lists trainval and train_aug of `root`, in alphabetical order.
 
     trainval: train and val. train_aug: train and every image of SBD, or of SegmentationClassAug where there is no SBD,
     without those of val. An existing list is kept (`written` is False). Raises `SBNetError`
@@ -34,9 +35,9 @@ def make_lists(root: str | Path, *, sbd: str | Path | None = None) -> list[MadeL
     """
     root = Path(root)
     check_layout(root)
-    photos = photos_by_name(root / "JPEGImages")
+    photos = photos_by_name(root / IMAGES)
     train, val = (set(_names(root, name)) for name in ("train", "val"))
-    extra = _augmented(root, Path(sbd) if sbd else None)
+    extra = _augmented(root, sbd)
     return [
         _write(root, "trainval", sorted(train | val), photos),
         _write(root, "train_aug", sorted((train | extra) - val), photos),
@@ -50,17 +51,18 @@ def take_list(root: str | Path, source: str | Path) -> MadeList:
     """
     root, source = Path(root), Path(source)
     check_layout(root)
-    photos = photos_by_name(root / "JPEGImages")
+    photos = photos_by_name(root / IMAGES)
     names: dict[str, int] = {}
     for line, entry in read_list(source):
-        name = _bare(entry)
+        first = entry.split()[0]
+        name = Path(first).stem if "/" in first else first
         if name not in photos:
-            raise SBNetError(f"{source}, line {line}: there is no image '{name}' in {root / 'JPEGImages'}")
+            raise SBNetError(f"{source}, line {line}: there is no image '{name}' in {root / IMAGES}")
         if name in names:
             raise SBNetError(f"{source}, line {line}: '{name}' is on line {names[name]} already: remove one")
         names[name] = line
     made = _write(root, source.stem, names, photos)
-    if not made.written and [name for _, name in read_list(made.path)] != list(names):
+    if not made.written and _names(root, source.stem) != list(names):
         raise SBNetError(
             f"{made.path} already exists with other images: move it away, or rename {source.name}"
         )
@@ -75,30 +77,28 @@ def write_sbd_masks(root: str | Path, *, sbd: str | Path | None = None) -> int:
     without any mask, and a file that is none of SBD's.
     """
     root = Path(root)
-    names = dict.fromkeys([*_names(root, "train_aug"), *_names(root, "val")])
-    mats = find_sbd(root, Path(sbd) if sbd else None)
-    there, own = (masks_by_name(root / folder) for folder in ("SegmentationClassAug", "SegmentationClass"))
-    count = 0
-    for name in names:
-        if name in there:
-            continue
-        target = root / "SegmentationClassAug" / f"{name}.png"
+    mats = find_sbd(root, sbd)
+    there, own = masks_by_name(root / AUG), masks_by_name(root / MASKS)
+    missing = dict.fromkeys(
+        name for split in ("train_aug", "val") for name in _names(root, split) if name not in there
+    )
+    for name in missing:
+        target = root / AUG / f"{name}.png"
         if name in own:
             write_bytes(target, own[name].read_bytes())
         elif mats and (mats / f"{name}.mat").is_file():
             write_label(target, read_sbd_mask(mats / f"{name}.mat"))
         else:
             raise SBNetError(
-                f"'{name}' has no mask, neither in {root / 'SegmentationClass'} nor in SBD; SBD: {origin('SBD')}"
+                f"'{name}' has no mask, neither in {root / MASKS} nor in SBD; SBD: {origin('SBD')}"
             )
-        count += 1
-    return count
+    return len(missing)
 
 
-def read_sbd_mask(path: str | Path) -> np.ndarray:
+def read_sbd_mask(path: Path) -> np.ndarray:
     """(H, W) uint8 class ids, 0 to 20, of SBD's `cls/NAME.mat`. Raises `SBNetError` for any other file."""
     try:
-        label = np.asarray(loadmat(str(path))["GTcls"]["Segmentation"][0, 0])
+        label = np.asarray(loadmat(path)["GTcls"]["Segmentation"][0, 0])
         if label.ndim != 2 or label.dtype != np.uint8 or label.max(initial=0) > 20:
             raise ValueError(f"{label.dtype} {label.shape}, up to {label.max(initial=0)}")
         return label
@@ -107,40 +107,29 @@ def read_sbd_mask(path: str | Path) -> np.ndarray:
 
 
 def _names(root: Path, name: str) -> list[str]:
-    path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
+    path = root / LISTS / f"{name}.txt"
     if not path.is_file():
         raise SBNetError(f"{path}: there is no such list; {origin(name).replace('ROOT', str(root))}")
     return [entry for _, entry in read_list(path)]
 
 
-def _augmented(root: Path, sbd: Path | None) -> set[str]:
-    mats = find_sbd(root, sbd)
-    if sbd and not mats:
+def _augmented(root: Path, sbd: str | Path | None) -> set[str]:
+    """Names of the images that SBD, or else SegmentationClassAug, has masks of."""
+    if mats := find_sbd(root, sbd):
+        return {path.stem for path in mats.glob("*.mat")}
+    if sbd:
         raise SBNetError(
             f"{sbd}: there is no cls/NAME.mat in it: name the folder of SBD; SBD: {origin('SBD')}"
         )
-    names = (
-        {path.stem for path in mats.glob("*.mat")}
-        if mats
-        else set(masks_by_name(root / "SegmentationClassAug"))
-    )
-    if not names:
-        raise SBNetError(
-            f"{root}: neither SBD (--sbd FOLDER) nor SegmentationClassAug is there; SBD: {origin('SBD')}"
-        )
-    return names
+    if not (masks := masks_by_name(root / AUG)):
+        raise SBNetError(f"{root}: neither SBD (--sbd FOLDER) nor {AUG} is there; SBD: {origin('SBD')}")
+    return set(masks)
 
 
 def _write(root: Path, name: str, names: Collection[str], photos: Collection[str]) -> MadeList:
-    path = root / "ImageSets" / "Segmentation" / f"{name}.txt"
+    path = root / LISTS / f"{name}.txt"
     if path.is_file():
-        return MadeList(path, len(read_list(path)), 0, False)
+        return MadeList(path, len(_names(root, name)), 0, False)
     kept = [entry for entry in names if entry in photos]
     write_bytes(path, "".join(f"{entry}\n" for entry in kept).encode())
     return MadeList(path, len(kept), len(names) - len(kept), True)
-
-
-def _bare(entry: str) -> str:
-    """NAME of `/JPEGImages/NAME.jpg /SegmentationClass/NAME.png`; a bare name is itself."""
-    first = entry.split()[0]
-    return Path(first).stem if "/" in first else first

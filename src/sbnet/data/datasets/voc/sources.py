@@ -7,9 +7,7 @@ from typing import NamedTuple
 
 
 class Archive(NamedTuple):
-    """A published archive. md5: as torchvision's `VOCSegmentation` and `SBDataset` check it. unpacked: the folder that
-    is in it.
-    """
+    """md5: as torchvision's `VOCSegmentation` and `SBDataset` check it. unpacked: the folder in the archive."""
 
     title: str
     url: str
@@ -36,12 +34,11 @@ ARCHIVES = {
     ),
 }
 
-WHOLE = {"JPEGImages": 17125, "SegmentationClass": 2913, "Annotations": 17125, "SBD": 11355}
-"""Files that the whole of VOC 2012 (train and val) and SBD have."""
-
-WHOLE_LISTS = {"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10582, "test": 1456}
-"""Images of VOC 2012's lists; `train_aug` is VOC's train and all of SBD without VOC's val."""
-
+WHOLE = {
+    **{"JPEGImages": 17125, "SegmentationClass": 2913, "Annotations": 17125, "SBD": 11355},
+    **{"train": 1464, "val": 1449, "trainval": 2913, "train_aug": 10582, "test": 1456},
+}
+"""Files in the folders of the whole of VOC 2012 (train and val) and SBD, and images in VOC 2012's lists."""
 
 _SBD_FOLDERS = (
     "", "cls", "dataset/cls", "benchmark_RELEASE/dataset/cls",
@@ -49,11 +46,10 @@ _SBD_FOLDERS = (
 )  # fmt: skip
 
 
-def find_sbd(root: Path, given: Path | None = None) -> Path | None:
+def find_sbd(root: Path, given: str | Path | None = None) -> Path | None:
     """The folder of SBD's class masks `NAME.mat`: of `given`, else in or beside `root` or the folder around it."""
     root = root.absolute()
-    bases = [given] if given else [root, root.parent, root.parent.parent]
-    for base in bases:
+    for base in [Path(given)] if given else [root, root.parent, root.parent.parent]:
         for inner in _SBD_FOLDERS:
             if next((base / inner).glob("*.mat"), None) is not None:
                 return base / inner
@@ -61,7 +57,7 @@ def find_sbd(root: Path, given: Path | None = None) -> Path | None:
 
 
 def origin(name: str) -> str:
-    """Where a folder or list of `WHOLE` and `WHOLE_LISTS` is officially available."""
+    """Where a folder or list of `WHOLE` is officially available."""
     if name == "test":
         return f"VOC 2012's test images and list: {TEST_SERVER}, after registration"
     if name == "train_aug":

@@ -1,4 +1,6 @@
-"""The training log: a CSV file that grows a row at a time, and TensorBoard by choice."""
+"""What a training writes into its step's folder: the log, a CSV file that grows a row at a time, and TensorBoard's by
+choice; the checkpoint. Imports no PyTorch before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from typing import Any
 
 from sbnet.data.io.files import atomic_write
 from sbnet.errors import FREE_SPACE, SBNetError
+
+CHECKPOINT = "checkpoint.pt"  # there until the step is done
 
 
 class Meter:
@@ -56,25 +60,19 @@ class TrainingLog:
             csv.writer(file).writerows(kept)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; the first one's keys become the header. Raises `SBNetError` where the disk refuses it."""
-        with _refusals(self.path):
-            self._append(row)
+        """Append one row; the first one's keys become the header. Raises SBNetError where the disk refuses it."""
+        shown = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+        with _refusals(self.path), self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if file.tell() == 0:
+                writer.writeheader()
+            writer.writerow(shown)
         if self._writer is not None:
             with _refusals(self.path.parent / "tensorboard"):
                 for key, value in row.items():
                     if key != "step":
                         self._writer.add_scalar(key, value, row["step"])
                 self._writer.flush()  # a thread writes; what the disk refused shows here
-
-    def _append(self, row: Mapping[str, Any]) -> None:
-        fresh = not self.path.exists() or self.path.stat().st_size == 0
-        with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(
-                {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
-            )
 
     def close(self) -> None:
         if self._writer is not None:
@@ -93,7 +91,7 @@ def _refusals(path: Path) -> Iterator[None]:
 
 
 def _tensorboard_writer(folder: Path, start: int) -> Any:
-    """Its event files stay as they are; of what they say past step `start` TensorBoard shows nothing."""
+    """Earlier event files stay; TensorBoard shows nothing of theirs past step `start`."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -102,3 +100,40 @@ def _tensorboard_writer(folder: Path, start: int) -> Any:
         ) from error
     with _refusals(folder / "tensorboard"):
         return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+
+
+def save_checkpoint(path: Path, step: int, parts: Mapping[str, Any]) -> None:
+    """Write all that the next step depends on: `step`, the parts' states, random states. Whole or not at all."""
+    import torch
+
+    state = {
+        **{name: part.state_dict() for name, part in parts.items()},
+        "step": step,
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+    with atomic_write(path, durable=True) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path, parts: Mapping[str, Any]) -> int:
+    """Restore what `save_checkpoint` wrote into the same parts; returns the number of steps done, 0 without a file.
+
+    Raises SBNetError for a file that is no checkpoint of this training.
+    """
+    if not path.exists():
+        return 0
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        return int(state["step"])
+    except Exception as error:
+        raise SBNetError(
+            f"{path}: not a checkpoint of this training ({error}); delete it to train this step from scratch"
+        ) from error

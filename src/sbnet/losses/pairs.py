@@ -1,6 +1,6 @@
-"""Displacement loss of IRN (Ahn, Cho & Kwak, CVPR 2019, section 4.2).
+"""Losses on pairs of pixels: affinities (AffinityNet, IRN) and displacements (IRN).
 
-Shapes: B batch, h x w grid, P offsets, n = from-pixels (see `ops.affinity`).
+Shapes: B batch, h x w grid, P offsets, n = from-pixels (see `ops.affinity`). Masks are those of `ops.pair_labels`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sbnet.ops.affinity import grid_radius, pair_offsets, pair_views
+from sbnet.ops.affinity import full_precision, grid_radius, pair_offsets, pair_views
 
 EPSILON = 1e-5
 
 
+def affinity(affinity: Tensor, background: Tensor, foreground: Tensor, negative: Tensor) -> Tensor:
+    """Scalar loss of affinities (P, n) or (B, P, n) in (0, 1] and masks of the same shape (Ahn & Kwak, CVPR 2018,
+    section 3.2.2).
+
+    Cross entropy averaged over background pairs, foreground pairs and negative pairs (different classes),
+    each over the whole batch; weights 1/4, 1/4, 1/2. A kind without pairs adds 0.
+    """
+    affinity = full_precision(affinity)
+    alike, different = -torch.log(affinity + EPSILON), -torch.log(1 + EPSILON - affinity)
+    total = affinity.new_zeros(())
+    for weight, cost, mask in (
+        (0.25, alike, background),
+        (0.25, alike, foreground),
+        (0.5, different, negative),
+    ):
+        chosen = mask.to(affinity.dtype)
+        total = total + weight * (cost * chosen).sum() / (chosen.sum() + EPSILON)
+    return total
+
+
 def displacement(displacement: Tensor, background: Tensor, foreground: Tensor, *, radius: int = 10) -> Tensor:
-    """Scalar loss of displacements (B, 2, h, w), down and right in grid pixels, and two masks (B, P, n) of
-    `ops.pair_labels` at the same radius.
+    """Scalar loss of displacements (B, 2, h, w), down and right in grid pixels, and masks (B, P, n) at the same radius
+    (Ahn, Cho & Kwak, CVPR 2019, section 4.2).
 
     Pixels of one object point at one centre: in a foreground pair displacements differ by the offset between its
     pixels, in a background pair not at all. L1, averaged over pairs and both directions, each kind with weight 1/2;
