@@ -45,7 +45,7 @@ def run_benchmarks(names: Sequence[str] = ()) -> Iterator[str]:
         else:
             yield ended.stdout
     if failed:
-        raise SBNetError(f"benchmarks that failed: {', '.join(failed)}; their messages stand above")
+        raise SBNetError(f"benchmarks that failed: {', '.join(failed)}; see their messages above")
 
 
 def _folder() -> Path:

@@ -146,5 +146,5 @@ class Registry(Generic[Entry]):
 METHODS: Registry[Method] = Registry(
     "method", homes=("sbnet.methods", "sbnet.segmenters"), group="sbnet.methods"
 )
-DATASETS: Registry[Dataset] = Registry("data set", homes=("sbnet.data.datasets",), group="sbnet.datasets")
+DATASETS: Registry[Dataset] = Registry("dataset", homes=("sbnet.data.datasets",), group="sbnet.datasets")
 EXPORTS: Registry[Export] = Registry("export format", homes=("sbnet.exports",), group="sbnet.exports")

@@ -62,7 +62,7 @@ def test_mistakes_found_by_an_outline(name: str, options: dict, message: str) ->
     ("name", "options", "message"),
     [
         ("sbnet-resnet83", {}, "did you mean 'sbnet-resnet38'"),
-        ("segnet", {}, "known are"),
+        ("segnet", {}, "available: "),
         ("sbnet-lite0", {"strid": 8}, "did you mean 'stride'"),
         ("sbnet-lite0", {"weights": "non"}, "did you mean 'none'"),
         ("sbnet-lite0", {"weights": "file:absent.pth"}, "absent.pth: no such weights file"),

@@ -200,7 +200,7 @@ def test_another_method_for_a_packaged_recipe(
             "seeds.method=cam_files seeds.folder=mine",  # the recipe's affinities start with the seeds' network
             "'train_affinity' (refine.train) reads Model|choose another method or other settings",
         ),
-        ("data.source=vok", "data.source: there is no data set 'vok' (did you mean 'voc'?)"),
+        ("data.source=vok", "data.source: there is no dataset 'vok' (did you mean 'voc'?)"),
         (
             "refine.method=irn backbone.name=timm:vit_tiny_patch16_224 backbone.weights=none",
             "refine.train: IRN requires |this backbone has strides 16; |choose another backbone, such as |method",

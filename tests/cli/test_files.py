@@ -41,7 +41,7 @@ def test_convert_weights_tells_what_is_wrong(tmp_path: Path, capsys: pytest.Capt
     torch.save({"a": torch.zeros(1)}, path)
     for words, message in (
         ([str(path), "--out", out], "its names do not tell the network"),
-        ([str(path), "--out", out, "--model", "lite0", "--to", "reference"], "exclude each other"),
+        ([str(path), "--out", out, "--model", "lite0", "--to", "reference"], "cannot be combined"),
         ([str(path), "--out", out, "--model", "resnet39"], "no network 'resnet39' (did you mean"),
         ([str(path), "--out", out, "--model", "sbnet-resnet39"], "no network 'sbnet-resnet39' (did you mean"),
         ([str(path), "--out", out, "--model", "lite0"], "not the weights of this backbone"),
@@ -148,7 +148,7 @@ def test_convert_cams_tells_what_is_wrong(
         ([scored, "--to", "seeds", *out], "requires two folders"),
         ([scored, "--to", "marginals", "--alphas", "4", *out], "requires --images FOLDER"),
         ([scored, "--to", "marginals", "--images", scored, "--alphas", "4,x", *out], "not a list of numbers"),
-        ([scored, "--alphas", "4", *out], "go with --to marginals"),
+        ([scored, "--alphas", "4", *out], "require --to marginals"),
     ):
         assert run("convert-cams", *words) == 2
         error = capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_the_numbers_without_a_setting_are_the_code_s() -> None:
         "DeepLab v1's head": [fov[0].dilation[0], fov[0].out_channels, fov[6].p],
     }
     page = (DOCS / "recipes.md").read_text(encoding="utf-8")
-    table = page.partition("### Numbers without a setting")[2].partition("\n| ")[2].partition("\n\n")[0]
+    table = page.partition("## Numbers without a setting")[2].partition("\n| ")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
     found = {
         title.replace("color ", "colour "): [float(one) for one in re.findall(r"\d+(?:\.\d+)?", cell)]

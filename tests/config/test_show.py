@@ -72,8 +72,8 @@ def test_a_base_s_values_bear_its_name_and_comments() -> None:
         "method: cam # *",
         "high_alpha: 32.0 # *",
         "steps: 256 # * 2^8",
-        "crop: 256 # * the default of its code; SBNet's and SEAM's is 448",
-        "mask_alpha: 8.0 # voc12-resnet38: ours: a mask to measure",
+        "crop: 256 # * its code's default; 448 in SBNet's and SEAM's",
+        "mask_alpha: 8.0 # voc12-resnet38: ours, for the mask that is measured",
         "head: large_fov # voc12-resnet38-seam",
         "checkpoint_every: 100",
         "scales: [0.5, 0.75, 1.0, 1.25, 1.5, 1.75] # voc12-resnet38-seam",
@@ -81,11 +81,11 @@ def test_a_base_s_values_bear_its_name_and_comments() -> None:
     ):
         assert line in shown
     # Neither of a value that it does not have, nor of a section.
-    assert not any("the code's optimiser has 0.0005" in line for line in shown)
+    assert not any("the code's optimizer has 0.0005" in line for line in shown)
     assert not any("bootstrap" in line for line in shown)
     paper = [" ".join(line.split()) for line in resolved("voc12-resnet38").splitlines()]
-    assert any(line.startswith("# * The reference reads its boundary maps from") for line in paper)
-    assert "\ncrf:  # * powers whose" in resolved("voc12-resnet50-irn")
+    assert any(line.startswith("# * The reference's boundary maps were never published") for line in paper)
+    assert "\ncrf:  # * alphas that correspond" in resolved("voc12-resnet50-irn")
 
 
 def test_a_file_of_one_s_own(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_without_ground_truth_nothing_speaks_of_figures(run: Path, train: Collec
     )
     page = written(run, bare, metrics={})
     assert "no image of this run has ground truth" in page
-    assert f"call sbnet evaluate {run}; it trains nothing" in page
+    assert f"run sbnet evaluate {run}; nothing is trained again" in page
     assert "Under a mask" not in page
     assert "no step with a measurable result is done" in written(run, train, metrics={})
 

@@ -28,11 +28,11 @@ class BackboneSettings(Settings):
     name: str = "lite0"
     """`lite0`, `lite2`, `resnet38`, `resnet101` (segmenters only) or `timm:NAME`, vision transformers included."""
     weights: Weights = "auto"
-    """`auto` (the backbone's own ImageNet weights; the ResNets 38 and 101 have none), `none`, `file:PATH` or `timm:NAME`."""
+    """`auto` (the backbone's own ImageNet weights; ResNet-38 and -101 have none), `none`, `file:PATH` or `timm:NAME`."""
     stride: Annotated[int, Field(ge=4, le=32)] = 16
     """Output stride: 8 or 16 for CNNs (ResNet-38 and -101: 8), the patch size for vision transformers."""
     freeze: Natural = 2
-    """Stages, or blocks, from the image on, that are not trained; the stem counts as part of the first."""
+    """Number of stages (blocks), from the image on, that are not trained; the stem is part of the first."""
     dilate: bool = True
     """Dilate the kernels of stages whose stride was removed, so that they see as much as before."""
 

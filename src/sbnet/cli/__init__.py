@@ -23,7 +23,7 @@ Start here:
 
   sbnet run quickstart                  the whole chain on built-in scenes
   sbnet run voc12-lite --data FOLDER    on your images, in PASCAL VOC's layout
-  sbnet run runs/voc12-lite             resume a run that was stopped
+  sbnet run runs/voc12-lite             resume a run
   sbnet predict IMAGES --model runs/quickstart --out masks
 
 Each command has its own help: sbnet run --help.

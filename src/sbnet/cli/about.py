@@ -42,7 +42,7 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
     Parameters
     ----------
     name
-        The recipe, file or run to show: its evidence and every setting, with a * at what it sets itself.
+        The recipe, file or run to show: its evidence and every setting; * marks those that it sets itself.
     file
         Show the file itself: only what differs from its base, or from the defaults.
     """
@@ -95,7 +95,7 @@ def _notes(method: Method) -> Iterator[str]:
 
 
 def models() -> None:
-    """List the families of networks and the backbones, with where their weights come from."""
+    """List network families, and backbones with the sources of their weights."""
     from sbnet.backbones.settings import BACKBONES
     from sbnet.registry import METHODS
 
@@ -113,17 +113,17 @@ def models() -> None:
 
 
 def checks() -> None:
-    """Show versions, device, kernels, weights, cores and memory: what to send along with a question."""
+    """Show versions, device, kernels, weights, cores and memory. Include the output when you ask a question."""
     from sbnet.checks import describe_machine
 
     _print_rows(describe_machine().items())
 
 
 def bench(*names: str) -> None:
-    """Compare ops, training samples, inference and training steps with what the field uses, on this machine.
+    """Compare ops, training samples, inference and training steps with commonly used code, on this machine.
 
-    Each side runs in a process of its own, in turn; peers are installed with pip into an environment of their own.
-    All benchmarks run unless some are named:
+    Both sides run in turn, each in its own process; peers are installed with pip into a separate environment.
+    By default all benchmarks run:
     """
     from sbnet.bench import run_benchmarks
 

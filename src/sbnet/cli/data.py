@@ -1,4 +1,4 @@
-"""The verbs `sbnet data ...`: fetch and check data sets, make VOC's lists, pack masks for its server, convert COCO."""
+"""The verbs `sbnet data ...`: fetch and check datasets, make VOC's lists, pack masks for its server, convert COCO."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def add_commands(app: App) -> None:
     verbs = App(
         name="data",
-        help="Fetch and check data sets, make VOC's lists, pack masks for its test server, convert COCO.",
+        help="Fetch and check datasets, make VOC's lists, pack masks for its test server, convert COCO.",
         help_format="plaintext",
-        group=Group("Data sets", sort_key=3),
+        group=Group("Datasets", sort_key=3),
     )
     for verb in (check, make_lists, package, fetch, from_coco):
         verbs.command(verb)
@@ -35,7 +35,7 @@ def check(
     sbd: Path | None = None,
     show_all: Annotated[bool, Parameter(name="--all")] = False,
 ) -> int:
-    """Check a data set: images, lists, labels, and what is missing. Changes nothing.
+    """Check a dataset: images, lists, labels, and what is missing. Changes nothing.
 
     Reads every image's header (16-bit images whole) and every mask, and compares the classes in annotations and masks.
     Exits with status 2 if there are problems: missing or broken images, unusable masks, lines of a label file that a
@@ -59,7 +59,7 @@ def check(
     sbd
         The folder of SBD; by default in or beside ROOT.
     show_all
-        Show every problem, class and difference, not the first five.
+        Show every problem, class and difference, not only the first five.
     """
     from sbnet.data.datasets.coco.folder import is_coco
 
@@ -121,7 +121,7 @@ def make_lists(
     from sbnet.data.datasets.voc import lists as voc_lists
 
     if source and (sbd or masks):
-        raise SBNetError("--from imports one list; --sbd and --masks are for the lists that are made")
+        raise SBNetError("--from imports one list and cannot be combined with --sbd or --masks")
     made = [voc_lists.take_list(root, source)] if source else voc_lists.make_lists(root, sbd=sbd)
     for one in made:
         done = "written" if one.written else "already exists, kept"
@@ -172,7 +172,7 @@ def package(
 
 
 def fetch(name: Literal["voc12", "sbd"], /, *, out: Path, url: str | None = None) -> None:
-    """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), check it and unpack it. No other verb downloads data.
+    """Download PASCAL VOC 2012 (2 GB) or SBD (1.3 GB), verify and unpack it. No other verb downloads data.
 
     If interrupted, run the same command to resume. Terms of use: see their pages.
 

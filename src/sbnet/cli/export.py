@@ -23,7 +23,7 @@ def add_commands(app: App, named: str) -> None:
 
 
 def export(source: Path, /, *, to: str, out: Path, classes: Path | None = None) -> None:
-    """Write masks in another format: of a run its most finished ones, or a folder of NAME.png.
+    """Write masks in another format: those of a run's last finished stage, or a folder of NAME.png.
 
     For example:
 

@@ -27,7 +27,7 @@ def convert_weights(
 ) -> None:
     """Convert weights of SBNet, SEAM, PSA, IRN, DeepLab v2 or MXNet to a model file, or a model file to theirs.
 
-    Every tensor of the file is accounted for. A pickle of anything but tensors is refused. Examples:
+    Every tensor of the file is accounted for. A pickle with more than tensors is refused. Examples:
 
       sbnet convert-weights resnet38_SEAM.pth --out resnet38_SEAM.safetensors
       sbnet convert-weights ilsvrc-cls_rna-a1_cls1000_ep-0001.params --model resnet38 --out resnet38.safetensors
@@ -40,8 +40,8 @@ def convert_weights(
     out
         The file to write: a .safetensors; with --to, a .pth.
     model
-        The network, such as sbnet-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default the
-        names of the tensors in the file decide.
+        The network, such as sbnet-resnet38, or a backbone alone, such as resnet101 (see `sbnet models`). By default it
+        is recognized by the names of the tensors.
     to
         Write a file for published scripts: `reference` for those of the network's own paper, or the lower-case name of
         an ancestor, SEAM or PSA, for the part of the network that its scripts load.
@@ -50,7 +50,7 @@ def convert_weights(
     """
     if model and to:
         raise SBNetError(
-            "--model and --to exclude each other: --model reads the reference's weights, --to writes them"
+            "--model and --to cannot be combined: --model reads the reference's weights, --to writes them"
         )
     from sbnet.data.datasets.labels import read_class_names
     from sbnet.networks import foreign
@@ -115,7 +115,7 @@ def convert_cams(
     if to == "marginals" and not (images and alphas):
         raise SBNetError("--to marginals requires --images FOLDER and --alphas, such as --alphas 4,24")
     if to != "marginals" and (images or alphas):
-        raise SBNetError("--images and --alphas go with --to marginals")
+        raise SBNetError("--images and --alphas require --to marginals")
     if to == "scores":
         count = convert.cams_to_scores(folder, out)
     elif to == "reference":

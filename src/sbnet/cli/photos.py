@@ -114,7 +114,7 @@ def evaluate(
     names
         A file with one image name per line; each must be in both folders. By default all names that are in both.
     absent
-        How a class that is in no mask at all counts: nan leaves it out of the mean, zero counts it as 0.
+        How to count a class that is in no mask at all: nan excludes it from the mean, zero counts it as 0.
     json
         Also write the figures to this file.
     """

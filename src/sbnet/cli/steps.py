@@ -66,7 +66,7 @@ def _step_verb(spec: StepSpec) -> Callable[..., None]:
     example = next((name for name in ("epochs", "scales", "steps") if name in fields), fields[0])
     verb.__doc__ = f"""{spec.title}.
 
-    Bring this step of a run up to date, and whatever it needs.
+    Bring this step of a run, and every step that it needs, up to date.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ def sweep(
     """Try settings of the CRF or of the propagation on what a run has stored, and measure every combination.
 
     The best is chosen on every other training image with ground truth, and reported on the rest, so that the choice does
-    not flatter the figure. The run does not change; if you adopt the best, its metrics.json counts both halves. Examples:
+    not inflate the figure. The run does not change; if you adopt the best, its metrics.json includes both halves. Examples:
 
       sbnet sweep runs/voc12-lite refine.propagate.background_alpha=8,12,16,24 refine.propagate.steps=16,32,64
       sbnet sweep runs/voc12-lite crf.mask_alpha=4,8,12,24 crf.bilateral=80,13,10 crf.bilateral=67,3,4
@@ -39,7 +39,7 @@ def sweep(
     Parameters
     ----------
     run
-        A run folder; the steps before the one that is tried must be done.
+        A run folder; the steps before the swept one must be done.
     settings
         KEY=VALUE,VALUE of one step that trains nothing; where a value is itself a list, one KEY=VALUE per value.
     images
@@ -81,9 +81,9 @@ def _advice(run: Path, result: SweepResult) -> list[str]:
         return ["the run's own settings are the best of these"]
     taken = " ".join(f"{key}={_as_typed(value)}" for key, value in best.values.items())
     lines = [
-        f"to use the best, and run again the steps that read its output: sbnet run {shlex.quote(str(run))} {taken}",
-        f"metrics.json then also counts the {result.chosen_on} images that it was chosen on, and flatters it; report the "
-        f"held-out {percent(best.held_out)} %",
+        f"to adopt the best, and run again the steps that depend on it: sbnet run {shlex.quote(str(run))} {taken}",
+        f"metrics.json then also includes the {result.chosen_on} images that it was chosen on; report the held-out "
+        f"{percent(best.held_out)} %",
     ]
     if (best.held_out or 0) < (recipe.held_out or 0):
         lines.append(

@@ -15,7 +15,7 @@ from sbnet.config.yaml_file import Place, heading, read_text
 from sbnet.settings import Settings
 
 COLUMN = 40  # where the remarks begin
-LEGEND = "Behind a value: * where this recipe sets it, a base's name where that does, nothing for a default."
+LEGEND = "Behind a value: * if this recipe sets it, the base's name if a base does, nothing for a default."
 
 
 def resolved(name_or_path: str) -> str:

@@ -33,31 +33,31 @@ class TrainSettings(Settings):
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """`sgd` (with momentum; biases at twice the rate of weights) or `adamw`, for transformers."""
     learning_rate: Positive = 0.01
-    """Rate of the pretrained weights; new layers take a multiple of it."""
+    """Learning rate of the pretrained weights; new layers have a multiple of it."""
     schedule: Literal["poly", "cosine"] = "poly"
-    """Decay of the rate to 0: `poly`, (1 - progress)^0.9, or `cosine`."""
+    """Decay of the learning rate to 0: `poly`, (1 - progress)^0.9, or `cosine`."""
     warmup: Below1 = 0.0
-    """Share of the steps over which the rate first rises from 0."""
+    """Share of the steps over which the learning rate first rises from 0."""
     momentum: Below1 = 0.9
-    """SGD's momentum; of AdamW the first beta (the second is 0.999)."""
+    """Momentum of SGD, or first beta of AdamW (the second is 0.999)."""
     weight_decay: NotNegative = 5e-4
-    """Of weights; biases have none, nor under AdamW parameters of one dimension (norms)."""
+    """Weight decay; biases have none, and with AdamW neither have norms (parameters of one dimension)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on the rate of the backbone's blocks, once more for each block that follows (at 0.75 the last block has 0.75
-    of the rate, the one before it 0.56); 1: none.
+    """Factor on the learning rate per block of the backbone, from the last block to the first (with 0.75: 0.75 for the last,
+    0.56 for the one before); 1: none.
     """
     clip: NotNegative = 0.0
-    """Largest norm of the gradient, above which it is scaled down; 0: no limit."""
+    """Maximum norm of the gradient; 0: no limit."""
     ema: Below1 = 0.0
-    """Decay of the moving average of the weights, which is saved at the end instead of the last weights (0.999 averages
-    about 1000 steps); 0: none.
+    """Decay of the moving average of the weights, which is saved instead of the last weights (0.999 averages about 1000
+    steps); 0: none.
     """
     crop: Crop = 448
     """Side of the square crop, pixels."""
     augmentation: Literal["fast", "exact"] = "fast"
-    """`fast` (colors by one matrix, large JPEGs decoded smaller) or `exact` (Pillow, one after the other)."""
+    """`fast` (color changes as one matrix, large JPEGs decoded smaller) or `exact` (one by one, with Pillow)."""
     network: ModelFile = ""
-    """A network trained elsewhere to use instead of training one: an SBNet model file, or weights of the reference."""
+    """A trained network to use instead of training: a model file of sbnet, or weights of the reference."""
     checkpoint_every: Count = 100
     """Steps between two checkpoints; no effect on the result."""
 

@@ -26,21 +26,21 @@ class Runtime(Settings):
     """The machine that a run uses."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """`auto` (a GPU where there is one), `cpu` or `cuda`."""
+    """`auto` (a GPU if there is one), `cpu` or `cuda`."""
     precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = "auto"
     """`32`, `bf16` (autocast; losses stay float32), or `auto`, the faster one for device and network."""
     workers: Annotated[int, Field(ge=-1)] = -1
-    """Processes or threads that load and post-process images; -1: one a CPU core."""
+    """Processes or threads that load and post-process images; -1: one per CPU core."""
     inference_batch: Natural = 0
-    """Images of the same size in one forward pass of inference, fewer where they are large; 0: 4 on a GPU, 1 on the
+    """Images of the same size in one forward pass of inference, fewer if they are large; 0: 4 on a GPU, 1 on the
     CPU, whose cores one image keeps busy.
     """
     crf_device: Literal["cpu", "device"] = "cpu"
-    """Where the dense CRF runs: `cpu`, compiled, one image a core; or `device`, where networks run. Which is faster
+    """Where the dense CRF runs: `cpu`, compiled, one image per core; or `device`, where networks run. Which is faster
     depends on the machine; their labels agree on 99.9 % of the pixels.
     """
     seed: Seed = 0
-    """All random choices of a run follow from it."""
+    """Seed of all random choices."""
     tensorboard: bool = False
     """Also write TensorBoard event files beside the CSV logs (extra `tensorboard`)."""
     compile: bool = False

@@ -90,7 +90,7 @@ def build_backbone(chosen: str, *, weights: str = "auto", **options: Any) -> Bac
     """A backbone by name, with weights and options as in `build`, and errors as there."""
     if not _is_backbone(chosen):
         near = did_you_mean(chosen, BACKBONES)
-        raise SBNetError(f"no backbone '{chosen}'{near}; known are {', '.join(BACKBONES)}, timm:NAME")
+        raise SBNetError(f"no backbone '{chosen}'{near}; available: {', '.join(BACKBONES)}, timm:NAME")
     kind, _, source = weights.partition(":")
     if weights not in ("auto", "none") and not (kind in ("file", "timm") and source):
         near = did_you_mean(weights, ["auto", "none"])
@@ -126,7 +126,9 @@ def _parsed(name: str, options: dict[str, Any]) -> tuple[type[Network], str, dic
     family, _, chosen = name.partition("-")
     if family not in families() or not _is_backbone(chosen):
         near = did_you_mean(name, model_names())
-        raise SBNetError(f"no network '{name}'{near}; known are {', '.join(model_names())}, FAMILY-timm:NAME")
+        raise SBNetError(
+            f"no network '{name}'{near}; available: {', '.join(model_names())}, FAMILY-timm:NAME"
+        )
     cls = network_class(family)
     types = OPTIONS | cls.option_types()
     for option in options:

@@ -76,7 +76,7 @@ def bring_network(
     if list(found.get("classes", ())) != list(classes):
         named = ", ".join(found.get("classes", ["none named"]))
         raise SBNetError(
-            f"{source}: a network of the classes {named}, but the data set has {', '.join(classes)}; give a network "
+            f"{source}: a network of the classes {named}, but the dataset has {', '.join(classes)}; give a network "
             "of these classes"
         )
     save_model(model, target, meta={**meta, **found})

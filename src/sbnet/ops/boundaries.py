@@ -54,7 +54,7 @@ def window_boundaries(
     Raises ValueError for an even one, and for a label of another shape or dtype.
     """
     if window % 2 == 0:
-        raise ValueError(f"window: {window} is even; its centre must be a pixel")
+        raise ValueError(f"window: {window} is even; its center must be a pixel")
     image, class_id = _present(label, classes)
     is_class = label.index_select(0, image) == class_id[:, None, None].to(label.dtype)
     found = torch.zeros_like(is_class)

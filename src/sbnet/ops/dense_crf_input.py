@@ -16,7 +16,7 @@ def check_image(image: np.ndarray | torch.Tensor) -> None:
     if len(shape) not in (3, 4) or shape[-1] != 3 or 0 in shape:
         raise ValueError(f"image: shape {shape} is not (H, W, 3) or (B, H, W, 3)")
     if image.dtype not in (np.uint8, torch.uint8):
-        raise ValueError(f"image: {image.dtype} is not uint8 (0 to 255, not normalised)")
+        raise ValueError(f"image: {image.dtype} is not uint8 (0 to 255, not normalized)")
 
 
 def check_settings(kernel: str, values: tuple[float, ...], names: tuple[str, ...]) -> None:

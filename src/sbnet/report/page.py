@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from sbnet.steps.spec import Picture, StepSpec
 
 TERMS = {
-    "Image-level labels": "the classes that an image shows, without where they are: what training starts from.",
+    "Image-level labels": "which classes an image shows, but not where: the input of training.",
     "Class activation map (CAM)": "a score in [0, 1] for each pixel and class: how strongly the network sees the class "
     "there.",
     "Background threshold": "the score below which a pixel counts as background when a CAM is turned into a mask.",
-    "Seeds (partial labels)": "labels for certain pixels; the others are unknown, and striped in pictures.",
-    "CRF": "conditional random field: moves the borders of regions to where the colors of the image change.",
+    "Seeds (partial labels)": "labels of the pixels that are certain; the others are unknown, and striped in pictures.",
+    "CRF": "conditional random field: moves the borders of regions to edges in the image.",
     "Propagation": "spreads CAM scores from pixel to similar pixel, up to the borders of objects.",
     "Pseudo mask": "a class for each pixel of a training image, made without ground truth, to train the segmenter.",
-    "Segmenter": "the network that is the result of the run: it predicts masks of any image.",
-    "Ground truth": "masks drawn by people or otherwise known to be right.",
-    "IoU": "intersection over union: the pixels that mask and ground truth share, out of all that either has.",
+    "Segmenter": "the network that a run produces: it predicts masks for any image.",
+    "Ground truth": "masks that are known to be correct, usually drawn by hand.",
+    "IoU": "intersection over union: the pixels of a class in both mask and ground truth, divided by those in either.",
     "mIoU": "mean IoU of all classes, background included, over all images together.",
-    "Foreground mIoU": "the same mean without background, whose IoU is high even where every object is missed.",
+    "Foreground mIoU": "the same mean without background, whose IoU is high even if every object is missed.",
     "Precision, recall": "of foreground against background, whatever the class: the share of the predicted "
     "foreground that is right, and the share of the true foreground that is found.",
     "Pixel accuracy": "the share of pixels with the right class; mostly background, so high even for poor masks.",
@@ -126,7 +126,7 @@ def _facts(
 
 
 def _loss_panel(title: str, name: str, log: Log) -> LossPanel:
-    facts = f"step {log.step[-1]:,.0f}, epoch {log.epoch:.0f}, {log.rate:.1f} images a second"
+    facts = f"step {log.step[-1]:,.0f}, epoch {log.epoch:.0f}, {log.rate:.1f} images per second"
     return LossPanel(title, facts, charts.loss_chart(log, name=name))
 
 

@@ -29,19 +29,19 @@ class SegmenterSettings(TrainSettings):
     """Training of the segmenter."""
 
     backbone: str = ""
-    """Its backbone; empty for the recipe's. One that is named is dilated, as DeepLab's."""
+    """Backbone of the segmenter; empty for the recipe's. A named backbone is dilated, as in DeepLab."""
     weights: Weights = "auto"
-    """First weights of its backbone, as `backbone.weights`."""
+    """Initial weights of this backbone, as `backbone.weights`."""
     freeze: Annotated[int, Field(ge=-1)] = -1
     """Stages that are not trained; -1 for the recipe's."""
     labels: Literal["pseudo", "truth"] = "pseudo"
-    """What it learns from: `pseudo` masks, or `truth`, the ground truth of the training images: the ceiling."""
+    """Labels for training: `pseudo` masks, or `truth`, the ground truth (the ceiling)."""
     scales: InputScales = (1.0, 0.75, 0.5)
-    """Image sizes whose logits are maxed, and each trained (DeepLab v2, section 3.1)."""
+    """Relative image sizes: each has a loss, and so has the maximum of their logits (DeepLab v2, section 3.1)."""
     epochs: Count = 20
     batch: Count = 10
     learning_rate: Positive = 2.5e-4
-    """Of the backbone."""
+    """Learning rate of the backbone."""
     head_rate: Positive = 10.0
     """Learning rate of the new layers, in multiples of the backbone's."""
     crop: Crop = 321

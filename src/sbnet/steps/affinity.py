@@ -11,11 +11,11 @@ from sbnet.steps.spec import MODEL, PSEUDO_MASKS, SCORES, SEEDS, Kind, Measure, 
 
 
 class AffinityTrainSettings(ImageTrainSettings):
-    """Training on pairs of pixels that the seeds say belong together, or not."""
+    """Training on pairs of pixels whose classes the seeds give."""
 
     start: Literal["imagenet", "seeds"] = "imagenet"
-    """First weights of the backbone: `imagenet` (the recipe's, as PSA), or `seeds`, those of the trained network that
-    made the score maps, which knows the classes already: for short trainings."""
+    """Initial weights of the backbone: `imagenet` (the recipe's, as in PSA), or `seeds`: those of the trained network that
+    made the score maps, which already knows the classes and suits short trainings."""
     learning_rate: Positive = 0.1
 
 
@@ -25,13 +25,13 @@ class PropagateSettings(Settings):
     score_power: Positive = 1.0
     """Exponent of the scores before they are propagated; above 1 it narrows wide maps."""
     beta: Positive = 8.0
-    """Exponent of the affinities: a higher one cuts weak ties."""
+    """Exponent of the affinities; a higher one suppresses weak affinities."""
     steps: Natural = 64
-    """Length of the walk."""
+    """Number of propagation steps."""
     scale: Positive = 1.0
     """Image size, relative to the original, at which affinities are computed; above 1 for small images."""
     crf: bool = False
-    """Refine the propagated scores with the dense CRF before the mask is cut."""
+    """Refine the propagated scores with the dense CRF before the masks are made."""
 
 
 def affinity_steps(

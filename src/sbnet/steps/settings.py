@@ -26,11 +26,11 @@ class CrfSettings(Settings):
     """Dense CRF over class score maps: seeds to learn from, and masks to measure."""
 
     low_alpha: Positive = 4.0
-    """Background is (1 - highest score)^alpha. A low alpha overstates it: what is foreground then is a seed."""
+    """Background is (1 - highest score)^alpha. A low alpha overstates it: what is still foreground is a seed."""
     high_alpha: Positive = 24.0
-    """A high alpha understates it: what is background then is a seed (PSA, section 3.3)."""
+    """A high alpha understates it: what is still background is a seed (PSA, section 3.3)."""
     mask_alpha: Positive = 8.0
-    """The alpha of the CRF mask, which is measured and can serve as pseudo mask."""
+    """Alpha of the CRF mask, which is measured and can serve as a pseudo mask."""
     score_power: Positive = 1.0
     """Exponent of the scores before their background is computed; above 1 it narrows wide maps."""
     iterations: CrfSteps = 10

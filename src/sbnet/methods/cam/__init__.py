@@ -15,7 +15,7 @@ class CamSettings(Settings):
     train: CamTrainSettings = CamTrainSettings()
     """Training of the CAM network."""
     infer: InferSettings = InferSettings()
-    """Its maps of the training images."""
+    """CAM inference on the training images."""
 
 
 @register

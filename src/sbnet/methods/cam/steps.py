@@ -24,8 +24,8 @@ class TwoViewSettings(CamTrainSettings):
     shrink: Positive = 0.3
     """Size of the second view relative to the crop. 0.3 of the paper's 448 is 134 pixels; small crops need more."""
     loss_warmup: Share = 0.0
-    """Share of the steps over which all terms but the class loss rise from 0 to their weight. Trainings of a few
-    hundred steps need it: smoothing maps that know no class yet flattens them for good."""
+    """Share of the steps over which all terms except the class loss rise from 0 to their weight. Trainings of a few
+    hundred steps need it: smoothing flattens maps for good before a class is learned."""
 
     @model_validator(mode="after")
     def _second_view_is_smaller(self) -> Self:

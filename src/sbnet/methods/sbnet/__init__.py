@@ -75,7 +75,7 @@ class SBNet(Method):
 
 def _boundary_pictures(settings: SBNetTrainSettings) -> tuple[Picture, ...]:
     options = {"maker": settings.boundary_maker, "width": settings.boundary_width}
-    caption = "learned from; striped: unknown"
+    caption = "trained on; striped: unknown"
     if settings.boundaries:
         place = f"{Path(settings.boundaries).resolve()}/{{}}.png"
         return (Picture("Boundary labels", caption, place, "boundaries", options=options),)

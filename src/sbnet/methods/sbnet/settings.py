@@ -24,35 +24,35 @@ class SBNetTrainSettings(TwoViewSettings):
     smoothness_weight: NotNegative = 1.0
     """Weight of the smoothness loss, 10 x first-order + second-order."""
     boundary_labels: Literal["seeds", "masks"] = "seeds"
-    """Which labels of the bootstrap boundaries are taken from: the `seeds`, which have no boundary beside what they
-    leave unknown, or the CRF `masks`, which leave nothing unknown: more boundaries, more of them wrong."""
+    """Labels of the bootstrap from which boundaries are made: `seeds`, with no boundaries next to unknown pixels, or CRF
+    `masks`, without unknown pixels: more boundaries, more of them wrong."""
     boundary_maker: Literal["change", "window"] = "change"
     """Boundaries where labels `change`, or by class shares in a 13 x 13 `window` (BES)."""
     boundary_width: Count = 3
     """Pixels on both sides of a label change that count as boundary."""
     boundaries: Folder = ""
-    """A folder of label PNGs made elsewhere, which replace the bootstrap's."""
+    """A folder of label PNGs that replace the bootstrap's."""
     canny: Literal["image", "normalized"] = "image"
-    """Edges for the boundary head: of the `image`; or of the `normalized` image cast to bytes that wrap, as in the
-    published code, which amounts to noise (`reference: true` sets it)."""
+    """Edges for the boundary head: of the `image`, or of the `normalized` image cast to bytes that wrap: noise, but as in
+    the published code (`reference: true` sets it)."""
 
 
 class SBNetInferSettings(RefinedInferSettings):
     boundaries: bool = False
-    """Keep the predicted boundaries of every image, and not only of those in the report. Costs one more pass."""
+    """Keep the predicted boundaries of every image, not only of those in the report. Costs one more pass."""
 
 
 class BootstrapSettings(Settings):
     train: BootstrapTrainSettings = BootstrapTrainSettings()
     """Training of the bootstrap network."""
     crf: CrfSettings = CrfSettings()
-    """CRF over its maps: the labels whose boundaries are learned."""
+    """CRF over its maps, which makes the boundary labels."""
 
 
 class SBNetSettings(Settings):
     bootstrap: BootstrapSettings = BootstrapSettings()
-    """Sub-steps that make boundary labels; skipped where `train.boundaries` names a folder of them."""
+    """Sub-steps that make boundary labels; skipped if `train.boundaries` is set."""
     train: SBNetTrainSettings = SBNetTrainSettings()
     """Training of the CAM network with its boundary branch."""
     infer: SBNetInferSettings = SBNetInferSettings()
-    """Maps of the training images, the bootstrap's too."""
+    """CAM inference on the training images, also for the bootstrap."""

@@ -15,7 +15,7 @@ class SeamSettings(Settings):
     train: TwoViewSettings = TwoViewSettings()
     """Training of the CAM network."""
     infer: RefinedInferSettings = RefinedInferSettings()
-    """Its maps of the training images."""
+    """CAM inference on the training images."""
 
 
 @register

@@ -12,6 +12,6 @@ from sbnet.segmenters.base import DecoderMethod
 class DeepLabV3Plus(DecoderMethod):
     name = "deeplabv3plus"
     title = "DeepLab v3+"
-    about = "atrous pyramid with a finer feature"
+    about = "atrous pyramid with a skip connection"
     paper = "Chen et al., ECCV 2018"
     networks: ClassVar = {"deeplabv3plus": "sbnet.segmenters.deeplabv3plus.network:DeepLabV3Plus"}

@@ -27,7 +27,7 @@ class CocoSettings(VocSettings):
 class Coco(Dataset):
     name = "coco"
     title = "COCO's own layout"
-    about = "annotations/instances_LIST.json; the lists are brought into VOC's layout in the run folder"
+    about = "annotations/instances_LIST.json; the lists are converted to VOC's layout in the run folder"
     Settings = CocoSettings
 
     def recognizes(self, folder: Path) -> bool:

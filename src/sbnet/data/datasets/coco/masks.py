@@ -117,7 +117,7 @@ def _runs(text: str) -> Sequence[int]:
     for character in text.encode("ascii"):
         bits = character - 48
         if not 0 <= bits < 64 or shift > 60:
-            raise ValueError("no character of compressed run lengths")
+            raise ValueError("not a character of compressed run lengths")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:

@@ -26,7 +26,7 @@ class ScenesSettings(DataSettings):
 class Scenes(Dataset):
     name = "scenes"
     title = "Built-in scenes"
-    about = "drawn images of seven classes with exact masks; need no data"
+    about = "generated images of seven classes with exact masks; no data required"
     Settings = ScenesSettings
 
     def open(self, settings: ScenesSettings, *, work: Path) -> Lists:
