@@ -23,7 +23,7 @@ def ours(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
     from sbnet.ops import random_walk
 
     scores, affinity = _tensors(inputs)
-    return lambda: random_walk(scores, affinity, sharpness=8, steps=64).numpy()
+    return lambda: random_walk(scores, affinity, beta=8, steps=64).numpy()
 
 
 def dense(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:

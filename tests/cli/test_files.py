@@ -218,7 +218,7 @@ def test_a_run_takes_networks_made_elsewhere(
     printed += capsys.readouterr().out
     for path in weights.values():
         assert f" {path}: starting" in printed
-    note = "left out, next to 'state_dict' in the file: epoch"
+    note = "ignored, next to 'state_dict' in the file: epoch"
     assert f"      {note}\n" in printed
     assert read_json(out / "train_cam" / "done.json")["facts"]["notes"] == [note]
     folders = ["infer_cam", "predict", "propagate", "train_affinity", "train_cam", "train_segmenter"]

@@ -181,20 +181,20 @@ def test_mxnets_names() -> None:
     state |= {"arg:linear1000_weight": torch.zeros(1), "arg:linear1000_bias": torch.zeros(1)}
     for prefixed in (True, False):  # Module's checkpoints have the prefixes, mx.nd.save's lists have none
         given = {name if prefixed else name[4:]: value for name, value in state.items()}
-        tensors, left_out = rename(given)
+        tensors, ignored = rename(given)
         assert {name: value.item() for name, value in tensors.items()} == {
             name: i for i, name in enumerate(own)
         }
-        assert [name.removeprefix("arg:") for name in left_out] == ["linear1000_weight", "linear1000_bias"]
+        assert [name.removeprefix("arg:") for name in ignored] == ["linear1000_weight", "linear1000_bias"]
 
 
 def test_names_that_clash_or_differ() -> None:
-    with pytest.raises(SBNetError, match="the file has another tensor conv1a"):
+    with pytest.raises(SBNetError, match="a second tensor of the file that is conv1a"):
         rename({"conv1a.weight": torch.zeros(1), "arg:conv1a_weight": torch.zeros(1)})
-    with pytest.raises(SBNetError, match=r"module.conv1a.weight: the file has another tensor conv1a"):
+    with pytest.raises(SBNetError, match=r"module.conv1a.weight: a second tensor of the file that is conv1a"):
         rename({"conv1a.weight": torch.zeros(1), "module.conv1a.weight": torch.zeros(1)})
     state = irn_state()
-    with pytest.raises(SBNetError, match=r"the file has another tensor conv1.weight"):
+    with pytest.raises(SBNetError, match=r"a second tensor of the file that is conv1.weight"):
         rename(state | {"conv1.weight": torch.zeros(1)})
     state["stage1.0.weight"] = state["stage1.0.weight"] + 1
     with pytest.raises(SBNetError, match=r"stage1.0.weight: differs from resnet50.conv1.weight"):
@@ -299,11 +299,11 @@ def test_every_name_is_accounted_for(small: dict[str, Tensor], tmp_path: Path) -
 def test_a_training_s_checkpoint_is_accounted_for(small: dict[str, Tensor], tmp_path: Path) -> None:
     path, out = tmp_path / "a.pth", tmp_path / "a.safetensors"
     torch.save({"state_dict": small, "ema": {"fc8.weight": torch.zeros(1)}, "epoch": 3}, path)
-    left_out = "left out, next to 'state_dict' in the file: ema, epoch"
+    ignored = "ignored, next to 'state_dict' in the file: ema, epoch"
     done = convert_weights(path, "sbnet-lite0", out, classes=["background", "a", "b", "c"])
-    assert done.notes == [left_out]
+    assert done.notes == [ignored]
     done = convert_weights(path, "lite0", out)
-    assert done.notes[1:] == [left_out]
+    assert done.notes[1:] == [ignored]
 
 
 def test_backbones_from_files_with_heads(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -316,7 +316,7 @@ def test_backbones_from_files_with_heads(tmp_path: Path, caplog: pytest.LogCaptu
     ):
         convert_weights(tmp_path / "coco.pth", "deeplabv2-resnet101", tmp_path / "coco.safetensors")
     done = convert_weights(tmp_path / "coco.pth", "resnet101", tmp_path / "coco.safetensors")
-    assert done.notes == ["left out, not part of the backbone: fc.bias, fc.weight"]
+    assert done.notes == ["ignored, not part of the backbone: fc.bias, fc.weight"]
     with safe_open(tmp_path / "coco.safetensors", framework="pt") as file:
         assert '"bgr": true' in file.metadata()["sbnet"]
         header = json.loads(file.metadata()["sbnet"])

@@ -61,8 +61,8 @@ def test_irns_second_network_is_ours(irn_state: State, tmp_path: Path) -> None:
     assert "mean displacement, used for instances only: " in notes
     assert "indices of the pairs it was trained on: path_indices0, disp_target" in notes
     model, _ = load_model(tmp_path / "irn.safetensors")
-    tensors, left_out = rename(state)
-    assert len(tensors) + len(left_out) == len(state)
+    tensors, ignored = rename(state)
+    assert len(tensors) + len(ignored) == len(state)
     own = {our_name(name): value for name, value in model.state_dict().items()}
     assert own.keys() == tensors.keys()
     assert all(torch.equal(value, tensors[name]) for name, value in own.items())

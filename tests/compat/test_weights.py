@@ -110,10 +110,10 @@ def test_what_stands_beside_the_state_is_named(tmp_path: Path, caplog: pytest.Lo
     path = tmp_path / "weights.pth"
     state = {"a": torch.ones(2), "step": 7, 1: torch.ones(1)}
     torch.save({"model": state, "ema": {"a": torch.zeros(2)}, "fc.weight": torch.ones(1), "epoch": 3}, path)
-    tensors, left_out = read_weights(path)
+    tensors, ignored = read_weights(path)
     assert list(tensors) == ["a"]
     beside, none = "next to 'model' in the file", "not a named tensor"
-    assert left_out == {"ema": beside, "fc.weight": beside, "epoch": beside, "step": none, "1": none}
+    assert ignored == {"ema": beside, "fc.weight": beside, "epoch": beside, "step": none, "1": none}
     assert caplog.text == ""  # whoever asks for them tells them
     assert list(read_state(path)) == ["a"]
     assert f"{path}: ignored, not part of the state dict: ema, fc.weight, epoch" in caplog.text
@@ -126,7 +126,7 @@ def test_no_tensor_hides_another(tmp_path: Path) -> None:
         {"module.a": torch.ones(1), "a": torch.ones(1)},
     ):
         torch.save(state, path)
-        with pytest.raises(SBNetError, match=f"{path.name}: .*the file has another tensor a"):
+        with pytest.raises(SBNetError, match=f"{path.name}: .*a second tensor of the file that is a"):
             read_state(path)
 
 

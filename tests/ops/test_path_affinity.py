@@ -94,30 +94,30 @@ def test_half_precision_is_raised():
     assert path_affinity(torch.rand(1, 12, 12).to(torch.bfloat16)).dtype == torch.float32
 
 
-def brute_walk(scores, boundary, radius, sharpness, steps):
+def brute_walk(scores, boundary, radius, beta, steps):
     """The dense transition matrix over all pairs of the grid nearer than the radius, and its power."""
     h, w = boundary.shape
     pixels = list(itertools.product(range(h), range(w)))
     matrix = np.eye(h * w)
     for (i, start), (j, end) in itertools.combinations(enumerate(pixels), 2):
         if math.dist(start, end) < radius - 1e-9:
-            matrix[i, j] = matrix[j, i] = brute_affinity(boundary, start, end) ** sharpness
+            matrix[i, j] = matrix[j, i] = brute_affinity(boundary, start, end) ** beta
     transition = np.linalg.matrix_power(matrix / matrix.sum(axis=0), steps)
     kept = (scores * (1 - boundary)).reshape(len(scores), -1).numpy()
     return (kept @ transition).reshape(scores.shape)
 
 
 @pytest.mark.parametrize("size", [(6, 7), (4, 11), (1, 5), (12, 3)])
-@pytest.mark.parametrize(("radius", "sharpness", "steps"), [(5, 10, 256), (3, 2, 5), (6, 1, 1)])
-def test_walk_is_the_dense_matrix_of_all_paths(size, radius, sharpness, steps):
+@pytest.mark.parametrize(("radius", "beta", "steps"), [(5, 10, 256), (3, 2, 5), (6, 1, 1)])
+def test_walk_is_the_dense_matrix_of_all_paths(size, radius, beta, steps):
     """Also where the grid is smaller than the radius: no pixel at the rim is without its pairs."""
     random = torch.Generator().manual_seed(0)
     scores = torch.rand(2, *size, dtype=torch.float64, generator=random)
     boundary = torch.rand(size, dtype=torch.float64, generator=random) ** 3
-    expected = brute_walk(scores, boundary, radius, sharpness, steps)
-    found = boundary_walk(scores, boundary, radius=radius, sharpness=sharpness, steps=steps)
+    expected = brute_walk(scores, boundary, radius, beta, steps)
+    found = boundary_walk(scores, boundary, radius=radius, beta=beta, steps=steps)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-    single = boundary_walk(scores.float(), boundary.float(), radius=radius, sharpness=sharpness, steps=steps)
+    single = boundary_walk(scores.float(), boundary.float(), radius=radius, beta=beta, steps=steps)
     np.testing.assert_allclose(single, expected, rtol=0, atol=2e-6)
 
 
@@ -145,9 +145,9 @@ def test_no_direction_is_another(h, w, seed):
     random = torch.Generator().manual_seed(seed)
     scores = torch.rand(2, h, w, dtype=torch.float64, generator=random)
     boundary = torch.rand(h, w, dtype=torch.float64, generator=random)
-    walked = boundary_walk(scores, boundary, steps=3, sharpness=2)
-    mirrored = boundary_walk(scores.flip(-1), boundary.flip(-1), steps=3, sharpness=2)
-    turned = boundary_walk(scores.mT.contiguous(), boundary.mT.contiguous(), steps=3, sharpness=2)
+    walked = boundary_walk(scores, boundary, steps=3, beta=2)
+    mirrored = boundary_walk(scores.flip(-1), boundary.flip(-1), steps=3, beta=2)
+    turned = boundary_walk(scores.mT.contiguous(), boundary.mT.contiguous(), steps=3, beta=2)
     torch.testing.assert_close(mirrored.flip(-1), walked)
     torch.testing.assert_close(turned.mT, walked)
 

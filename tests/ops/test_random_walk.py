@@ -47,10 +47,10 @@ def walks(draw):
 @given(case=walks())
 @settings(max_examples=40, deadline=None)
 def test_walk_is_the_dense_formula(way, case):
-    scores, affinity, steps, sharpness = case
+    scores, affinity, steps, beta = case
     before = scores.clone()
-    walked = walk(way, scores, affinity, steps=steps, sharpness=sharpness)
-    reference = dense_walk(scores.double(), affinity.double(), steps=steps, sharpness=sharpness)
+    walked = walk(way, scores, affinity, steps=steps, beta=beta)
+    reference = dense_walk(scores.double(), affinity.double(), steps=steps, beta=beta)
     torch.testing.assert_close(walked.double(), reference, rtol=0, atol=1e-6)
     torch.testing.assert_close(scores, before, rtol=0, atol=0)
 
@@ -58,11 +58,11 @@ def test_walk_is_the_dense_formula(way, case):
 @given(case=walks(), value=st.floats(-3, 3))
 @settings(max_examples=40, deadline=None)
 def test_a_constant_map_stays(way, case, value):
-    scores, affinity, steps, sharpness = case
+    scores, affinity, steps, beta = case
     constant = torch.full_like(scores, value)
-    assert torch.equal(walk(way, constant, affinity, steps=steps, sharpness=sharpness), constant)
+    assert torch.equal(walk(way, constant, affinity, steps=steps, beta=beta), constant)
     constant = constant.double()
-    walked = walk(way, constant, affinity, steps=steps, sharpness=sharpness)
+    walked = walk(way, constant, affinity, steps=steps, beta=beta)
     torch.testing.assert_close(walked, constant, rtol=1e-13, atol=0)
 
 
@@ -70,9 +70,9 @@ def test_a_constant_map_stays(way, case, value):
 @settings(max_examples=40, deadline=None)
 def test_each_pixel_becomes_a_weighted_mean(way, case, low, size):
     """So nothing leaves the range of the map's values, but for the last bit of single precision."""
-    scores, affinity, steps, sharpness = case
+    scores, affinity, steps, beta = case
     scores = low + size * scores
-    walked = walk(way, scores, affinity, steps=steps, sharpness=sharpness)
+    walked = walk(way, scores, affinity, steps=steps, beta=beta)
     slack = 1e-6 * scores.abs().max()
     assert (walked.amin((1, 2)) >= scores.amin((1, 2)) - slack).all()
     assert (walked.amax((1, 2)) <= scores.amax((1, 2)) + slack).all()
@@ -81,18 +81,18 @@ def test_each_pixel_becomes_a_weighted_mean(way, case, low, size):
 @given(case=walks(), factor=st.floats(-3, 3), dtype=st.sampled_from([torch.float32, torch.float64]))
 @settings(max_examples=40, deadline=None)
 def test_no_steps_change_nothing(way, case, factor, dtype):
-    scores, affinity, _, sharpness = case
+    scores, affinity, _, beta = case
     scores = factor * scores.to(dtype)
-    assert torch.equal(walk(way, scores, affinity, sharpness=sharpness, steps=0), scores)
+    assert torch.equal(walk(way, scores, affinity, beta=beta, steps=0), scores)
 
 
 @given(case=walks(), factors=st.tuples(st.floats(-3, 3), st.floats(-3, 3)))
 @settings(max_examples=40, deadline=None)
 def test_sums_of_maps_walk_as_their_parts(way, case, factors):
-    scores, affinity, steps, sharpness = case
+    scores, affinity, steps, beta = case
     one, other = scores.double().unbind()
     mixed = factors[0] * one + factors[1] * other
-    walked = walk(way, torch.stack([one, other, mixed]), affinity, steps=steps, sharpness=sharpness)
+    walked = walk(way, torch.stack([one, other, mixed]), affinity, steps=steps, beta=beta)
     torch.testing.assert_close(walked[2], factors[0] * walked[0] + factors[1] * walked[1], rtol=0, atol=1e-12)
 
 
@@ -124,7 +124,7 @@ def test_both_paths_agree_over_the_whole_walk(labels, h, w):
 def test_pixels_that_nothing_joins_stay(way, dtype):
     scores = torch.rand(2, 12, 15, dtype=dtype)
     assert torch.equal(walk(way, scores, torch.zeros(34, 56)), scores)
-    assert torch.equal(walk(way, scores, torch.full((34, 56), 0.5), sharpness=400), scores)
+    assert torch.equal(walk(way, scores, torch.full((34, 56), 0.5), beta=400), scores)
 
 
 def test_maps_that_would_take_much_memory_walk_in_parts(monkeypatch):
@@ -148,7 +148,7 @@ def test_brute_force_step():
     features, scores = torch.randn(1, 2, 6, 6), torch.rand(1, 6, 6)
     assert grid_radius(6, 6) == 2
     affinity = pair_affinity(features)[0]
-    walked = random_walk(scores, affinity, sharpness=3, steps=1)
+    walked = random_walk(scores, affinity, beta=3, steps=1)
     weights = {}
     for p, (dy, dx) in enumerate([(0, 1), (1, -1), (1, 0), (1, 1)]):
         for i in range(20):
@@ -167,15 +167,15 @@ def test_brute_force_step():
 @given(case=walks(), maps=st.integers(1, 9))
 @settings(max_examples=15, deadline=None)
 def test_every_instruction_set_is_the_torch_path(implementation, dtype, case, maps):
-    scores, affinity, steps, sharpness = case
+    scores, affinity, steps, beta = case
     scores, affinity = scores.to(dtype).repeat(5, 1, 1)[:maps].contiguous(), affinity.to(dtype)
     h, w = scores.shape[1:]
     radius = grid_radius(h, w)
     margin = radius - 1
-    weights = (affinity**sharpness).reshape(-1, h - margin, w - 2 * margin).numpy()
+    weights = (affinity**beta).reshape(-1, h - margin, w - 2 * margin).numpy()
     offset_y, offset_x = ([pair[axis] for pair in pair_offsets(radius)] for axis in (0, 1))
     walked = _kernels.random_walk(scores.numpy(), weights, offset_y, offset_x, margin, steps, implementation)
-    expected = walk("torch", scores, affinity, sharpness=sharpness, steps=steps)
+    expected = walk("torch", scores, affinity, beta=beta, steps=steps)
     np.testing.assert_allclose(walked, expected, rtol=0, atol=1e-6 if dtype == torch.float32 else 1e-12)
 
 
@@ -221,9 +221,9 @@ def test_what_cannot_be_walked_is_refused():
         random_walk(scores[None], affinity)
     with pytest.raises(ValueError, match=r"scores: torch\.int64 is not a floating-point type"):
         random_walk(scores.long(), affinity)
-    for sharpness in (-1, torch.nan, torch.inf):
-        with pytest.raises(ValueError, match=f"sharpness: {sharpness} is not a finite number"):
-            random_walk(scores, affinity, sharpness=sharpness)
+    for beta in (-1, torch.nan, torch.inf):
+        with pytest.raises(ValueError, match=f"beta: {beta} is not a finite number"):
+            random_walk(scores, affinity, beta=beta)
     for steps in (-1, 2.5):
         with pytest.raises(ValueError, match=f"steps: {steps} is not a whole number"):
             random_walk(scores, affinity, steps=steps)

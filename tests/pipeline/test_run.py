@@ -40,7 +40,7 @@ def test_a_whole_run(tmp_path: Path, shared_data: Path, steps: FakeSteps) -> Non
     ]
     assert metrics["segmenter"]["list"] == "val"
     assert (metrics["cam"]["list"], metrics["cam"]["images"]) == ("train", 24)
-    assert (metrics["propagation"]["miou"], metrics["propagation"]["absent"]) == (1.0, "left out")
+    assert (metrics["propagation"]["miou"], metrics["propagation"]["absent"]) == (1.0, "ignored")
     assert (out / "report.html").exists()
     lines = text.getvalue().splitlines()
     assert lines[0].startswith(f"quickstart in {out}: 24 train images, 3 val images, 7 classes")

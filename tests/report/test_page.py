@@ -21,7 +21,7 @@ from sbnet.steps.spec import MASKS, Measure, Picture
 def test_whole_run(run: Path, train: Collection, val: Collection) -> None:
     page = written(run, train, val)
     assert (run / "report.html").is_file()
-    for text in ("+6.0", "−1.0", "over Maps", "6.0 points less", "1 min 05 s", "left out", "Losses", "32.1"):
+    for text in ("+6.0", "−1.0", "over Maps", "6.0 points less", "1 min 05 s", "ignored", "Losses", "32.1"):
         assert text in page, text
     assert page.count("<img src=") == 3 * 8 + 2 * 4
     assert 'class="broken"' not in page

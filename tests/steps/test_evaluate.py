@@ -43,7 +43,7 @@ def test_masks_are_one_confusion_over_the_set(collection: Collection, tmp_path: 
     assert list(facts["per_class"].values())[:3] == pytest.approx(expected[:3].tolist())
     assert facts["per_class"]["bird"] is None
     assert facts["miou"] == pytest.approx(np.nanmean(expected))
-    assert (facts["images"], facts["without_ground_truth"], facts["absent"]) == (4, 1, "left out")
+    assert (facts["images"], facts["without_ground_truth"], facts["absent"]) == (4, 1, "ignored")
     zero = evaluate_masks(tmp_path / "masks", collection, absent="zero")
     assert zero is not None
     assert zero["miou"] == pytest.approx(np.nansum(expected) / 4)

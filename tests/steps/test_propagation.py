@@ -92,7 +92,7 @@ def test_affinitynet_s_walk_is_the_formula_step_by_step(size: tuple[int, int], s
     relations = Grid()(image[None]).affinity[0].double()
 
     def step(coarse: Tensor) -> Tensor:
-        return random_walk_reference(coarse.double(), relations, sharpness=4, steps=6).float()
+        return random_walk_reference(coarse.double(), relations, beta=4, steps=6).float()
 
     sources = with_background_score(torch.from_numpy(scores.scores), alpha=3, power=2)
     expected = on_image(sources, size, seen, 8, step)
@@ -128,7 +128,7 @@ def test_irn_s_walk_is_the_formula_step_by_step(
     assert boundary.std() > 0.01
 
     def step(coarse: Tensor) -> Tensor:
-        return boundary_walk(coarse, boundary, sharpness=3, steps=6)
+        return boundary_walk(coarse, boundary, beta=3, steps=6)
 
     walked = on_image(torch.from_numpy(scores.scores), size, (height, width), 4, step)
     expected = torch.cat([torch.full((1, *size), 0.4), walked / walked.max()])

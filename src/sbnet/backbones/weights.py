@@ -76,7 +76,7 @@ def fit_backbone(backbone: Backbone, state: Mapping[str, Tensor], source: Path |
     be missing: frozen ones do not use them. Raises SBNetError, naming `source`, for what is missing, of another shape
     or no float, or not finite. Names that belong neither to the backbone nor to a head cause a warning.
     """
-    tensors, left_out = rename(state)
+    tensors, ignored = rename(state)
     tensors = backbone.adapted(tensors, source)
     missing, unused, wrong = compare(backbone, tensors)
     if missing or wrong:
@@ -89,4 +89,4 @@ def fit_backbone(backbone: Backbone, state: Mapping[str, Tensor], source: Path |
         logger.warning("%s: not used, as no part of the backbone: %s", source, ", ".join(strange))
     load_named(backbone, tensors)
     check_finite(source, backbone)
-    return [*unused, *left_out]
+    return [*unused, *ignored]

@@ -45,7 +45,7 @@ def from_irn(state: Mapping[str, Tensor]) -> tuple[dict[str, str], dict[str, str
     Raises SBNetError where two names of one tensor differ.
     """
     second = SECOND_MARK in state
-    left_out: dict[str, str] = {}
+    ignored: dict[str, str] = {}
     for name, value in state.items():
         for again in _other_names(name, second=second):
             if again in state and not torch.equal(value, state[again]):
@@ -53,12 +53,12 @@ def from_irn(state: Mapping[str, Tensor]) -> tuple[dict[str, str], dict[str, str
                     f"{again}: differs from {name}, although IRN's network has one tensor under both names; download "
                     "the file again"
                 )
-            left_out[again] = "a second name of one tensor"
+            ignored[again] = "a second name of one tensor"
         for pattern, reason in UNUSED.items():
             if pattern.fullmatch(name):
-                left_out[name] = reason
-    named = {name: _ours(name) for name in state if name not in left_out}
-    return named, {name: left_out[name] for name in state if name in left_out}
+                ignored[name] = reason
+    named = {name: _ours(name) for name in state if name not in ignored}
+    return named, {name: ignored[name] for name in state if name in ignored}
 
 
 def cam_names(name: str) -> list[str]:

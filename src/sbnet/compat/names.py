@@ -40,10 +40,10 @@ PREFIXES = ("module.", "base.", "backbone.", "net.")  # DataParallel; DeepLab v2
 
 
 class Weights(NamedTuple):
-    """tensors: by name. left_out: names in the file -> why they are not among them."""
+    """tensors: by name. ignored: names in the file -> why they are not among them."""
 
     tensors: dict[str, Tensor]
-    left_out: dict[str, str]
+    ignored: dict[str, str]
 
 
 def our_name(name: str) -> str:
@@ -58,14 +58,14 @@ def rename(state: Mapping[str, Tensor]) -> Weights:
     them later. Raises SBNetError where two names of the file become one of ours, or name one tensor and differ.
     """
     state = without_parallel(state)
-    left_out: dict[str, str]
+    ignored: dict[str, str]
     if IRN_MARK in state:
-        named, left_out = from_irn(state)
+        named, ignored = from_irn(state)
     else:
-        left_out = dict.fromkeys(filter(MXNET_CLASSIFIER.fullmatch, state), "ImageNet's classifier")
+        ignored = dict.fromkeys(filter(MXNET_CLASSIFIER.fullmatch, state), "ImageNet's classifier")
         head = FOV if FOV_MARK in state else {}
-        named = {name: _ours(name, head) for name in state if name not in left_out}
-    return Weights(_by_new_name(state, named), left_out)
+        named = {name: _ours(name, head) for name in state if name not in ignored}
+    return Weights(_by_new_name(state, named), ignored)
 
 
 def without_parallel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -78,7 +78,9 @@ def _by_new_name(state: Mapping[str, Tensor], named: Mapping[str, str]) -> dict[
     tensors: dict[str, Tensor] = {}
     for name, new in named.items():
         if new in tensors:
-            raise SBNetError(f"{name}: the file has another tensor {new}; give a file of one network")
+            raise SBNetError(
+                f"{name}: a second tensor of the file that is {new} here: give the file of a single network"
+            )
         tensors[new] = state[name]
     return tensors
 

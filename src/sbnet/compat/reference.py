@@ -18,10 +18,10 @@ COUNTER = "num_batches_tracked"
 
 
 class Loaded(NamedTuple):
-    """added: what was added to the file's tensors. left_out: names in the file -> why they are not used."""
+    """added: what was added to the file's tensors. ignored: names in the file -> why they are not used."""
 
     added: tuple[str, ...]
-    left_out: dict[str, str]
+    ignored: dict[str, str]
 
 
 def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -> Loaded:
@@ -35,7 +35,7 @@ def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -
     source = "the state dict"
     if not isinstance(state, Mapping):
         source, state = str(state), read_state(state)
-    given, left_out = rename(state)
+    given, ignored = rename(state)
     added = _add_background(given, model)
     missing, unexpected, wrong = compare(model, given)
     problems = [
@@ -51,7 +51,7 @@ def load_reference(model: nn.Module, state: Mapping[str, Tensor] | Path | str) -
     load_named(model, given)
     if counters := len(model.state_dict()) - len(given):
         added = (*added, f"{counters} counters of batch norm, which are not used")
-    return Loaded(added, left_out)
+    return Loaded(added, ignored)
 
 
 def compare(module: nn.Module, given: Mapping[str, Tensor]) -> tuple[list[str], list[str], list[str]]:

@@ -34,9 +34,9 @@ LISTED = 5  # tensors in a message
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
     """The tensors of `read_weights`; a warning names what else the file holds."""
-    tensors, left_out = read_weights(path)
-    if left_out:
-        logger.warning("%s: ignored, not part of the state dict: %s", path, ", ".join(left_out))
+    tensors, ignored = read_weights(path)
+    if ignored:
+        logger.warning("%s: ignored, not part of the state dict: %s", path, ", ".join(ignored))
     return tensors
 
 
@@ -51,22 +51,22 @@ def read_weights(path: Path | str) -> Weights:
     if not path.is_file():
         raise SBNetError(f"{path}: no such weights file; check the path")
     state = _read(path)
-    left_out: dict[str, str] = {}
+    ignored: dict[str, str] = {}
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
-            left_out |= {str(name): f"next to '{key}' in the file" for name in state if name != key}
+            ignored |= {str(name): f"next to '{key}' in the file" for name in state if name != key}
             state = state[key]
     tensors: dict[str, Tensor] = {}
     for name, value in state.items() if isinstance(state, dict) else ():
         if isinstance(name, str) and isinstance(value, Tensor):
             tensors[name] = value
         else:
-            left_out[str(name)] = "not a named tensor"
+            ignored[str(name)] = "not a named tensor"
     if not tensors:
         raise SBNetError(f"{path}: no named tensors; give a state dict (.safetensors, or .pth of tensors)")
     _check_dense(path, tensors)
     try:
-        return Weights(without_parallel(tensors), left_out)
+        return Weights(without_parallel(tensors), ignored)
     except SBNetError as error:
         raise SBNetError(f"{path}: {error}") from error
 

@@ -102,9 +102,9 @@ def convert_weights(
         backbone = networks.build_backbone(name, weights="none")
         unused = fit_backbone(backbone, weights.tensors, source)
         save_backbone(backbone, out, name=name, meta={"classes": [], **_provenance(source)})
-        notes = [f"left out, not part of the backbone: {', '.join(sorted(unused))}"] if unused else []
+        notes = [f"ignored, not part of the backbone: {', '.join(sorted(unused))}"] if unused else []
         return Conversion(
-            out, f"backbone {name}", len(backbone.state_dict()), notes + _lines(weights.left_out)
+            out, f"backbone {name}", len(backbone.state_dict()), notes + _lines(weights.ignored)
         )
     model, meta, notes = _open_foreign(source, name, weights, classes)
     save_model(model, out, meta=meta)
@@ -128,9 +128,9 @@ def write_reference(source: Path | str, out: Path | str, *, to: str = "reference
     with atomic_write(out) as temporary:
         torch.save(state, temporary)
     origin = ORIGINS[key]
-    notes = [f"left out, not in {origin.title}: {', '.join(lacks)}"] if lacks else []
+    notes = [f"ignored, not in {origin.title}: {', '.join(lacks)}"] if lacks else []
     if not origin.background:
-        notes.append(f"left out, not in {origin.title}: the background channel of fc8")
+        notes.append(f"ignored, not in {origin.title}: the background channel of fc8")
     return Conversion(out, f"{model.name} as {origin.title}", len(state), notes)
 
 
@@ -157,7 +157,7 @@ def _open_foreign(source: Path, name: str, weights: Weights, classes: Sequence[s
     if origin and origin.recipe and tuple(names) == VOC_CLASSES:
         meta["origin"] = {"recipe": origin.recipe, "verified": False}
     added = [f"added: {one}" for one in loaded.added]
-    return Opened(model, meta, added + _lines(weights.left_out | loaded.left_out))
+    return Opened(model, meta, added + _lines(weights.ignored | loaded.ignored))
 
 
 def _name(source: Path, name: str, origin: Origin | None, family: str) -> str:
@@ -202,12 +202,12 @@ def _check_target(source: Path, out: Path, *suffixes: str) -> None:
     check_output(out, [source])
 
 
-def _lines(left_out: Mapping[str, str]) -> list[str]:
+def _lines(ignored: Mapping[str, str]) -> list[str]:
     """A line for each reason."""
     reasons: dict[str, list[str]] = {}
-    for name, why in left_out.items():
+    for name, why in ignored.items():
         reasons.setdefault(why, []).append(name)
-    return [f"left out, {why}: {', '.join(names)}" for why, names in reasons.items()]
+    return [f"ignored, {why}: {', '.join(names)}" for why, names in reasons.items()]
 
 
 def _provenance(source: Path) -> dict[str, str]:

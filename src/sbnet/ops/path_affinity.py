@@ -86,7 +86,7 @@ def path_affinity(boundary: Tensor, *, radius: int = 10) -> Tensor:
 
 
 def boundary_walk(
-    scores: Tensor, boundary: Tensor, *, radius: int = 5, sharpness: float = 10, steps: int = 256
+    scores: Tensor, boundary: Tensor, *, radius: int = 5, beta: float = 10, steps: int = 256
 ) -> Tensor:
     """Scores (K, h, w) spread as far as boundaries (h, w) in [0, 1] let them: (K, h, w), IRN's section 5.
 
@@ -101,5 +101,5 @@ def boundary_walk(
     walls = functional.pad(boundary.detach(), around, value=1.0)
     affinity = path_affinity(walls[None], radius=radius)[0]
     kept = functional.pad(scores * (1 - boundary), around)
-    walked = random_walk(kept, affinity, radius=radius, sharpness=sharpness, steps=steps)
+    walked = random_walk(kept, affinity, radius=radius, beta=beta, steps=steps)
     return walked[:, :h, margin : margin + w]

@@ -19,33 +19,33 @@ _PRODUCT = 2**28  # bytes that `random_walk_torch` multiplies in one go, where a
 
 
 def random_walk(
-    scores: Tensor, affinity: Tensor, *, radius: int = 5, sharpness: float = 8, steps: int = 64
+    scores: Tensor, affinity: Tensor, *, radius: int = 5, beta: float = 8, steps: int = 64
 ) -> Tensor:
     """Scores (K, h, w) after `steps` steps along affinity (P, n) from `pair_affinity`: (K, h, w).
 
     A batch, scores (B, K, h, w) and affinity (B, P, n), gives (B, K, h, w).
-    The symmetric matrix of affinity^sharpness (the papers' beta) with a unit diagonal, columns divided by
+    The symmetric matrix of affinity^beta with a unit diagonal, columns divided by
     their sums, is T; the answer is the scores as row vectors times T^steps. So each step makes a pixel a
     weighted mean of itself and its neighbours, and the values stay within the map's range. T is never built:
     a step adds the P shifted maps and their P mirrors, O(P n) instead of the dense O((h w)^2).
     On the CPU it runs compiled, image by image, float64 in its own precision and all else in float32; on other devices
     in PyTorch, all images at once, in float64 inside: equal within 1e-5. No gradient passes through.
-    Raises ValueError for an affinity of another grid or outside [0, 1], scores that are not finite floats, a sharpness
+    Raises ValueError for an affinity of another grid or outside [0, 1], scores that are not finite floats, a beta
     below 0 or not finite, and steps that are no whole number of at least 0.
     """
-    radius = _check(scores, affinity, radius, sharpness, steps)
+    radius = _check(scores, affinity, radius, beta, steps)
     scores, affinity = scores.detach(), affinity.detach().to(scores.device)
     walk = _walk_compiled if scores.device.type == "cpu" else random_walk_torch
     batch = (scores, affinity) if scores.ndim == 4 else (scores[None], affinity[None])
-    walked = walk(*batch, radius=radius, sharpness=sharpness, steps=steps)
+    walked = walk(*batch, radius=radius, beta=beta, steps=steps)
     return walked.reshape(scores.shape).to(scores.dtype)
 
 
-def _walk_compiled(scores: Tensor, affinity: Tensor, *, radius: int, sharpness: float, steps: int) -> Tensor:
+def _walk_compiled(scores: Tensor, affinity: Tensor, *, radius: int, beta: float, steps: int) -> Tensor:
     h, w = scores.shape[-2:]
     inside = torch.float64 if scores.dtype == torch.float64 else torch.float32
     rows, columns = h - (radius - 1), w - 2 * (radius - 1)
-    weights = (affinity.to(inside) ** sharpness).unflatten(-1, (rows, columns)).contiguous()
+    weights = (affinity.to(inside) ** beta).unflatten(-1, (rows, columns)).contiguous()
     maps = scores.to(inside).contiguous()
     down, right = ([offset[axis] for offset in pair_offsets(radius)] for axis in (0, 1))
     walked = torch.empty_like(maps)
@@ -56,7 +56,7 @@ def _walk_compiled(scores: Tensor, affinity: Tensor, *, radius: int, sharpness: 
 
 
 def random_walk_torch(
-    scores: Tensor, affinity: Tensor, *, radius: int = 5, sharpness: float = 8, steps: int = 64
+    scores: Tensor, affinity: Tensor, *, radius: int = 5, beta: float = 8, steps: int = 64
 ) -> Tensor:
     """The same in PyTorch on any device, of a batch, in float64; `radius` as `grid_radius` gives it.
 
@@ -65,7 +65,7 @@ def random_walk_torch(
     """
     side = 2 * radius - 1
     h, w = scores.shape[-2:]
-    share = _shares(affinity.double() ** sharpness, h, w, radius)[:, None]
+    share = _shares(affinity.double() ** beta, h, w, radius)[:, None]
     parts = []
     for maps in scores.split(max(1, _PRODUCT // (8 * share.numel())), dim=1):
         padded = functional.pad(maps.double(), (radius - 1,) * 4)
@@ -91,7 +91,7 @@ def _shares(weights: Tensor, h: int, w: int, radius: int) -> Tensor:
     return shares.permute(0, 3, 4, 1, 2).contiguous()
 
 
-def _check(scores: Tensor, affinity: Tensor, radius: int, sharpness: float, steps: int) -> int:
+def _check(scores: Tensor, affinity: Tensor, radius: int, beta: float, steps: int) -> int:
     """The radius on this grid, where all is as it must be."""
     if scores.ndim not in (3, 4):
         raise ValueError(f"scores: shape {tuple(scores.shape)} is not (K, h, w) or (B, K, h, w)")
@@ -106,8 +106,8 @@ def _check(scores: Tensor, affinity: Tensor, radius: int, sharpness: float, step
         )
     if not isinstance(steps, Integral) or steps < 0:
         raise ValueError(f"steps: {steps!r} is not a whole number of at least 0")
-    if not (math.isfinite(sharpness) and sharpness >= 0):
-        raise ValueError(f"sharpness: {sharpness!r} is not a finite number of at least 0")
+    if not (math.isfinite(beta) and beta >= 0):
+        raise ValueError(f"beta: {beta!r} is not a finite number of at least 0")
     for name, values in (("scores", scores), ("affinity", affinity)):
         if not values.is_floating_point():
             raise ValueError(f"{name}: {values.dtype} is not a floating-point type")

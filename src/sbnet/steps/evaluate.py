@@ -21,7 +21,7 @@ from sbnet.errors import SBNetError
 from sbnet.metrics.confusion import Absent
 from sbnet.work.parallel import cpu_count, map_unordered
 
-ABSENT = {"nan": "left out", "zero": "counted as 0"}  # a class in neither prediction nor truth
+ABSENT = {"nan": "ignored", "zero": "counted as 0"}  # a class in neither prediction nor truth
 
 
 def evaluate_masks(folder: Path, collection: Collection, *, absent: Absent = "nan") -> dict[str, Any] | None:

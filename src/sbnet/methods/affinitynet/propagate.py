@@ -28,7 +28,7 @@ class AffinityWalk(Walk):
         return ops.with_background_score(foreground, alpha=alpha, power=power)
 
     def step(self, maps: Tensor, relations: Tensor, settings: AffinityNetPropagateSettings) -> Tensor:
-        return ops.random_walk(maps, relations, sharpness=settings.beta, steps=settings.steps)
+        return ops.random_walk(maps, relations, beta=settings.beta, steps=settings.steps)
 
 
 run = partial(propagate, AffinityWalk)

@@ -37,7 +37,7 @@ class BoundaryWalk(Walk):
         return foreground**settings.score_power
 
     def step(self, maps: Tensor, relations: Tensor, settings: IrnPropagateSettings) -> Tensor:
-        return ops.boundary_walk(maps, relations, sharpness=settings.beta, steps=settings.steps)
+        return ops.boundary_walk(maps, relations, beta=settings.beta, steps=settings.steps)
 
     def result(self, walked: Tensor, settings: IrnPropagateSettings) -> Tensor:
         """The constant background, then the walked scores, their maximum 1."""
