@@ -50,7 +50,7 @@ BROKEN: dict[str, tuple[Callable[[Path, str], Any], tuple[str, ...]]] = {
     ),
     "beyond the memory bound": (
         lambda data, name: _rewrite(data, name, _huge),
-        ("{}.png: more than ", " pixels, and the limit is ", "save it smaller"),
+        ("{}.png: too many pixels, the limit is ", "save it smaller"),
     ),
     "mask of another size": (
         lambda data, name: write_label(data / MASK.format(name), np.ones((7, 9), np.uint8)),

@@ -262,7 +262,7 @@ def test_a_step_that_refuses_leaves_what_is_done(
 def test_predict(segmenter: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "masks"
     assert execute(["predict", str(images), "--model", str(segmenter), "--out", str(out), "--crf"]) == 0
-    assert capsys.readouterr().out == f"2 of 2 masks written to {out}\n"
+    assert f"2 of 2 masks written to {out}\n" in capsys.readouterr().out
     assert read_label(out / "a.png").shape == (40, 56)
     assert Image.open(out / "b.png").mode == "P"
     assert Image.open(out / "overlays" / "b.jpg").size == (33, 40)
@@ -304,7 +304,7 @@ def test_predict_names_every_image_it_could_not_read(
     printed = capsys.readouterr()
     assert "c.jpg" in printed.err
     assert "d.jpg" in printed.err
-    assert printed.out == f"2 of 4 masks written to {out}\n"
+    assert f"2 of 4 masks written to {out}\n" in printed.out
     assert sorted(path.name for path in out.glob("*.png")) == ["a.png", "b.png"]
 
 
@@ -322,7 +322,7 @@ def test_predict_tells_what_of_a_folder_it_ignored(
     (images / "f.heic").mkdir()
     out = tmp_path / "masks"
     assert execute(["predict", str(images), "--model", str(segmenter), "--out", str(out)]) == 0
-    assert capsys.readouterr().out == f"3 of 3 masks written to {out}\n"
+    assert f"3 of 3 masks written to {out}\n" in capsys.readouterr().out
     (told,) = caplog.messages
     assert told.startswith(f"{images}: ignored 4 files (2 .heic, ")
     assert "1 .txt" in told

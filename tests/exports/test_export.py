@@ -178,4 +178,5 @@ def test_formats_are_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["export", "--help"]) == 0
     told = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for form in EXPORTS.entries():
-        assert f"{form.name}: " in told
+        assert f"{form.name} " in told
+        assert form.title.split(";")[0] in told
