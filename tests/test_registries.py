@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
+from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,18 @@ from typing import Any
 import pytest
 
 from sbnet import registry
+from sbnet.cli import execute
+from sbnet.cli.runs import _source
 from sbnet.config import recipe
 from sbnet.config.recipe import load_recipe
+from sbnet.data.datasets.base import Dataset, DataSettings
 from sbnet.errors import SBNetError
 from sbnet.methods.base import Method
+from sbnet.pipeline import run
+from sbnet.pipeline.graph import recipe_steps
 from sbnet.registry import DATASETS, EXPORTS, METHODS, Registry
 from sbnet.settings import Settings
+from sbnet.steps.spec import MODEL, SCORES, Kind, Measure, StepSpec
 
 
 def method(name: str, role: str = "refine") -> type[Method]:
@@ -24,7 +32,7 @@ def method(name: str, role: str = "refine") -> type[Method]:
         f"Made{name}",
         (Method,),
         {
-            **{"name": name, "title": name, "role": role, "about": "", "Settings": Settings},
+            **{"name": name, "title": name, "role": role, "about": f"what {name} does", "Settings": Settings},
             "steps": lambda _self, _settings: [],
         },
     )
@@ -49,7 +57,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
             registry, "entry_points", lambda *, group: points if group == "sbnet.methods" else []
         )
         fresh: Registry[Method] = Registry(
-            "method", homes=("sbnet.methods", "sbnet.segmenters"), group="sbnet.methods"
+            "method", homes=("sbnet.methods",), base="sbnet.methods.base:Method", group="sbnet.methods"
         )
         METHODS.names()
         for entry in METHODS.entries():  # those of ours are registered once, when they are imported
@@ -146,7 +154,7 @@ class Roleless(Method):
     [
         (42, "is not a class"),
         (print, "is not a class"),
-        (type("Nameless", (), {}), "no `name`"),
+        (type("Stranger", (), {"name": "blur"}), "Stranger is not a subclass of .*Method"),
         (Roleless, "Roleless has no `role`"),
         (Method, "abstract"),
     ],
@@ -156,6 +164,110 @@ def test_what_is_no_method_is_told(entry: object, told: str, install: Any) -> No
     assert found.names() == [*ours(), "sharpen"]
     with pytest.raises(SBNetError, match=f"'blur'.*cannot be loaded.*{told}"):
         found["blur"]
+
+
+def add(monkeypatch: pytest.MonkeyPatch, to: Registry[Any], entry: type[Any], name: str = "odd") -> None:
+    """Add a plug-in's class to a registry for the rest of the test."""
+    to.names()
+    for part in ("_entries", "_origins", "broken"):
+        monkeypatch.setattr(to, part, dict(getattr(to, part)))
+    module = types.ModuleType("theirs")
+    module.entry = entry  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "theirs", module)
+    point = EntryPoint(name, "theirs:entry", to.group)
+    to._try(name, "theirs 1", partial(to._take, point))
+
+
+def step(name: str = "odd", **more: Any) -> StepSpec:
+    return StepSpec(name, name, name, **{"run": "theirs:run", "settings": Settings(), **more})
+
+
+def fails(*_: Any) -> Any:
+    raise RuntimeError("no luck")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"name": "even"}, "'even', its entry point's 'odd'"),
+        ({"title": None}, "`title` is None"),
+        ({"role": "paint"}, "`role` is 'paint'.*refine"),
+        ({"Settings": dict}, "`Settings` is <class 'dict'>.*Settings"),
+        ({"figures": ("61 %",)}, "`figures` is"),
+        ({"networks": ["oddnet"]}, "`networks` is"),
+        ({"networks": {"odd-net": "theirs:Net"}}, "'odd-net' of its networks has a -"),
+        ({"steps": fails}, "RuntimeError: no luck"),
+        ({"steps": lambda *_: None}, "NoneType"),
+        ({"steps": lambda *_: [42]}, "42; expected a StepSpec"),
+        ({"steps": lambda *_: [step(writes=("Masks",))]}, "'odd' names 'Masks', which is not a kind"),
+        ({"steps": lambda *_: [step(writes=(Kind("Riddles", "riddles"),))]}, "'Riddles'.*available: Scores"),
+        ({"steps": lambda *_: [step(reads={"maps": None})]}, "names None"),
+        ({"steps": lambda *_: [step(reads=[SCORES])]}, "AttributeError"),
+        ({"steps": lambda *_: [step(measures=(Measure("odd", "Odd", "Masks"),))]}, "names 'Masks'"),  # type: ignore[arg-type]
+        ({"steps": lambda *_: [step(measures=(Measure("odd", "Odd", SCORES),))]}, "does not write it"),
+        ({"steps": lambda *_: [step(settings={})]}, "settings of step 'odd' are {}"),
+        ({"steps": lambda *_: [step("data")]}, "cannot be named 'data'"),
+        ({"steps": lambda *_: [step(None)]}, "TypeError"),  # type: ignore[arg-type]
+    ],
+)
+def test_every_fault_of_a_method_is_told_by_its_name(
+    wrong: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where methods and verbs are listed, and where it is chosen; the others keep their verbs."""
+    entry = method("odd")
+    for key, value in wrong.items():
+        setattr(entry, key, value)
+    add(monkeypatch, METHODS, entry)
+    fault = f"method 'odd'.*{told}"
+    for verb in ("methods", "--help"):
+        assert execute([verb]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert re.search(f"plug-ins that cannot be used: {fault}", printed, re.IGNORECASE)
+        assert "train-cam" in printed or "affinitynet" in printed
+        assert "what odd does" not in printed
+    with pytest.raises(SBNetError, match=fault):
+        recipe_steps(load_recipe("quickstart", ["refine.method=odd"]))
+
+
+def test_a_data_set_that_fails_to_recognize_a_folder_leaves_it_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = type(
+        "Odd",
+        (Dataset,),
+        {
+            **{"name": "odd", "title": "Odd", "Settings": DataSettings, "recognizes": fails},
+            "open": lambda *_, **__: None,
+        },
+    )
+    add(monkeypatch, DATASETS, entry)
+    monkeypatch.setattr(DATASETS, "_entries", {"odd": DATASETS["odd"], **DATASETS._entries})
+    assert _source(tmp_path) == "voc"
+    assert all(words in caplog.text for words in ("dataset 'odd' (theirs)", "RuntimeError: no luck"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"run": "theirs:nothing"}, "theirs:nothing cannot be loaded.*AttributeError"),
+        ({"run": "no_such_module:run"}, "ModuleNotFoundError: No module named 'no_such_module'"),
+        ({"run": "theirs"}, "cannot be loaded"),
+        ({"run": "theirs:__name__"}, "not a function"),
+        ({"variants": "no_such_module:variants"}, "no_such_module:variants cannot be loaded"),
+        ({"trains": "oddnet"}, "the network 'oddnet' cannot be loaded.*no_such_module"),
+    ],
+)
+def test_code_that_cannot_be_loaded_is_told_before_anything_runs(
+    wrong: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    entry: Any = method("odd", role="segmenter")
+    entry.networks = {"oddnet": "no_such_module:Net"}
+    entry.steps = lambda *_: [step(**{"run": "builtins:print", "writes": (MODEL,), **wrong})]
+    add(monkeypatch, METHODS, entry)
+    loaded = load_recipe("quickstart", ["segmenter.method=odd", "backbone.weights=none"])
+    with pytest.raises(SBNetError, match=rf"method 'odd' \(theirs\), step 'odd'.*{told}"):
+        run(loaded, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_method_of_another_role_is_refused(install: Any) -> None:

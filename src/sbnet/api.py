@@ -18,14 +18,12 @@ from sbnet.data.datasets.base import DataSettings
 from sbnet.errors import SBNetError, check_folder, did_you_mean
 from sbnet.settings import Settings
 from sbnet.steps.settings import PredictSettings
-from sbnet.steps.spec import Measure
+from sbnet.steps.spec import MODEL, Measure
 
 if TYPE_CHECKING:
     from sbnet.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
-MODEL = "model.safetensors"
-IN_RUN = f"train_segmenter/{MODEL}"
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,6 @@ def load(
     from sbnet.engine.runtime import Runtime
     from sbnet.networks.foreign import open_network
     from sbnet.segmenter import Segmenter
-    from sbnet.segmenters.segmenter import Segmenter as SegmenterNetwork
 
     runtime = _typed(Runtime, {"device": device, "precision": precision}, "runtime")
     path = Path(path)
@@ -92,10 +89,8 @@ def load(
     model, meta, notes = open_network(file)
     for note in notes:
         logger.warning("%s: %s", file, note)
-    if not isinstance(model, SegmenterNetwork) or "classes" not in meta:
-        raise SBNetError(
-            f"{file} holds '{model.name}', which is not a segmenter; give the run's train_segmenter model"
-        )
+    if not hasattr(model, "logits") or "classes" not in meta:
+        raise SBNetError(f"{file} holds '{model.name}', which is not a segmenter; give the run's folder")
     if (path / "recipe.yaml").is_file():
         settings = load_recipe(path).predict
     else:
@@ -113,19 +108,20 @@ def _model_file(path: Path) -> Path:
             return path
         near = did_you_mean(path.name, (beside.name for beside in path.parent.glob("*")))
         raise SBNetError(
-            f"{path}: no such file or folder{near}; give a run folder (with {IN_RUN} in it), a folder with {MODEL}, or "
-            f"such a file; relative paths start at {Path.cwd()}"
+            f"{path}: no such file or folder{near}; give a run folder, a folder with {MODEL.place}, or such a "
+            f"file; relative paths start at {Path.cwd()}"
         )
     check_folder(path)
-    for file in (path / IN_RUN, path / MODEL):
-        if file.is_file():
-            return file
-    remedy = f"give a run folder, or a folder with {MODEL}"
+    file, remedy = path / MODEL.place, f"give a run folder, or a folder with {MODEL.place}"
     if (path / "recipe.yaml").is_file():
-        remedy = f"finish the run: sbnet run {shlex.quote(str(path))}"
-    elif inner := sorted(path.glob(f"*/{IN_RUN}")):
-        remedy += f" (did you mean {inner[0].parents[1]}?)"
-    raise SBNetError(f"{path} holds no trained segmenter (neither {IN_RUN} nor {MODEL}); {remedy}")
+        from sbnet.pipeline.outputs import segmenter_file
+
+        file, remedy = segmenter_file(path), f"finish the run: sbnet run {shlex.quote(str(path))}"
+    elif inner := sorted(path.glob("*/recipe.yaml")):
+        remedy += f" (did you mean {inner[0].parent}?)"
+    if not file.is_file():
+        raise SBNetError(f"{path} holds no trained segmenter (no {file.relative_to(path)}); {remedy}")
+    return file
 
 
 def _typed(kind: type[Settings], values: Any, key: str, *, file: Path | None = None) -> Any:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sbnet.errors import SBNetError, did_you_mean
 
@@ -21,19 +23,24 @@ if TYPE_CHECKING:
 
 Entry = TypeVar("Entry")
 Role = Literal["seeds", "refine", "segmenter"]
-ROLES: tuple[Role, ...] = get_args(Role)  # of methods, in the order of a chain
+# Of methods, in the order of a chain, and what each makes of what.
+ROLES: dict[Role, str] = {
+    "seeds": "image-level labels -> class score maps",
+    "refine": "class score maps and seeds -> pseudo masks",
+    "segmenter": "pseudo masks -> a network that predicts masks",
+}
 PACKAGE = "sbnet"
 
 
 class Registry(Generic[Entry]):
     """Entries by name. `homes`: packages of ours whose packages register themselves, or, where those have none, their
-    modules. `group`: of plug-ins' entry points.
+    modules. `base`: `module:class` of every entry. `group`: of plug-ins' entry points, each with the name of its entry.
 
     What is wrong with one plug-in is kept in `broken` and raised where that plug-in is asked for; the others work.
     """
 
-    def __init__(self, what: str, *, homes: Iterable[str], group: str) -> None:
-        self.what, self.group = what, group
+    def __init__(self, what: str, *, homes: Iterable[str], base: str, group: str) -> None:
+        self.what, self.base, self.group = what, base, group
         self._homes = tuple(homes)
         self._entries: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
@@ -111,7 +118,10 @@ class Registry(Generic[Entry]):
         loaded = point.load()
         if not isinstance(loaded, type):
             raise TypeError(f"{point.value} is not a class")
-        self._add(loaded(), origin=point.module)
+        entry = loaded()
+        if (name := getattr(entry, "name", point.name)) != point.name:
+            raise TypeError(f"its `name` is {name!r}, its entry point's '{point.name}'; use one name")
+        self._add(entry, origin=point.module)
 
     def _try(self, name: str, where: str, add: Callable[[], None]) -> None:
         try:
@@ -122,15 +132,21 @@ class Registry(Generic[Entry]):
             )
 
     def _check(self, entry: Any) -> None:
-        """Raises TypeError where a class attribute that its bases declare has no value, and for a method of another role
-        or with a family of networks that is another entry's.
+        """Raises TypeError for what is not of the base, where a class attribute that its classes of ours declare has no
+        value or one of another type, and for a method with a family of networks that is another entry's.
         """
-        declared = (key for cls in type(entry).__mro__ for key in getattr(cls, "__annotations__", {}))
-        for key in ("name", *declared):
+        module, _, name = self.base.partition(":")
+        if not isinstance(entry, getattr(importlib.import_module(module), name)):
+            raise TypeError(f"{type(entry).__name__} is not a subclass of {module}.{name}")
+        ours = next(cls for cls in type(entry).__mro__ if cls.__module__.partition(".")[0] == PACKAGE)
+        for key, declared in _declared(ours).items():
             if not hasattr(entry, key):
                 raise TypeError(f"{type(entry).__name__} has no `{key}`")
-        if getattr(entry, "role", ROLES[0]) not in ROLES:
-            raise TypeError(f"`role` is {entry.role!r}; expected one of {', '.join(ROLES)}")
+            try:
+                declared.validate_python(getattr(entry, key), strict=True)
+            except ValidationError as error:
+                fault = error.errors()[0]["msg"]
+                raise TypeError(f"`{key}` is {getattr(entry, key)!r:.80}: {fault}") from None
         taken = {
             family
             for other in self._entries.values()
@@ -143,8 +159,37 @@ class Registry(Generic[Entry]):
                 raise TypeError(f"the family '{family}' of its networks {fault}")
 
 
+@cache
+def _declared(cls: type[Any]) -> dict[str, TypeAdapter[Any]]:
+    """Class attributes that a class and its bases declare with a type."""
+    hints = {key: get_args(hint) for key, hint in get_type_hints(cls).items() if hint is not ClassVar}
+    return {
+        key: TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+        for key, (kind,) in hints.items()
+    }
+
+
 METHODS: Registry[Method] = Registry(
-    "method", homes=("sbnet.methods", "sbnet.segmenters"), group="sbnet.methods"
+    "method",
+    homes=("sbnet.methods", "sbnet.segmenters"),
+    base="sbnet.methods.base:Method",
+    group="sbnet.methods",
 )
-DATASETS: Registry[Dataset] = Registry("dataset", homes=("sbnet.data.datasets",), group="sbnet.datasets")
-EXPORTS: Registry[Export] = Registry("export format", homes=("sbnet.exports",), group="sbnet.exports")
+DATASETS: Registry[Dataset] = Registry(
+    "dataset",
+    homes=("sbnet.data.datasets",),
+    base="sbnet.data.datasets.base:Dataset",
+    group="sbnet.datasets",
+)
+EXPORTS: Registry[Export] = Registry(
+    "export format", homes=("sbnet.exports",), base="sbnet.exports.base:Export", group="sbnet.exports"
+)
+
+
+def faults() -> list[str]:
+    """What cannot be used, of plug-ins, and why."""
+    registries: tuple[Registry[Any], ...] = (METHODS, DATASETS, EXPORTS)
+    for one in registries:
+        one.names()  # loads them
+    broken = [f"{one.what} '{name}': {fault}" for one in registries for name, fault in one.broken.items()]
+    return [*broken, *filter(None, (method.fault() for method in METHODS.entries()))]

@@ -25,7 +25,7 @@ from sbnet.methods.base import Method
 from sbnet.registry import ROLES
 from sbnet.report.cells import DRAW
 from sbnet.settings import Settings, plain
-from sbnet.steps.spec import SCORES, StepSpec, load_object
+from sbnet.steps.spec import StepSpec, load_object
 
 
 def check_method(method: Method, settings: Settings | None = None) -> None:
@@ -41,6 +41,9 @@ def check_method(method: Method, settings: Settings | None = None) -> None:
         network = load_object(place)
         assert issubclass(network, Network), f"{place} is not a Network"
         assert network.family == family, f"{place}: its family is '{network.family}', not '{family}'"
+        assert method.role != "segmenter" or hasattr(network, "logits"), (
+            f"{place} has no method `logits`, as a network that predicts masks has"
+        )
 
 
 def check_settings(settings: Settings) -> None:
@@ -77,7 +80,7 @@ def _check_step(spec: StepSpec, method: Method) -> None:
         assert measure.folder or measure.kind in spec.writes, (
             f"{where}: measure '{measure.name}' has no output"
         )
-        assert measure.kind is not SCORES or spec.images == "train", f"{where}: scores are of training images"
+        assert not measure.swept or spec.images == "train", f"{where}: scores are of training images"
 
 
 def check_backbone(backbone: Backbone, *, sizes: Sequence[tuple[int, int]] = ((64, 96), (65, 97))) -> None:

@@ -21,7 +21,9 @@ from sbnet.settings import Settings
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Registry[Method]:
     """One method of ours, one of a plug-in's, a broken plug-in."""
-    registry: Registry[Method] = Registry("method", homes=(), group="sbnet.tests.none")
+    registry: Registry[Method] = Registry(
+        "method", homes=(), base="sbnet.methods.base:Method", group="sbnet.tests.none"
+    )
     monkeypatch.setattr("sbnet.registry.METHODS", registry)
     registry._add(method("own", networks={"own": "m:c"}), origin="sbnet.methods.own")
     registry._add(method("guest", paper="", figures=()), origin="guest.sbnet")

@@ -17,6 +17,7 @@ from fake_steps import STEPS, FakeSteps
 from sbnet import models
 from sbnet.cli import execute
 from sbnet.config import source
+from sbnet.config.recipe import load_recipe
 from sbnet.data.io.files import read_json, read_label, write_label
 from sbnet.errors import SBNetError
 from sbnet.networks.model_file import save_model
@@ -37,6 +38,7 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = models.build("deeplabv2-lite0", classes=3, weights="none")
     meta = {"classes": ["background", "cat", "dog"]}
     save_model(model, folder / "train_segmenter" / "model.safetensors", meta=meta)
+    load_recipe("quickstart").write(folder / "recipe.yaml")
     return folder
 
 
@@ -353,9 +355,9 @@ def test_predict_refuses(segmenter: Path, images: Path, tmp_path: Path, refused:
     assert "no such image or folder" in predict(tmp_path / "none.jpg")
     assert "no images given" in predict()
     assert "choose another folder" in predict(images, out=images)
-    neither = "(neither train_segmenter/model.safetensors nor model.safetensors); give a run folder"
-    assert f"{other} holds no trained segmenter {neither}" in predict(images, model=other)
-    (other / "recipe.yaml").write_text("")
+    told = f"{other} holds no trained segmenter (no model.safetensors); give a run folder"
+    assert told in predict(images, model=other)
+    shutil.copy(segmenter / "recipe.yaml", other)
     assert f"finish the run: sbnet run {other}" in predict(images, model=other)
     mine = tmp_path / "runs" / "mine"
     shutil.copytree(segmenter, mine)

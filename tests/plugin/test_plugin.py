@@ -79,7 +79,7 @@ from pathlib import Path
 from sbnet.registry import DATASETS, EXPORTS, METHODS
 from sbnet.testing import check_dataset, check_export, check_method
 
-for name in ("toy_cam", "toy_blur", "toydecoder"):
+for name in ("toy_cam", "toy_blur", "toydecoder", "toy_single"):
     check_method(METHODS[name])
 squares = DATASETS["toy_squares"]
 check_dataset(squares, squares.Settings(root=sys.argv[1]), work=Path(sys.argv[2]))
@@ -209,38 +209,57 @@ def test_its_masks_are_exported_and_its_segmenter_predicts(
     assert (tmp_path / "masks" / "red0.png").is_file()
 
 
+SINGLE = """
+import sys
+import sbnet
+
+recipe, data, out = sys.argv[1:]
+quick = ["epochs=1", "batch=2", "crop=64", "long_side=64,80"]
+words = [f"data.root={data}", "runtime.workers=0", *(f"segmenter.{word}" for word in ("method=toy_single", *quick))]
+result = sbnet.run(recipe, out, [*words, "backbone.weights=none"])
+assert sorted(path.parent.name for path in result.folder.glob("*/done.json")) == ["predict", "train_single"]
+assert result.segmenter().predict(f"{data}/red/red0.png").masks[0].shape == (64, 64)
+"""
+
+
+def test_a_one_stage_method_s_segmenter_is_found(
+    installed: Path, data: Path, finished: Path, tmp_path: Path
+) -> None:
+    """Its training step has a name of its own, its network no base of ours but `Network`."""
+    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+    recipe = tmp_path / "single.yaml"
+    recipe.write_text(RECIPE.partition("segmenter:")[0])
+    line = [sys.executable, "-c", SINGLE, *map(str, (recipe, data, tmp_path / "run"))]
+    subprocess.run(line, env={**os.environ, "PYTHONPATH": path}, check=True)
+
+
 def test_the_house_does_not_know_it() -> None:
     sources = (HERE.parents[1] / "src").rglob("*.py")
     assert not [path for path in sources if "toy" in path.read_text(encoding="utf-8")]
 
 
 def test_a_broken_one_is_reported_by_its_name_and_spoils_nothing(command: Command, tmp_path: Path) -> None:
-    """One that fails to import, one that names an unknown artifact kind, two of the same name."""
+    """One that fails to import, one whose data set fails; `tests/test_registries.py` has every kind of fault."""
     (tmp_path / "breaks.py").write_text("raise RuntimeError('not today')\n")
-    (tmp_path / "kinds.py").write_text(
-        "from sbnet.methods.base import Method\n"
-        "from sbnet.settings import Settings\n"
-        "from sbnet.steps.spec import Kind, StepSpec\n"
-        "class Odd(Method):\n"
-        "    name, title, role, about, Settings = 'odd', 'Odd', 'refine', 'odd', Settings\n"
-        "    def steps(self, settings):\n"
-        "        kind = Kind('Riddles', 'riddles')\n"
-        "        return [StepSpec('odd', 'Odd', 'odd', 'kinds:run', settings, writes=(kind,))]\n"
-    )
-    (tmp_path / "again.py").write_text("import kinds\nclass Odd2(kinds.Odd):\n    name = 'sbnet'\n")
     about = tmp_path / "breaks-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: breaks\nVersion: 1\n")
+    groups = ("methods", "datasets", "exports")
     (about / "entry_points.txt").write_text(
-        "[sbnet.methods]\nbreaks = breaks:Method\nodd = kinds:Odd\nagain = again:Odd2\n"
+        "".join(f"[sbnet.{group}]\nbroken_{group} = breaks:Thing\n" for group in groups)
     )
-    listed = command("methods", PYTHONPATH=str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", ""))
-    assert listed.returncode == 0, listed.stderr
-    assert all(words in listed.stdout for words in ("breaks", "not today", "also registers 'sbnet'"))
     path = str(tmp_path) + os.pathsep + os.environ.get("PYTHONPATH", "")
-    run = command("run", "quickstart", "refine.method=odd", "--out", tmp_path / "run", PYTHONPATH=path)
-    assert run.returncode == 2
-    assert all(words in run.stderr for words in ("odd", "Riddles", "Scores"))
-    chosen = command("run", "quickstart", "refine.method=breaks", "--out", tmp_path / "run", PYTHONPATH=path)
+    for verb in ("methods", "--help"):
+        listed = command(verb, PYTHONPATH=path)
+        assert listed.returncode == 0, listed.stderr
+        for what in (
+            "method 'broken_methods'",
+            "dataset 'broken_datasets'",
+            "export format 'broken_exports'",
+        ):
+            assert f"{what}: the plug-in breaks 1 cannot be loaded (RuntimeError: not today)" in listed.stdout
+    chosen = command(
+        "run", "quickstart", "refine.method=broken_methods", "--out", tmp_path / "run", PYTHONPATH=path
+    )
     assert chosen.returncode == 2
-    assert all(words in chosen.stderr for words in ("breaks", "not today"))
+    assert all(words in chosen.stderr for words in ("method 'broken_methods'", "not today"))

@@ -11,12 +11,6 @@ from cyclopts import App, Group
 if TYPE_CHECKING:
     from sbnet.methods.base import Method
 
-ROLES = {
-    "seeds": "image-level labels -> class score maps",
-    "refine": "class score maps and seeds -> pseudo masks",
-    "segmenter": "pseudo masks -> a network that predicts masks",
-}
-
 
 def add_commands(app: App, named: str) -> None:
     """named: the verb that is asked for; the benchmarks are listed in the help of this one alone."""
@@ -62,21 +56,19 @@ def recipes(name: str | None = None, /, *, file: bool = False) -> None:
 
 def methods() -> None:
     """List the methods by role, with their papers and published figures; plug-ins included."""
-    from sbnet.registry import METHODS
+    from sbnet.registry import METHODS, ROLES, faults
 
     for role, what in ROLES.items():
         print(f"{role}: {what}\n")
         for method in METHODS.entries():
-            if method.role == role:
+            if method.role == role and not method.fault():
                 print(f"  {method.name:<14} {method.title}: {method.about}")
                 if notes := "; ".join(_notes(method)):
                     print(f"{'':<17}{notes}")
         print()
-    if METHODS.broken:
+    if found := faults():
         print("plug-ins that cannot be used:\n")
-        for name, reason in METHODS.broken.items():
-            print(f"  {name}: {reason}")
-        print()
+        print("\n".join(f"  {fault}" for fault in found), end="\n\n")
     print("Choose one per role, in a recipe or on the command line: sbnet run RECIPE ROLE.method=NAME")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from cyclopts import App, Group, Parameter
 if TYPE_CHECKING:
     from rich.console import Console
 
+logger = logging.getLogger(__name__)
 GROUP = Group("Runs", sort_key=0)
 Assignment = Annotated[str, Parameter(show=True)]  # KEY=VALUE
 
@@ -92,8 +94,16 @@ def _source(folder: Path) -> str:
     if not folder.exists():
         raise SBNetError(f"--data {folder}: no such folder; relative paths start at {Path.cwd()}")
     check_folder(folder)
-    found = next((one.name for one in DATASETS.entries() if one.recognizes(folder)), None)
-    return found or "voc"  # whose reader says what is missing
+    for one in DATASETS.entries():
+        try:
+            if one.recognizes(folder):
+                return one.name
+        except Exception as error:  # a plug-in's reader may raise anything
+            logger.warning(
+                "dataset '%s' (%s) cannot tell whether %s is its own (%s: %s); fix or uninstall it",
+                *(one.name, DATASETS.origin(one.name), folder, type(error).__name__, error),
+            )
+    return "voc"  # whose reader says what is missing
 
 
 def run_folder(path: Path) -> str:

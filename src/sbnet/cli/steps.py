@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 
 def add_commands(app: App) -> None:
-    """A verb for each step of a method's default settings, after all others: a name that is taken is left out."""
+    """A verb for each step of a method's default settings, after all others: a name that is taken is left out. The help
+    lists plug-ins that cannot be used, whose steps have no verbs.
+    """
+    from sbnet.registry import faults
+
     steps = Group("Steps of a run", sort_key=1)
     for spec in _all_steps():
-        verb = "predict-val" if spec.name == "predict" else spec.name.replace("_", "-")
+        verb = spec.verb or spec.name.replace("_", "-")
         with suppress(CommandCollisionError):
             app.command(_step_verb(spec), name=verb, group=steps)
+    if found := faults():
+        app.help = "\n\n".join((app.help.rstrip(), "Plug-ins that cannot be used:", *found))
 
 
 def _all_steps() -> list[StepSpec]:
@@ -51,7 +57,7 @@ def _all_steps() -> list[StepSpec]:
 
 
 def _steps(method: Method) -> list[StepSpec]:
-    """None of a method that has required settings, or whose steps fail: it is reported where it is chosen."""
+    """None of a method that has required settings, or whose steps cannot be used (see `faults`)."""
     try:
         return method.checked_steps(method.Settings())
     except Exception:

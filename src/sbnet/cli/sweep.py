@@ -27,7 +27,7 @@ def sweep(
     out: Path | None = None,
     top: int = 10,
 ) -> None:
-    """Try settings of the CRF or of the propagation on what a run has stored, and measure every combination.
+    """Try settings of a step, such as the CRF or the propagation, on what a run has stored; measure every combination.
 
     The best is chosen on every other training image with ground truth, and reported on the rest, so that the choice does
     not inflate the figure. The run does not change; if you adopt the best, its metrics.json includes both halves. Examples:

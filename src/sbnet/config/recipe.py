@@ -13,18 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 from sbnet.backbones.settings import BackboneSettings
 from sbnet.config import source
 from sbnet.config.refusals import refusal, sections, shortened, unknown_key
-from sbnet.config.source import Source
+from sbnet.config.source import CHOSEN, Source
 from sbnet.engine.runtime import Runtime
 from sbnet.errors import SBNetError
-from sbnet.registry import DATASETS, METHODS, ROLES, Registry
+from sbnet.registry import METHODS, ROLES
 from sbnet.settings import Settings, plain
 from sbnet.steps.settings import CrfSettings, PredictSettings
 
-# Section -> the key that chooses its settings, and the registry to choose from.
-CHOSEN: dict[str, tuple[str, Registry[Any]]] = {
-    "data": ("source", DATASETS),
-    **dict.fromkeys(ROLES, ("method", METHODS)),
-}
 FIXED: dict[str, type[Settings]] = {
     "backbone": BackboneSettings,
     "crf": CrfSettings,

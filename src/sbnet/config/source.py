@@ -9,9 +9,14 @@ from typing import Any
 from sbnet.config import FOLDER, names
 from sbnet.config.yaml_file import Place, read_values
 from sbnet.errors import SBNetError, check_folder, did_you_mean
+from sbnet.registry import DATASETS, METHODS, ROLES, Registry
 
 OWN = ("name", "about")  # what a recipe never takes from its base
-CHOOSERS = ("method", "source")  # keys that choose the settings of their section
+# Section -> the key that chooses its settings, and the registry to choose from.
+CHOSEN: dict[str, tuple[str, Registry[Any]]] = {
+    "data": ("source", DATASETS),
+    **dict.fromkeys(ROLES, ("method", METHODS)),
+}
 
 
 @dataclass
@@ -65,7 +70,7 @@ class Source:
                 into[key] = value
 
     def _note(self, key: str, before: Any, value: Any) -> None:
-        if before != value or key.rpartition(".")[2] not in CHOOSERS:
+        if before != value or key not in (f"{section}.{key}" for section, (key, _) in CHOSEN.items()):
             self.layers[key] = len(self.files)
 
 

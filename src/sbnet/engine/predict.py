@@ -20,7 +20,8 @@ Finish = Callable[[LoadedImage, np.ndarray], Result]
 
 
 class SegmenterPredictor:
-    """A segmenter on its device; test-time views are averaged as probabilities. `model` is used up.
+    """A segmenter on its device; test-time views are averaged as probabilities. `model` is used up; its output has
+    `logits` (B, C, h, w).
 
     scales: input sizes relative to the image. mirror: also the mirror image of each.
     """

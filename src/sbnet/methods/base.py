@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sbnet.backbones.settings import BackboneSettings
+from sbnet.errors import SBNetError
 from sbnet.registry import METHODS, Role
 from sbnet.settings import Settings
 from sbnet.steps.spec import StepSpec, check_steps
@@ -53,9 +54,29 @@ class Method(ABC):
 
     def checked_steps(self, settings: Any) -> list[StepSpec]:
         """`steps`, with their settings' keys in the recipe. Raises SBNetError for steps that cannot be."""
-        specs = self.steps(settings)
-        check_steps(specs, self.name)
-        return [replace(spec, key=f"{self.role}.{spec.key}".rstrip(".")) for spec in specs]
+        try:
+            specs = list(self.steps(settings))
+            check_steps(specs)
+            return [replace(spec, key=f"{self.role}.{spec.key}".rstrip(".")) for spec in specs]
+        except Exception as error:  # a plug-in's method may raise anything
+            fault = error if isinstance(error, SBNetError) else f"{type(error).__name__}: {error}"
+            raise SBNetError(
+                f"method '{self.name}' ({type(self).__module__}): its steps cannot be used: {fault}"
+            ) from error
+
+    def fault(self) -> str:
+        """Why the steps of its default settings cannot be used; '' where they can, or where settings are required."""
+        if any(field.is_required() for field in self.Settings.model_fields.values()):
+            return ""
+        try:
+            self.checked_steps(self.Settings())
+        except SBNetError as error:
+            return str(error)
+        except Exception as error:  # so may a plug-in's settings
+            return (
+                f"method '{self.name}': its default settings cannot be made ({type(error).__name__}: {error})"
+            )
+        return ""
 
     def backbone(self, settings: Any, backbone: BackboneSettings) -> BackboneSettings:
         """The backbone that its steps use; by default the recipe's."""

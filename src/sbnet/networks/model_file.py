@@ -90,9 +90,7 @@ def load_model(path: Path | str) -> tuple[Network, dict[str, Any]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise SBNetError(
-            f"{path}: no such model file; give a file that sbnet wrote, such as RUN/train_segmenter/model.safetensors"
-        )
+        raise SBNetError(f"{path}: no such model file; give the model.safetensors of a run's training step")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {})["sbnet"]

@@ -11,7 +11,7 @@ from sbnet.pipeline.state import RunState, Status
 from sbnet.registry import METHODS
 from sbnet.steps.evaluate import evaluate_masks, evaluate_scores
 from sbnet.steps.settings import equal_score
-from sbnet.steps.spec import SCORES, UNKNOWN, Measure
+from sbnet.steps.spec import UNKNOWN, Measure
 
 METRICS = "metrics.json"
 
@@ -32,7 +32,7 @@ def update_metrics(state: RunState, *, again: bool = False) -> dict[str, Any]:
         for measure in step.spec.measures:
             truth = state.data.fingerprints[images].truth
             of = f"{status.done['ids'][measure.kind.name]} {status.done['fingerprint'][:12]} {truth[:12]}"
-            of += f" {cut}" if measure.kind is SCORES else ""
+            of += f" {cut}" if measure.swept else ""
             of += " absent classes 0" if state.recipe.reference else ""
             facts = before.get(measure.name)
             if not isinstance(facts, dict) or facts.get("of") != of:
@@ -60,7 +60,7 @@ def _measure(state: RunState, step: Step, measure: Measure, cut: float) -> dict[
     collection = state.data.train if step.spec.images == "train" else state.data.val
     assert collection is not None
     folder = state.folder / step.name / measure.place
-    if measure.kind is SCORES:
+    if measure.swept:
         return evaluate_scores(folder, collection, cut=cut, absent=absent(state))
     return evaluate_masks(folder, collection, absent=absent(state))
 

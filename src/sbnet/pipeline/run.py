@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sbnet.pipeline.state import RunState, Status
 from sbnet.registry import METHODS
 from sbnet.report.page import write_report
 from sbnet.report.tables import duration
+from sbnet.steps.spec import StepSpec, load_object
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +67,14 @@ def run(
 
 
 def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
-    """Missing weights, a missing library, a backbone that lacks what a network reads: known before anything runs."""
+    """Missing weights, a missing library, code that cannot be imported, a backbone that lacks what a network reads: known
+    before anything runs.
+    """
     for role in dict.fromkeys(step.spec.key.partition(".")[0] for step in steps):
         if isinstance(choice := getattr(recipe, role), Choice) and choice.name in METHODS:
             METHODS[choice.name].check(choice.settings, recipe)
     for spec in (step.spec for step in steps):
+        _load(spec, recipe)
         if (backbone := spec.starts_from) is None:
             continue
         check_weights(spec.weights, backbone.name, backbone.weights)
@@ -78,6 +83,27 @@ def _check_methods(recipe: Recipe, steps: Sequence[Step]) -> None:
                 outline(f"{spec.trains}-{backbone.name}", **backbone.options)
             except SBNetError as error:
                 raise SBNetError(f"{spec.key}: {error}") from error
+            except Exception as error:  # a plug-in's code may raise anything
+                raise _unloadable(spec, recipe, f"the network '{spec.trains}'", error) from error
+
+
+def _load(spec: StepSpec, recipe: Recipe) -> None:
+    """Raises SBNetError, with the method's name, where a step's functions cannot be loaded."""
+    for place, load in ((spec.run, spec.load), (spec.variants, partial(load_object, spec.variants))):
+        try:
+            if place and not callable(load()):
+                raise TypeError("not a function")
+        except Exception as error:  # a plug-in's code may raise anything
+            raise _unloadable(spec, recipe, str(place), error) from error
+
+
+def _unloadable(spec: StepSpec, recipe: Recipe, what: str, error: Exception) -> SBNetError:
+    choice = getattr(recipe, spec.key.partition(".")[0])
+    method = f"method '{choice.name}' ({METHODS.origin(choice.name)}), " if isinstance(choice, Choice) else ""
+    return SBNetError(
+        f"{method}step '{spec.name}': {what} cannot be loaded ({type(error).__name__}: {error}); fix or reinstall it, or "
+        "choose another method"
+    )
 
 
 def _head(state: RunState, console: Console) -> None:

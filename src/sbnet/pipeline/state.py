@@ -75,6 +75,7 @@ class RunState:
             predict=plain(self.recipe.predict),
             recipe=self.recipe.plain(),
             family=step.spec.trains,
+            key=step.spec.key,
         )
 
     def status(self, step: Step) -> Status:

@@ -70,7 +70,7 @@ def write_report(
     """
     measures = [measure for step in steps for measure in step.measures]
     measured = tables.metric_rows(metrics, measures)
-    scores = [row for row in measured if tables.is_scores(row.measure)]
+    scores = [row for row in measured if row.measure.swept]
     curves = [curve for row in scores if (curve := charts.threshold_curve(row.measure, row.facts))]
     best = {curve.measure.name: curve.best for curve in curves}
     begun = [read_step(folder / step.name, step) for step in steps if (folder / step.name).is_dir()]

@@ -48,11 +48,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def is_scores(measure: Measure) -> bool:
-    """Score maps are swept over background thresholds; all else is compared as masks."""
-    return measure.kind.name == "Scores"
-
-
 def metric_rows(metrics: Mapping[str, Any], measures: Sequence[Measure]) -> list[MetricRow]:
     """A row for each of the measures that `metrics` has, in their order."""
     rows: list[MetricRow] = []
@@ -67,7 +62,7 @@ def _over(rows: Sequence[MetricRow], measure: Measure, facts: Mapping[str, Any])
     """What the measure improves on: maps on maps, masks on whatever precedes."""
     for row in reversed(rows) if facts["miou"] is not None else ():
         alike = all(row.facts[key] == facts[key] for key in ("list", "images"))
-        if alike and row.facts["miou"] is not None and (is_scores(row.measure) or not is_scores(measure)):
+        if alike and row.facts["miou"] is not None and (row.measure.swept or not measure.swept):
             return row
     return None
 

@@ -29,7 +29,10 @@ class SegmenterOutput(NamedTuple):
 
 
 class Segmenter(Network):
-    """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1."""
+    """Subclasses give `logits` at one scale. `scales`: of the input; the first is 1.
+
+    Prediction and `sbnet.load` ask less of a network: a method `logits`, and an output with `logits` (B, C, h, w).
+    """
 
     def __init__(
         self, backbone: Backbone, classes: int, new: Iterable[str], *, scales: tuple[float, ...]

@@ -25,12 +25,12 @@ def train_affinity(
         smallest = SMALLEST_GRID * model.output_stride
         if settings.crop < smallest:
             raise SBNetError(
-                f"refine.train.crop is {settings.crop}; expected {smallest} or more, the smallest crop with pairs of "
+                f"{context.key}.crop is {settings.crop}; expected {smallest} or more, the smallest crop with pairs of "
                 "grid cells, best 200 or more"
             )
         if settings.start == "seeds":
             cam, _ = load_model(context.inputs["cam"])
-            check_start(cam.name, context.backbone.name)
+            check_start(cam.name, context.backbone.name, key=context.key)
             model.backbone.load_state_dict(cam.backbone.state_dict())
 
     def samples(model: Any) -> TrainingSet:
@@ -41,20 +41,22 @@ def train_affinity(
     )
 
 
-def check_recipe(settings: Any, recipe: Any) -> None:
+def check_recipe(settings: Any, recipe: Any, *, key: str) -> None:
     """Whether the affinities can start from a seeds network made elsewhere is known before anything runs."""
     network = getattr(getattr(recipe.seeds.settings, "train", None), "network", "")
     if settings.train.start == "seeds" and network:
         name = network_name(network)  # of other origin: it is read as the recipe's backbone
         if name:
-            check_start(name, recipe.backbone.name)
+            check_start(name, recipe.backbone.name, key=key)
 
 
-def check_start(network: str, backbone: str) -> None:
-    """Refuse, with SBNetError, to start `backbone` from that of the network of this name, a different one."""
+def check_start(network: str, backbone: str, *, key: str) -> None:
+    """Refuse, with SBNetError, to start `backbone` from that of the network of this name, a different one. key: of the
+    training's settings in the recipe.
+    """
     theirs = network.partition("-")[2]
     if not same_backbone(theirs, backbone):
         raise SBNetError(
-            f"refine.train.start: {backbone} cannot start from the network of the seeds, which is {network}; "
-            f"set refine.train.start=imagenet, or backbone.name={theirs}"
+            f"{key}.start: {backbone} cannot start from the network of the seeds, which is {network}; "
+            f"set {key}.start=imagenet, or backbone.name={theirs}"
         )

@@ -18,7 +18,7 @@ class Context:
 
     folder: where it writes. inputs: the name under which it reads an artifact -> where that is: a folder of files, or a
     model file. train, val: the images; `val` is None where the data has no such list.
-    family: of the network that it trains.
+    family: of the network that it trains. key: where its settings are in the recipe, for messages.
     predict: the recipe's prediction settings, which a segmenter's file carries.
     recipe: the whole recipe as plain values, which every model file carries.
     """
@@ -32,6 +32,7 @@ class Context:
     predict: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     family: str = ""
+    key: str = ""
 
     def meta(self, **more: Any) -> dict[str, Any]:
         """What a model file says of itself: class names, recipe, and `more`."""

@@ -55,5 +55,6 @@ def predict_step(settings: PredictSettings, *, images: Images) -> StepSpec:
         views=(settings.scales, settings.mirror),
         measures=tuple(measures) if images == "val" else (),
         pictures=tuple(pictures),
+        verb="predict-val",
         key="predict",
     )

@@ -52,6 +52,10 @@ class Measure:
     def place(self) -> str:
         return self.folder or self.kind.place
 
+    @property
+    def swept(self) -> bool:
+        return self.kind == SCORES
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -74,8 +78,9 @@ class Picture:
 class StepSpec:
     """One step of a chain.
 
-    name: its folder in the run, its verb, and its name for --from and --to. title: in the report. does: printed when it
-    runs. run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
+    name: its folder in the run, and its name for --from and --to. verb: by default the name, with hyphens.
+    title: in the report. does: printed when it runs.
+    run: `module:function` of (settings, context), loaded when the step starts; returns facts for done.json.
     reads: the name under which the step reads it -> kind; the nearest step before it that writes this kind provides it.
     images: the list it works on. truth: the setting by which it learns from their ground truth, such as `labels`; empty
     where it does not.
@@ -106,6 +111,7 @@ class StepSpec:
     measures: tuple[Measure, ...] = ()
     pictures: tuple[Picture, ...] = ()
     variants: str = ""
+    verb: str = ""
     key: str = ""
     backbone: BackboneSettings | None = None
     weights: str = ""
@@ -132,24 +138,30 @@ def load_object(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def check_steps(specs: Iterable[StepSpec], method: str) -> None:
-    """Raises SBNetError, with the method's name, for steps that cannot be: see the messages."""
+def check_steps(specs: Iterable[StepSpec]) -> None:
+    """Raises SBNetError for steps that cannot be: see the messages."""
     for spec in specs:
+        if not isinstance(spec, StepSpec):
+            raise SBNetError(f"one of them is {spec!r:.80}; expected a StepSpec")
+        for kind in (*spec.reads.values(), *spec.writes, *spec.only, *(one.kind for one in spec.measures)):
+            if kind not in KINDS:
+                named = f"the artifact kind '{kind.name}'" if isinstance(kind, Kind) else repr(kind)
+                raise SBNetError(
+                    f"step '{spec.name}' names {named}, which is not a kind of sbnet.steps.spec; "
+                    f"available: {', '.join(one.name for one in KINDS)}"
+                )
+        if not isinstance(spec.settings, Settings):
+            raise SBNetError(
+                f"the settings of step '{spec.name}' are {spec.settings!r:.80}; expected "
+                "sbnet.settings.Settings"
+            )
         if not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name) or spec.name in RESERVED:
             raise SBNetError(
-                f"method '{method}': a step cannot be named '{spec.name}'; use lower-case letters, digits and _, and none "
+                f"a step cannot be named '{spec.name}'; use lower-case letters, digits and _, and none "
                 f"of {', '.join(RESERVED)}"
             )
         for kind in (*(measure.kind for measure in spec.measures), *spec.only):
             if kind not in spec.writes:
                 raise SBNetError(
-                    f"method '{method}': its step '{spec.name}' measures {kind.name}, or has settings for it, but does "
-                    "not write it"
-                )
-        for kind in (*spec.reads.values(), *spec.writes):
-            if kind not in KINDS:
-                raise SBNetError(
-                    f"method '{method}': its step '{spec.name}' names the artifact kind "
-                    f"'{getattr(kind, 'name', kind)}', which does not exist; available: "
-                    f"{', '.join(one.name for one in KINDS)}"
+                    f"step '{spec.name}' measures {kind.name}, or has settings for it, but does not write it"
                 )

@@ -49,7 +49,7 @@ class AffinityNet(Method):
     def check(self, settings: AffinityNetSettings, recipe: Any) -> None:
         from sbnet.steps.affinity_training import check_recipe
 
-        check_recipe(settings, recipe)
+        check_recipe(settings, recipe, key=f"{self.role}.train")
 
     def background_threshold(self, settings: AffinityNetSettings) -> float:
         return equal_score(settings.propagate.background_alpha, settings.propagate.score_power)

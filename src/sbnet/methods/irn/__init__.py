@@ -53,7 +53,7 @@ class Irn(Method):
     def check(self, settings: IrnSettings, recipe: Any) -> None:
         from sbnet.steps.affinity_training import check_recipe
 
-        check_recipe(settings, recipe)
+        check_recipe(settings, recipe, key=f"{self.role}.train")
 
     def background_threshold(self, settings: IrnSettings) -> float:
         return settings.propagate.background_score ** (1 / settings.propagate.score_power)

@@ -1,1 +1,1 @@
-"""The smallest method, refinement, decoder, data set and export format."""
+"""The smallest method, refinement, decoder, one-stage method, data set and export format."""
