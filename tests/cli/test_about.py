@@ -58,7 +58,7 @@ def test_methods_with_papers_figures_and_plug_ins(
         assert part in own
     assert "plug-in" not in own
     assert "plug-in: guest.sbnet" in guest
-    assert "odd: the plug-in cannot be loaded; uninstall it" in guest
+    assert "method 'odd': the plug-in cannot be loaded; uninstall it" in guest
 
 
 def test_models_are_of_the_methods_and_backbones(
