@@ -26,9 +26,7 @@ _forking = multiprocessing.get_context("forkserver")
 _forking.set_forkserver_preload(LIBRARIES)
 
 
-def command(
-    *words: str | Path, together: bool = False, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def command(*words: str | Path, together: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
     """`sbnet` with these words. together: stdout and stderr, both in `stdout`."""
     return python("from sbnet.cli import main; main()", *words, together=together, **variables)
 

@@ -121,9 +121,10 @@ def test_a_run_on_coco_s_own_folder(
     assert json.loads((tmp_path / "own/metrics.json").read_text())["propagation"]["miou"] == 1
 
 
-def test_a_real_run_to_its_end_and_eval_of_81_classes(tmp_path: Path) -> None:
-    root = tmp_path / "COCO"
-    coco_folder.make(root, train=8, val=2)
+def test_a_real_run_to_its_end_and_eval_of_81_classes(
+    folder: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    root, _ = folder
     out, figures = tmp_path / "run", tmp_path / "figures.json"
     assert execute(["run", "quickstart", "--data", str(root), "--out", str(out), *TINY]) == 0
     metrics = json.loads((out / "metrics.json").read_text())
@@ -134,7 +135,7 @@ def test_a_real_run_to_its_end_and_eval_of_81_classes(tmp_path: Path) -> None:
     assert execute(["eval", str(masks), "--ground-truth", str(truth), "--json", str(figures)]) == 0
     facts = json.loads(figures.read_text())
     assert len(facts["per_class"]) == 81
-    assert facts["images"] == 8
+    assert facts["images"] == 20
     assert facts["miou"] == pytest.approx(metrics["propagation"]["miou"])
 
 
