@@ -218,7 +218,7 @@ def test_large_field_of_view_over_resnet38_has_seams_shapes() -> None:
 
 
 def test_a_head_that_is_none() -> None:
-    with pytest.raises(SBNetError, match="deeplabv2-lite0: head='larg_fov'.*pyramid.*large_fov"):
+    with pytest.raises(SBNetError, match=r"deeplabv2-lite0: head='larg_fov'.*pyramid.*large_fov"):
         build("deeplabv2-lite0", weights="none", head="larg_fov")
 
 
