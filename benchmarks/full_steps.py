@@ -180,9 +180,9 @@ def ours(
     from sbnet.data.io.files import read_label
     from sbnet.data.training.dataset import images
     from sbnet.engine.runtime import Runtime
-    from sbnet.methods.cam.train import rising
     from sbnet.methods.sbnet.settings import SBNetTrainSettings
     from sbnet.methods.sbnet.train import boundary_terms
+    from sbnet.methods.seam.train import rising
     from sbnet.segmenters.train import segmentation_terms
 
     model = reference_cam.network() if case == "SBNet" else _deeplab()

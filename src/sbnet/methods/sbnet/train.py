@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from sbnet import losses, ops
 from sbnet.backbones.normalization import Normalization
 from sbnet.data.training.dataset import Extra
-from sbnet.methods.cam.train import Terms, class_terms, consistency_terms, rising, shrunk
+from sbnet.methods.cam.train import Terms, class_terms
 from sbnet.methods.sbnet.edges import edge_maps, normalized_edge_maps
 from sbnet.methods.sbnet.settings import BootstrapTrainSettings, SBNetTrainSettings
+from sbnet.methods.seam.train import consistency_terms, rising, shrunk
 from sbnet.steps.context import Context
 from sbnet.steps.training import image_samples, train
 
