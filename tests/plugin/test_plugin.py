@@ -79,13 +79,32 @@ CONTRACTS = """
 import sys
 from pathlib import Path
 from sbnet.registry import DATASETS, EXPORTS, METHODS
-from sbnet.testing import check_dataset, check_export, check_method
+from sbnet.testing import check_dataset, check_export, check_job, check_method, check_objective
 
 for name in ("toy_cam", "toy_blur", "toydecoder"):
     check_method(METHODS[name])
 squares = DATASETS["toy_squares"]
 check_dataset(squares, squares.Settings(root=sys.argv[1]), work=Path(sys.argv[2]))
 check_export(EXPORTS["toy_text"], out=Path(sys.argv[2]) / "out")
+
+import torch
+from sbnet.backbones.settings import BackboneSettings
+from sbnet.engine.runtime import Runtime
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
+from sbnet.steps.context import Context
+from sbnet_toy.cam import InferToy, TrainToy
+from sbnet_toy.maps import ToyMaps
+from sbnet_toy.training import Teacher
+
+network, folder = build("toycam-timm:test_efficientnet", 3, weights="none"), Path(sys.argv[2])
+batch = {"image": torch.randn(2, 3, 64, 64), "labels": torch.eye(2)}
+check_objective(lambda: Teacher(TrainToy()), network, batch)
+save_model(network, folder / "model.safetensors", meta={})
+train, val = squares.open(squares.Settings(root=sys.argv[1]), work=folder)
+inputs = {"network": folder / "model.safetensors"}
+context = Context(folder, inputs, train, val, BackboneSettings(), Runtime(device="cpu"))
+check_job(ToyMaps(InferToy(), context), train.photos[0])
 """
 
 
