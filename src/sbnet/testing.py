@@ -129,8 +129,8 @@ def _check_tokens(backbone: Backbone, images: torch.Tensor, features: list[torch
         assert shape == wanted, f"prefix tokens of shape {shape}, not {wanted}"
     assert len(found.attention) == blocks, f"attention of {len(found.attention)} blocks, not {blocks}"
     for attention in found.attention:
-        shape, wanted = tuple(attention.shape), (1, heads, count, count)
-        assert shape == wanted, f"attention of shape {shape}, not {wanted}"
+        grid, square = tuple(attention.shape), (1, heads, count, count)
+        assert grid == square, f"attention of shape {grid}, not {square}"
         assert torch.allclose(attention.sum(-1), torch.ones(()), atol=1e-4), (
             "rows of attention do not sum to 1"
         )
@@ -191,7 +191,7 @@ def check_objective(
         with torch.no_grad():
             for weight in trained.parameters():
                 if weight.grad is not None:
-                    weight -= 0.1 * weight.grad
+                    weight.sub_(0.1 * weight.grad)
             first.after_step(trained, step)
     assert any(weight.grad is not None for weight in trained.parameters()), "no term trains the network"
     file = io.BytesIO()
