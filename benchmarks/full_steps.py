@@ -58,13 +58,14 @@ def make_samples(folder: Path, *, case: str, size: Size, photos: int) -> None:
     from sbnet.data.synthetic.scenes import make_scenes
     from sbnet.data.training.dataset import TrainingSet
     from sbnet.data.training.transforms import TrainTransform
+    from sbnet.methods.sbnet.edges import edge_maps
     from sbnet.ops import label_boundaries
 
     listed = read_voc(make_scenes(folder / "scenes", train=photos, val=1, size=size.scene, seed=0), "train")
     crop = size.crops[case]
     change = TrainTransform(crop=crop, long_side=(crop, max(size.scene) * 3 // 2), jitter=None)
-    edges = "image" if case == "SBNet" else ""
-    samples = TrainingSet(listed, change, normalization=IMAGENET, truth=True, canny=edges, shrink=SHRINK)
+    edges = partial(edge_maps, shrink=SHRINK) if case == "SBNet" else None
+    samples = TrainingSet(listed, change, normalization=IMAGENET, truth=True, extra=edges)
     batch = default_collate([samples[0, index] for index in range(photos)])
     labels = batch.pop("label")
     batch["labels"] = torch.nn.functional.pad(batch["labels"], (0, CLASSES - 1 - batch["labels"].shape[1]))
@@ -179,9 +180,9 @@ def ours(
     from sbnet.data.io.files import read_label
     from sbnet.data.training.dataset import images
     from sbnet.engine.runtime import Runtime
-    from sbnet.methods.cam.train import rising
     from sbnet.methods.sbnet.settings import SBNetTrainSettings
     from sbnet.methods.sbnet.train import boundary_terms
+    from sbnet.methods.seam.train import rising
     from sbnet.segmenters.train import segmentation_terms
 
     model = reference_cam.network() if case == "SBNet" else _deeplab()

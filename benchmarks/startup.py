@@ -18,6 +18,8 @@ COMMANDS = (
     "run quickstart wrong.key=1",
     "recipes",
     "methods",
+    "models",
+    "checks",
     "--help",
     "--version",
 )

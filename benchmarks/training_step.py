@@ -36,15 +36,15 @@ def batch(inputs: dict[str, np.ndarray], net: Any) -> dict[str, Any]:
     """What the loader gives: one item."""
     import torch
 
-    from sbnet.data.training.edges import edge_maps
     from sbnet.data.training.transforms import Box, Sample
+    from sbnet.methods.sbnet.edges import edge_maps
 
     photo, label = inputs["photo"], torch.from_numpy(inputs["label"])
     image = net.normalization(torch.from_numpy(photo).permute(2, 0, 1))
     sample = Sample(photo, label, Box(0, 0, CROP, CROP))
     labels = torch.zeros(1, net.classes - 1)
     labels[0, label.unique().long()[1:] - 1] = 1
-    edges = edge_maps(sample, shrink=SMALL / CROP)
+    edges = edge_maps(sample, np.random.default_rng(), shrink=SMALL / CROP)
     return {"image": image[None], "label": label[None], "labels": labels} | {
         name: edge[None] for name, edge in edges.items()
     }

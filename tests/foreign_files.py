@@ -1,6 +1,6 @@
 """Files as SBNet's, SEAM's, PSA's, IRN's and DeepLab v2's code writes them, with random numbers in them.
 
-ResNet-38 is a quarter as wide, so that tests can write, read and train it; names and layers are the reference's.
+The ResNets are a quarter as wide, so that tests can write, read and train them; names and layers are the reference's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbnet.backbones import resnet38
+from sbnet.backbones import resnet38, resnet101
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.compat.mxnet_file import LIST
 from sbnet.compat.names import our_name
@@ -49,6 +49,22 @@ class ThinResNet38(resnet38.ResNet38):
             super().__init__(**options)
         self.bn7 = nn.BatchNorm2d(self.channels[-1])
         freeze_batch_norm(self)
+
+
+class ThinResNet101(resnet101.ResNet101):
+    """ResNet-101 with a quarter of its channels."""
+
+    channels = tuple(channels // THINNER for channels in resnet101.ResNet101.channels)
+
+    def __init__(self, **options: Any) -> None:
+        conv_bn = resnet101._conv_bn
+
+        def thin(source: int, target: int, size: int, **options: Any) -> nn.Module:
+            return conv_bn(source if source == 3 else source // THINNER, target // THINNER, size, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resnet101, "_conv_bn", thin)
+            super().__init__(**options)
 
 
 def named(network: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+import processes
 import sbnet
 from fake_steps import STEPS, FakeSteps
 from sbnet import models
@@ -47,8 +48,10 @@ def test_parts_come_with_the_package() -> None:
         "compat.load_reference",
         "metrics.iou",
     ]
-    code = "import sys, sbnet; assert 'torch' not in sys.modules; " + "; ".join(f"sbnet.{n}" for n in names)
-    subprocess.run([sys.executable, "-c", code], check=True)
+    loaded = "import sys, sbnet; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", loaded], check=True)
+    ended = processes.python("import sbnet; " + "; ".join(f"sbnet.{name}" for name in names))
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_run(steps: FakeSteps, shared_data: Path, tmp_path: Path) -> None:

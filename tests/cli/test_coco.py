@@ -16,7 +16,7 @@ from fake_steps import STEPS, FakeSteps
 from sbnet.cli import execute
 
 TINY = [
-    *("backbone.weights=none", "segmenter.weights=none", "runtime.workers=1", "runtime.device=cpu"),
+    *("backbone.weights=none", "segmenter.weights=none", "runtime.workers=0", "runtime.device=cpu"),
     *("seeds.infer.scales=1", "refine.propagate.scale=1", "predict.crf=false"),
     *(
         f"{section}.{setting}"

@@ -1,7 +1,7 @@
 """Every row of docs/coming-from.md, run as it stands there, on a small folder in VOC's layout.
 
 A row's command is read from the page; names such as FILE and RUN are put in, and settings that make it small come last.
-Networks are those of `foreign_files`: the reference's names, ResNet-38 a quarter as wide.
+Networks are those of `foreign_files`: the reference's names, the ResNets a quarter as wide.
 """
 
 from __future__ import annotations
@@ -246,6 +246,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, golden: Any) -> Iterator[Shop
     folder = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.REFERENCE, "resnet38", foreign_files.ThinResNet38)
+        patch.setitem(registry.REFERENCE, "resnet101", foreign_files.ThinResNet101)
         patch.chdir(folder)
         yield Shop(folder, golden)
 

@@ -157,7 +157,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_value_in_any_place(model: Model, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from(sorted(places(model.header), key=str)))

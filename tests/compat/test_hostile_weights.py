@@ -164,7 +164,7 @@ def test_complex_weights_in_our_own_file(states: dict[str, dict[str, Tensor]], t
 shapes = st.lists(st.integers(0, 5), max_size=4).map(tuple)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(data=st.data(), shape=shapes, kind=st.sampled_from(TYPES))
 def test_any_tensor_in_any_place(
     data: st.DataObject,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
-from sbnet.backbones.normalization import IMAGENET
 from sbnet.data.datasets.voc.folder import read_voc
 from sbnet.data.io.files import write_label
-from sbnet.data.training.dataset import EpochSampler, TrainingSet, images, start_worker
-from sbnet.data.training.transforms import TrainTransform
+from sbnet.data.training.dataset import EpochSampler, TrainingSet, start_worker
+from sbnet.data.training.transforms import Sample, TrainTransform
 from sbnet.errors import SBNetError
-
-canny_reference = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "canny_scipy.py"))["canny"]
 
 
 def normalization(photo: Tensor) -> Tensor:
@@ -47,7 +43,7 @@ def _equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def test_item(folder: Path) -> None:
-    item = _photos(folder, truth=True, canny="image")[0, 2]
+    item = _photos(folder, truth=True)[0, 2]
     shapes = {
         key: (tuple(value.shape), value.dtype) for key, value in item.items() if isinstance(value, Tensor)
     }
@@ -57,8 +53,6 @@ def test_item(folder: Path) -> None:
         "box": ((4,), torch.int64),
         "labels": ((2,), torch.float32),
         "label": ((24, 24), torch.uint8),
-        "canny": ((1, 24, 24), torch.uint8),
-        "canny_small": ((1, 7, 7), torch.uint8),
     }
     assert _photos(folder)[0, 0].keys() == {"name", "photo", "box", "labels"}
 
@@ -82,6 +76,27 @@ def test_workers_and_a_later_start_change_nothing(folder: Path) -> None:
     assert _equal(alone[2], next(iter(_loader(photos, workers=0, first=2))))
     assert alone[0]["photo"].shape == (2, 24, 24, 3)
     assert isinstance(alone[0]["name"], list)
+
+
+def second_crop(sample: Sample, generator: np.random.Generator) -> dict[str, Tensor]:
+    """What a method with two crops adds: a random one of the first."""
+    top, left = (int(number) for number in generator.integers(0, 12, 2))
+    place = torch.tensor([top, left])
+    return {"crop": torch.from_numpy(sample.photo[top : top + 12, left : left + 12].copy()), "place": place}
+
+
+def test_a_method_adds_to_samples_and_changes_nothing_else(folder: Path) -> None:
+    """Its own random draws too depend on (seed, epoch, image) alone."""
+    plain, more = _photos(folder, truth=True), _photos(folder, truth=True, extra=second_crop)
+    item = more[1, 0]
+    (top, left), whole = item["place"].tolist(), item["photo"]
+    assert torch.equal(item["crop"], whole[top : top + 12, left : left + 12])
+    assert _equal({key: item[key] for key in plain[1, 0]}, plain[1, 0])
+    alone, shared = (list(_loader(more, workers=workers)) for workers in (0, 2))
+    assert all(_equal(one, other) for one, other in zip(alone, shared, strict=True))
+    assert len({tuple(place) for batch in alone for place in batch["place"].tolist()}) > 1
+    batch = more.on_device(alone[0], torch.device("cpu"))
+    assert (batch["crop"].shape, batch["crop"].dtype) == ((2, 12, 12, 3), torch.uint8)
 
 
 def test_images_are_normalised_on_the_device_and_0_outside_the_photo(folder: Path) -> None:
@@ -160,42 +175,6 @@ def test_a_broken_photo_is_one_plain_message(folder: Path, workers: int) -> None
     assert message.startswith(str(folder / "JPEGImages/a.jpg: the image cannot be read"))
     assert "Traceback" not in message
     assert message.endswith("remove it from the list")
-
-
-def test_edges_are_those_of_the_photo_not_of_its_frame(folder: Path) -> None:
-    flat = np.full((24, 32, 3), 200, np.uint8)
-    Image.fromarray(flat).save(folder / "JPEGImages/a.jpg")
-    flat[:, 16:] = 20
-    Image.fromarray(flat).save(folder / "JPEGImages/b.jpg")
-    (folder / "SegmentationClass/b.png").unlink()
-    (folder / "labels.txt").write_text("a cat\nb dog\nc cat\n")
-    pets = read_voc(folder, "train", labels=folder / "labels.txt")
-    transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
-    photos = TrainingSet(pets, transform, normalization=normalization, canny="image")
-    for epoch in range(5):
-        assert not any(photos[epoch, 0][key].any() for key in ("canny", "canny_small"))
-        split = photos[epoch, 1]
-        for key in ("canny", "canny_small"):
-            columns = split[key].any(dim=(0, 1)).nonzero().flatten()
-            assert 1 <= len(columns) <= 3, key
-
-
-def test_the_reference_takes_the_edges_of_the_normalized_canvas(folder: Path) -> None:
-    pets = read_voc(folder, "train", labels="masks")
-    transform = TrainTransform(crop=60, long_side=(40, 50), jitter=None)
-    one, other = (
-        TrainingSet(pets, transform, normalization=IMAGENET, canny=canny)[0, 0]
-        for canny in ("normalized", "image")
-    )
-    image = images(one["photo"][None], one["box"][None], IMAGENET)
-    small = torch.nn.functional.interpolate(image, (18, 18), mode="bilinear", align_corners=True)
-    for key, view in (("canny", image), ("canny_small", small)):
-        wrapped = np.array(
-            [[[int(value) % 256 for value in line] for line in rows] for rows in view[0].tolist()]
-        )
-        expected = canny_reference(wrapped.astype(np.uint8).transpose(1, 2, 0))
-        np.testing.assert_array_equal(one[key][0], expected)
-        assert not torch.equal(one[key], other[key])
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,13 +1,15 @@
-"""Runs every step of a run into a full disk, then with room again. Started by test_kill_and_resume.py with
+"""Runs every step of a run into a full disk, then with room again. test_kill_and_resume.py starts it with the words
 
-    unshare --map-root-user --mount python full_disk.py WHOLE_RUN EMPTY_FOLDER
+    WHOLE_RUN EMPTY_FOLDER
 
-so that it may mount a small disk. Prints one JSON line a step.
+The small disk that it mounts is seen by its own process alone. Prints one JSON line a step.
 """
 
 import contextlib
+import ctypes
 import io
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -16,10 +18,12 @@ from pathlib import Path
 
 from sbnet.cli import execute
 
+NEW_USERS, NEW_MOUNTS = 0x10000000, 0x00020000  # CLONE_NEWUSER, CLONE_NEWNS of Linux's sched.h
 LEFT = 10 * resource.getpagesize()  # bytes, a page for each note of run and step: not room for the output
 
 
 def main(whole: Path, disk: Path) -> None:
+    _isolate()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], check=True)
     out = disk / "run"
     steps = [
@@ -44,6 +48,18 @@ def main(whole: Path, disk: Path) -> None:
     for path in whole.rglob("*"):
         if path.suffix in (".safetensors", ".npz", ".png"):
             assert (out / path.relative_to(whole)).read_bytes() == path.read_bytes(), path
+
+
+def _isolate() -> None:
+    """As `unshare --map-root-user --mount`: root among users and mounts of its own."""
+    user, group = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(NEW_USERS | NEW_MOUNTS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def _fill(disk: Path) -> Path:

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import processes
 
 HERE = Path(__file__).parent
 SMALL = [
@@ -61,36 +64,53 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def command(installed: Path) -> Command:
+def path(installed: Path) -> str:
+    """PYTHONPATH with the plug-in."""
+    return os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture(scope="session")
+def command(path: str) -> Command:
     """Runs `sbnet` with the plug-in installed."""
-
-    def run(*arguments: str | Path, **more: str) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
-        environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200", **more}
-        line = [sys.executable, "-m", "sbnet.cli", *map(str, arguments)]
-        return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-
-    return run
+    return partial(processes.command, **{"PYTHONPATH": path, "COLUMNS": "200"})
 
 
 CONTRACTS = """
 import sys
 from pathlib import Path
 from sbnet.registry import DATASETS, EXPORTS, METHODS
-from sbnet.testing import check_dataset, check_export, check_method
+from sbnet.testing import check_dataset, check_export, check_job, check_method, check_objective
 
 for name in ("toy_cam", "toy_blur", "toydecoder", "toy_single"):
     check_method(METHODS[name])
 squares = DATASETS["toy_squares"]
 check_dataset(squares, squares.Settings(root=sys.argv[1]), work=Path(sys.argv[2]))
 check_export(EXPORTS["toy_text"], out=Path(sys.argv[2]) / "out")
+
+import torch
+from sbnet.backbones.settings import BackboneSettings
+from sbnet.engine.runtime import Runtime
+from sbnet.networks.build import build
+from sbnet.networks.model_file import save_model
+from sbnet.steps.context import Context
+from sbnet_toy.cam import InferToy, TrainToy
+from sbnet_toy.maps import ToyMaps
+from sbnet_toy.training import Teacher
+
+network, folder = build("toycam-timm:test_efficientnet", 3, weights="none"), Path(sys.argv[2])
+batch = {"image": torch.randn(2, 3, 64, 64), "labels": torch.eye(2)}
+check_objective(lambda: Teacher(TrainToy()), network, batch)
+save_model(network, folder / "model.safetensors", meta={})
+train, val = squares.open(squares.Settings(root=sys.argv[1]), work=folder)
+inputs = {"network": folder / "model.safetensors"}
+context = Context(folder, inputs, train, val, BackboneSettings(), Runtime(device="cpu"))
+check_job(ToyMaps(InferToy(), context), train.photos[0])
 """
 
 
-def test_it_keeps_the_contracts(installed: Path, data: Path, tmp_path: Path) -> None:
-    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
-    line = [sys.executable, "-c", CONTRACTS, str(data), str(tmp_path)]
-    subprocess.run(line, env={**os.environ, "PYTHONPATH": path}, check=True)
+def test_it_keeps_the_contracts(path: str, data: Path, tmp_path: Path) -> None:
+    ended = processes.python(CONTRACTS, data, tmp_path, PYTHONPATH=path)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.fixture(scope="session")
@@ -171,8 +191,11 @@ def test_steps_that_nobody_needs_are_left_out(finished: Path) -> None:
     assert steps == {"train_toy", "toy_maps", "toy_blur", "train_segmenter", "predict"}
 
 
-def test_it_is_listed_and_has_verbs(command: Command, finished: Path) -> None:
-    listed = command("methods").stdout
+def test_it_is_listed_and_has_verbs(command: Command, path: str, finished: Path) -> None:
+    line = [sys.executable, "-m", "sbnet.cli", "methods"]  # found at a start like any other
+    listed = subprocess.run(
+        line, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True
+    ).stdout
     assert all(
         name in listed for name in ("toy_cam", "toy_blur", "toydecoder", "nobody, nowhere", "sbnet_toy")
     )

@@ -28,9 +28,12 @@ from sbnet.steps.settings import PredictSettings
 from step_context import make_context, with_runtime
 
 
-def prepared(data: Path, folder: Path, *, with_val: bool = True, workers: int = 1) -> tuple[Network, Context]:
+def prepared(
+    data: Path, folder: Path, *, with_val: bool = True, workers: int = 1, train_images: int | None = None
+) -> tuple[Network, Context]:
     """An untrained segmenter whose answers differ from pixel to pixel, and the step's context."""
     train, val = read_voc(data, "train"), read_voc(data, "val")
+    train = dataclasses.replace(train, photos=train.photos[:train_images])
     torch.manual_seed(0)
     network = build("deeplabv2-lite0", classes=len(train.classes), scales=(1.0, 0.75), stride=8).eval()
     with torch.no_grad():  # no class ahead of the others, and answers that are sure
@@ -58,7 +61,7 @@ def test_what_is_predicted(with_val: bool, shared_data: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("mirror", [False, True])
 def test_images_of_one_size_pass_together(mirror: bool, shared_data: Path, tmp_path: Path) -> None:
     """Their masks are those of each alone, but for pixels whose classes are as good as equal."""
-    _, context = prepared(shared_data, tmp_path, workers=2)
+    _, context = prepared(shared_data, tmp_path, workers=2, train_images=4)
     masks = {}
     for batch in (1, 3):
         place = dataclasses.replace(
@@ -79,7 +82,7 @@ def test_the_papers_views_and_crf(recipe: str, shared_data: Path, tmp_path: Path
     """DeepLab v2: the maximum over scales inside the network, one view, CRF 67/3/4 and 1/3. SEAM: scales 0.5 to 1.75,
     each with its mirror image, and its CRF.
     """
-    network, context = prepared(shared_data, tmp_path)
+    network, context = prepared(shared_data, tmp_path, train_images=1)
     run(load_recipe(recipe).predict, context)
     scales, mirrors, kernels, iterations = {
         "voc12-resnet38": ([1], [False], ((1, 3), (67, 3, 4)), 10),
@@ -124,6 +127,6 @@ def test_images_go_through_the_crf_side_by_side(
 
     meeting: set[str] = set()
     monkeypatch.setattr(DenseCRF, "marginals", meets)
-    _, context = prepared(shared_data, tmp_path, workers=2)
+    _, context = prepared(shared_data, tmp_path, workers=2, train_images=1)
     run(PredictSettings(), context)
     assert meeting == {"met"}

@@ -107,8 +107,8 @@ def convert_cams(
     high
         With --to seeds: the marginals at the high background power; FOLDER has those at the low one.
     """
+    from sbnet.cli import convert_cams as convert
     from sbnet.data.io.named_files import find_photos
-    from sbnet.steps import convert_cams as convert
 
     if (to == "seeds") != (high is not None):
         raise SBNetError("--to seeds requires two folders of CRF marginals: FOLDER --high FOLDER")

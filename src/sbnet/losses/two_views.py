@@ -64,10 +64,10 @@ class View(NamedTuple):
 
     @staticmethod
     def of(output: Any) -> View:
-        """An object with these attributes (`size` is optional), or a tuple of the first three."""
+        """An object with these attributes (the last two are optional), or a tuple of the first three."""
         if hasattr(output, "refined_cam"):
             size = getattr(output, "size", output.cam.shape[-2:])
-            return View(output.cam, output.refined_cam, output.boundary_fused, size)
+            return View(output.cam, output.refined_cam, getattr(output, "boundary_fused", None), size)
         cam, refined_cam, boundary_fused = output
         return View(cam, refined_cam, boundary_fused, cam.shape[-2:])
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import math
+import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -52,6 +54,23 @@ _STYLE: Any = {  # the type of its keys differs between matplotlib versions
     "legend.frameon": False,
 }
 _MOST_POINTS = 300
+_MOST_CHARTS = 16  # that are kept
+Drawn = ParamSpec("Drawn")
+
+
+def _kept(draw: Callable[Drawn, Markup]) -> Callable[Drawn, Markup]:
+    """Draws no chart twice: a run writes its report after each step, where most of them are as before."""
+
+    @functools.lru_cache(_MOST_CHARTS)
+    def drawn(what: bytes) -> Markup:
+        words, named = pickle.loads(what)  # bytes made below, from no file
+        return draw(*words, **named)
+
+    @functools.wraps(draw)
+    def of(*words: Drawn.args, **named: Drawn.kwargs) -> Markup:
+        return drawn(pickle.dumps((words, named)))
+
+    return of
 
 
 @dataclass(frozen=True)
@@ -89,6 +108,7 @@ def threshold_curve(measure: Measure, facts: Mapping[str, Any]) -> Curve | None:
     )
 
 
+@_kept
 def threshold_chart(curves: Sequence[Curve]) -> Markup:
     """mIoU (percent) over the threshold; a dot at the best one, a ring at the recipe's setting."""
     with mpl.rc_context(_STYLE):
@@ -112,6 +132,7 @@ def threshold_chart(curves: Sequence[Curve]) -> Markup:
         return _svg(figure, "threshold")
 
 
+@_kept
 def loss_chart(log: Log, *, name: str) -> Markup:
     """A panel for each loss term over the steps: the values pale, their moving average in full color."""
     terms = {term: values for term, values in log.terms.items() if np.isfinite(values).any()}

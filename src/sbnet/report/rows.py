@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sbnet.data.datasets.collection import Collection, Photo
+from sbnet.data.shown import shown_images
 from sbnet.errors import SBNetError
 from sbnet.report import cells
 from sbnet.report.cells import Cell
-from sbnet.report.shown import shown_images
 
 if TYPE_CHECKING:
     from sbnet.steps.spec import Images, Picture, StepSpec

@@ -11,12 +11,12 @@ import numpy as np
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_label
+from sbnet.data.shown import shown_images
 from sbnet.engine.crf import PhotoCRF
 from sbnet.engine.inference import LoadedImage
 from sbnet.engine.predict import SegmenterPredictor
 from sbnet.networks.model_file import load_model
 from sbnet.ops import strongest_labels
-from sbnet.report.shown import shown_images
 from sbnet.steps.context import Context
 from sbnet.steps.settings import PredictSettings, dense_crf
 from sbnet.work.progress import work_through

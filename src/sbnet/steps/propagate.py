@@ -10,9 +10,9 @@ import torch
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_grey, write_label
+from sbnet.data.shown import shown_images
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
 from sbnet.engine.views import OnHost, stacks, to_host
-from sbnet.report.shown import shown_images
 from sbnet.steps.affinity import PropagateSettings
 from sbnet.steps.context import Context
 from sbnet.steps.settings import alike

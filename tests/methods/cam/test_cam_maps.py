@@ -14,8 +14,9 @@ from torch.nn import functional
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
 from sbnet.methods.cam.network import CamNetwork
-from sbnet.methods.cam.steps import InferSettings, RefinedInferSettings
+from sbnet.methods.cam.steps import InferSettings
 from sbnet.methods.sbnet.settings import SBNetInferSettings
+from sbnet.methods.seam.settings import RefinedInferSettings
 from sbnet.networks.build import build
 from sbnet.networks.model_file import save_model
 from sbnet.steps.spec import load_object

@@ -14,9 +14,9 @@ from PIL import Image
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.files import read_scores
 from sbnet.data.io.image import read_photo
-from sbnet.data.training.edges import normalized_edges
 from sbnet.methods.cam import infer as cam_infer
 from sbnet.methods.sbnet import infer as sbnet_infer
+from sbnet.methods.sbnet.edges import normalized_edges
 from sbnet.methods.sbnet.settings import SBNetInferSettings as InferSettings
 from sbnet.networks.build import build
 from sbnet.networks.model_file import load_model, save_model

@@ -21,11 +21,11 @@ from torch.utils.data import Dataset, get_worker_info
 from sbnet.data.datasets.collection import Collection, Photo
 from sbnet.data.io.image import photo_size, read_mask
 from sbnet.data.io.named_files import masks_by_name
-from sbnet.data.training.edges import edge_maps, normalized_edge_maps
-from sbnet.data.training.transforms import TrainTransform
+from sbnet.data.training.transforms import Sample, TrainTransform
 from sbnet.errors import SBNetError
 
 Item = dict[str, Tensor | str]
+Extra = Callable[[Sample, np.random.Generator], Mapping[str, Tensor]]
 _ITEM, _ORDER = 0, 1  # keep the random streams of samples and of their order apart
 
 
@@ -34,12 +34,13 @@ class TrainingSet(Dataset[Item]):
 
     normalization: uint8 RGB (B, 3, H, W) -> float32, done on the device.
     label_folder: labels NAME.png of all images; truth: their ground truth instead.
-    canny: add edge maps of both views, the second `shrink` times as large: of the `image`, or of the `normalized` image
-    as the reference's code does; "" for none. Raises `SBNetError` for an image without its label.
+    extra: what else a method's samples hold, such as edges or a second crop: (sample, generator) -> tensors by name. They
+    are collated and moved to the device like the rest; views as bytes are normalized by `images`. The generator is the
+    item's own, so that random draws depend on (seed, epoch, image) alone. Raises `SBNetError` for an image without its
+    label.
 
     An item: `name`; `photo` (crop, crop, 3) uint8, empty outside `box` (4,) int64, a `Box`; `labels` (C-1,) float32
-    0/1; with label_folder or truth: `label` (crop, crop) uint8;
-    with canny: `canny` (1, crop, crop), `canny_small` (1, s, s), uint8 0/255, s = int(shrink crop).
+    0/1; with label_folder or truth: `label` (crop, crop) uint8; and what `extra` gives.
     A batch on the device has `image` (B, 3, crop, crop) float32 instead of `photo` and `box`.
     """
 
@@ -52,12 +53,11 @@ class TrainingSet(Dataset[Item]):
         seed: int = 0,
         label_folder: str | Path | None = None,
         truth: bool = False,
-        canny: str = "",
-        shrink: float = 0.3,
+        extra: Extra | None = None,
     ) -> None:
         self.collection, self.transform, self.seed = collection, transform, seed
         self._normalization = normalization
-        self._canny, self._shrink = canny, shrink
+        self._extra = extra
         self._labels: list[Path] | None = None
         if label_folder is not None:
             self._labels = label_files(Path(label_folder), collection)
@@ -76,7 +76,8 @@ class TrainingSet(Dataset[Item]):
     def _item(self, epoch: int, index: int) -> Item:
         photo = self.collection.photos[index]
         size = photo_size(photo.path)
-        plan = self.transform.plan(size, np.random.default_rng((_ITEM, self.seed, epoch, index)))
+        generator = np.random.default_rng((_ITEM, self.seed, epoch, index))
+        plan = self.transform.plan(size, generator)
         pixels = photo.pixels(needed=self.transform.needed(plan))
         label = None
         if self._labels is not None:
@@ -90,13 +91,8 @@ class TrainingSet(Dataset[Item]):
         }
         if sample.label is not None:
             item["label"] = sample.label
-        if self._canny == "image":
-            item |= edge_maps(sample, shrink=self._shrink)
-        elif self._canny:
-            canvas = images(
-                torch.from_numpy(sample.photo)[None], torch.tensor(sample.box)[None], self._normalization
-            )
-            item |= normalized_edge_maps(canvas, shrink=self._shrink)
+        if self._extra is not None:
+            item |= self._extra(sample, generator)
         return item
 
     def on_device(self, batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:

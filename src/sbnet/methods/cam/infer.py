@@ -13,20 +13,20 @@ from torch.nn import functional
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_scores
+from sbnet.data.shown import shown_images
 from sbnet.engine.inference import Batch, Job, LoadedImage, infer
 from sbnet.engine.views import OnHost, inference_network, to_device, to_host, unmirror, views
 from sbnet.methods.cam.steps import InferSettings
 from sbnet.networks.model_file import load_model
 from sbnet.ops import normalize_scores
 from sbnet.ops.pixel_correlation import resize
-from sbnet.report.shown import shown_images
 from sbnet.steps.context import Context
 from sbnet.work.progress import work_through
 
 
 class Maps(NamedTuple):
     """An image's maps, in those of its batch, on their way from the device. rows: the image's. raw: of the last scale,
-    before pixel correlation, where the report shows the image. extra: see `CamMaps.extra`.
+    before any refinement, where the report shows the image. extra: see `CamMaps.extra`.
     """
 
     maps: OnHost
@@ -43,7 +43,7 @@ class CamMaps(Job[Maps, object]):
         self.model, self.meta = load_model(context.inputs["network"])
         fabric, self.network = inference_network(self.model, context.runtime)
         self.device = fabric.device
-        self.refine = getattr(settings, "map", "raw") == "refined"
+        self.refine = settings.refined
         self.folder = context.folder
         self.shown = {image.name for image in shown_images(context.train)}
 
@@ -90,7 +90,7 @@ def summed_maps(
     scale.
 
     outputs: the network's of each scale, for the images or for them and their mirror images behind them. present: the
-    class ids in each image; K of them in all, those of the first image first. refined: maps after pixel correlation.
+    class ids in each image; K of them in all, those of the first image first. refined: its refined maps.
     """
     chosen = [(image, index) for image, classes in enumerate(present) for index in classes]
     image, index = to_device(torch.tensor(chosen), device).unbind(1)

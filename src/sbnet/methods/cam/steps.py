@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any
 
-from pydantic import model_validator
-
-from sbnet.settings import Positive, Scales, Settings, Share
+from sbnet.settings import Positive, Scales, Settings
 from sbnet.steps.settings import ImageTrainSettings
 from sbnet.steps.spec import MODEL, SCORES, Kind, Measure, Picture, StepSpec
 
@@ -18,24 +16,6 @@ class CamTrainSettings(ImageTrainSettings):
     learning_rate: Positive = 0.01
 
 
-class TwoViewSettings(CamTrainSettings):
-    """Training on an image and a smaller view of it, whose maps must agree (SEAM)."""
-
-    shrink: Positive = 0.3
-    """Size of the second view relative to the crop. 0.3 of the paper's 448 is 134 pixels; small crops need more."""
-    loss_warmup: Share = 0.0
-    """Share of the steps over which all terms except the class loss rise from 0 to their weight. Trainings of a few
-    hundred steps need it: smoothing flattens maps for good before a class is learned."""
-
-    @model_validator(mode="after")
-    def _second_view_is_smaller(self) -> Self:
-        if not (self.shrink <= 1 and int(self.shrink * self.crop) > 0):
-            raise ValueError(
-                f"shrink is {self.shrink:g}; expected at most 1, and at least one of {self.crop} pixels"
-            )
-        return self
-
-
 class InferSettings(Settings):
     """Class activation maps of the training images."""
 
@@ -44,12 +24,10 @@ class InferSettings(Settings):
     mirror: bool = True
     """Also add the maps of each scale's mirror image."""
 
-
-class RefinedInferSettings(InferSettings):
-    """Maps of a network with the pixel correlation module (SEAM)."""
-
-    map: Literal["refined", "raw"] = "refined"
-    """Maps after the pixel correlation module, or before it."""
+    @property
+    def refined(self) -> bool:
+        """Whether they are the network's refined maps, where it has such."""
+        return False
 
 
 def train_step(

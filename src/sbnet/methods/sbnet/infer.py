@@ -8,10 +8,10 @@ import torch
 
 from sbnet.data.datasets.collection import Photo
 from sbnet.data.io.files import write_grey
-from sbnet.data.training.edges import normalized_edges
 from sbnet.engine.inference import LoadedImage
 from sbnet.engine.views import OnHost, stacked, to_device, to_host, views
 from sbnet.methods.cam.infer import CamMaps, infer_maps
+from sbnet.methods.sbnet.edges import normalized_edges
 from sbnet.methods.sbnet.settings import SBNetInferSettings
 from sbnet.ops import canny
 from sbnet.steps.context import Context

@@ -1,4 +1,4 @@
-"""SBNet's network (Liu et al., IJCNN 2021): a CAM network with pixel correlation, and boundaries fused with edges.
+"""SBNet's network (Liu et al., IJCNN 2021): SEAM's, and boundaries fused with edges.
 
 Shapes: B batch, C classes (0 = background), H x W pixels.
 """
@@ -6,6 +6,7 @@ Shapes: B batch, C classes (0 = background), H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
@@ -14,13 +15,24 @@ from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
 from sbnet.backbones.network import Network
-from sbnet.methods.cam.network import CORRELATION, CamNetwork, CamOutput
+from sbnet.methods.cam.network import CamOutput
 from sbnet.methods.sbnet.boundary_head import BoundaryHead
+from sbnet.methods.seam.network import SeamNetwork
 from sbnet.ops.pixel_correlation import resize
 from sbnet.settings import Share
 
 
-class SBNetwork(CamNetwork):
+@dataclass
+class SBNetOutput(CamOutput):
+    """boundary_logits (B, C, h', w') before the fusion with edges and boundary_fused (B, C, H, W) after it; None where
+    the boundary head did not run.
+    """
+
+    boundary_logits: Tensor | None = None
+    boundary_fused: Tensor | None = None
+
+
+class SBNetwork(SeamNetwork):
     """`dropout`: share of the deepest feature's channels dropped before the classifier.
 
     `boundary_channels`: of each of the boundary head's four paths.
@@ -30,7 +42,6 @@ class SBNetwork(CamNetwork):
     """
 
     family = "sbnet"
-    correlation = True
     own_defaults: ClassVar[Mapping[str, Any]] = {
         "dropout": 0.2,
         "boundary_channels": 16,  # a lighter head
@@ -49,8 +60,8 @@ class SBNetwork(CamNetwork):
         boundary_is_new: bool = False,
     ) -> None:
         boundary = {"edge_layer", "fuse_canny_edge"} if boundary_is_new else set()
-        # Not CamNetwork's constructor: the boundary head's weights are drawn before the others are initialized.
-        Network.__init__(self, backbone, classes, {"fc8", *CORRELATION, *boundary})
+        # Not SEAM's constructor: the boundary head's weights are drawn before the others are initialized.
+        Network.__init__(self, backbone, classes, {*self.heads, *boundary})
         self.add_layers(dropout)
         self.boundary_sources = boundary_sources(backbone)
         self.sources = tuple(sorted({*self.sources, *self.boundary_sources}))
@@ -71,7 +82,7 @@ class SBNetwork(CamNetwork):
         *,
         refine: bool = True,
         enlarge: bool = True,
-    ) -> CamOutput:
+    ) -> SBNetOutput:
         """images (B, 3, H, W) normalized; canny (B, 1, H, W), 0 or 255, any dtype: without it the boundary head does not
         run. `refine`, `enlarge`: as in `CamNetwork`.
         """
@@ -81,7 +92,7 @@ class SBNetwork(CamNetwork):
         if canny is not None:
             logits = self.edge_layer([features[index] for index in self.boundary_sources])
             fused = self._fuse(logits, canny)
-        return CamOutput(cam, refined, logits, fused, (images.shape[2], images.shape[3]))
+        return SBNetOutput(cam, refined, (images.shape[2], images.shape[3]), logits, fused)
 
     def _fuse(self, logits: Tensor, canny: Tensor) -> Tensor:
         """The 1x1 convolution of enlarged logits and C times the Canny map, without making those 2C channels.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sbnet.methods.cam.steps import RefinedInferSettings, TwoViewSettings
+from sbnet.methods.seam.settings import RefinedInferSettings, TwoViewSettings
 from sbnet.settings import Count, Folder, NotNegative, Settings
 from sbnet.steps.settings import CrfSettings
 

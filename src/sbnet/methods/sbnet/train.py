@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from sbnet import losses, ops
-from sbnet.methods.cam.train import Terms, class_terms, consistency_terms, rising, shrunk
+from sbnet.backbones.normalization import Normalization
+from sbnet.data.training.dataset import Extra
+from sbnet.methods.cam.train import Terms, class_terms
+from sbnet.methods.sbnet.edges import edge_maps, normalized_edge_maps
 from sbnet.methods.sbnet.settings import BootstrapTrainSettings, SBNetTrainSettings
+from sbnet.methods.seam.train import consistency_terms, rising, shrunk
 from sbnet.steps.context import Context
 from sbnet.steps.training import image_samples, train
 
@@ -26,11 +30,18 @@ def run(settings: SBNetTrainSettings, context: Context) -> dict[str, Any]:
         context,
         title="train SBNet network",
         samples=lambda model: image_samples(
-            settings, context, model, labels=labels, canny=settings.canny, shrink=settings.shrink
+            settings, context, model, labels=labels, extra=edges(settings, model.normalization)
         ),
         objective=lambda model: rising(terms, settings.loss_warmup),
         meta={"canny": settings.canny},
     )
+
+
+def edges(settings: SBNetTrainSettings, normalization: Normalization) -> Extra:
+    """What samples hold in addition: `canny` and `canny_small`, the edges of both views."""
+    if settings.canny == "normalized":
+        return partial(normalized_edge_maps, shrink=settings.shrink, normalization=normalization)
+    return partial(edge_maps, shrink=settings.shrink)
 
 
 def run_bootstrap(settings: BootstrapTrainSettings, context: Context) -> dict[str, Any]:

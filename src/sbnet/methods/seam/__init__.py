@@ -5,17 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sbnet.methods.base import Figure, Method, register
-from sbnet.methods.cam.steps import RefinedInferSettings, TwoViewSettings, infer_step, train_step
-from sbnet.settings import Settings
+from sbnet.methods.cam.steps import infer_step, train_step
+from sbnet.methods.seam.settings import SeamSettings
 from sbnet.steps.settings import reference_momentum
 from sbnet.steps.spec import StepSpec
-
-
-class SeamSettings(Settings):
-    train: TwoViewSettings = TwoViewSettings()
-    """Training of the CAM network."""
-    infer: RefinedInferSettings = RefinedInferSettings()
-    """CAM inference on the training images."""
 
 
 @register

@@ -1,4 +1,4 @@
-"""Canny edge maps of a training crop, for the boundary head of both views.
+"""Canny edge maps of a training crop, for SBNet's boundary head: of the crop and of SEAM's second, smaller view.
 
 Shapes: crop: side of the canvas; s = int(shrink crop), the side of the second view.
 """
@@ -6,16 +6,18 @@ Shapes: crop: side of the canvas; s = int(shrink crop), the side of the second v
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sbnet.data.training.dataset import images
 from sbnet.data.training.transforms import Box, Sample
 from sbnet.ops.canny import canny, wrapped_bytes
 
 
-def edge_maps(sample: Sample, *, shrink: float) -> dict[str, Tensor]:
+def edge_maps(sample: Sample, _generator: np.random.Generator, *, shrink: float) -> dict[str, Tensor]:
     """`canny` (1, crop, crop) and `canny_small` (1, s, s), uint8 0/255, of the image as the network sees it."""
     photo = torch.from_numpy(sample.photo).permute(2, 0, 1)[None].float()
     small = _smaller(photo, shrink)[0].round().byte().permute(1, 2, 0).numpy()
@@ -23,10 +25,17 @@ def edge_maps(sample: Sample, *, shrink: float) -> dict[str, Tensor]:
     return {"canny": _canny_within(sample.photo, sample.box), "canny_small": _canny_within(small, box)}
 
 
-def normalized_edge_maps(image: Tensor, *, shrink: float) -> dict[str, Tensor]:
-    """The same of the normalized canvas (1, 3, crop, crop), as the reference's code has it: cast to bytes that wrap,
-    with an edge where the image ends and the empty canvas begins.
+def normalized_edge_maps(
+    sample: Sample,
+    _generator: np.random.Generator,
+    *,
+    shrink: float,
+    normalization: Callable[[Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """The same of the normalized canvas, as the reference's code has it: cast to bytes that wrap, with an edge where the
+    image ends and the empty canvas begins.
     """
+    image = images(torch.from_numpy(sample.photo)[None], torch.tensor(sample.box)[None], normalization)
     return {"canny": normalized_edges(image), "canny_small": normalized_edges(_smaller(image, shrink))}
 
 

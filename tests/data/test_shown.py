@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sbnet.data.datasets.collection import Collection, Photo
-from sbnet.report.shown import shown_images
+from sbnet.data.shown import shown_images
 
 
 def _images(count: int, *, classes: int, truth: bool) -> list[Photo]:

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
+from sbnet.cli.convert_cams import (
+    cams_to_scores,
+    marginals_to_seeds,
+    scores_to_cams,
+    scores_to_marginals,
+)
 from sbnet.compat.cams import read_cam, read_marginals
 from sbnet.data.datasets.collection import Collection
 from sbnet.data.io.files import read_label, read_scores, write_scores
 from sbnet.errors import SBNetError
 from sbnet.ops import DenseCRF, with_background_score
 from sbnet.steps import crf
-from sbnet.steps.convert_cams import (
-    cams_to_scores,
-    marginals_to_seeds,
-    scores_to_cams,
-    scores_to_marginals,
-)
 from sbnet.steps.settings import CrfSettings
 from step_context import first_images, make_context
 

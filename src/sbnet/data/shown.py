@@ -1,4 +1,4 @@
-"""Which images the page shows. Imports nothing heavy: steps ask, too, to keep for these what others do not need."""
+"""Which images the report shows: steps keep for these what others do not need. Imports nothing heavy."""
 
 from __future__ import annotations
 
