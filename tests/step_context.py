@@ -26,6 +26,7 @@ def make_context(
     val: Collection | None = None,
     backbone: BackboneSettings | None = None,
     family: str = "",
+    key: str = "",
     **runtime: Any,
 ) -> Context:
     """On the CPU in float32, one worker, unless `runtime` says otherwise."""
@@ -37,6 +38,7 @@ def make_context(
         backbone=backbone or BackboneSettings(),
         runtime=Runtime.model_validate({"device": "cpu", "precision": "32", "workers": 1, **runtime}),
         family=family,
+        key=key,
     )
 
 

@@ -44,7 +44,7 @@ def context_of(images: Collection, folder: Path, name: str, family: str = "affin
     return make_context(
         *(folder / name, images),
         {"seeds": masks_as(folder / "seeds", images), "cam": folder / "cam.safetensors"},
-        **{"backbone": BackboneSettings(weights="none"), "family": family, "workers": 0},
+        **{"backbone": BackboneSettings(weights="none"), "family": family, "workers": 0, "key": "of.pairs"},
     )
 
 
@@ -61,13 +61,13 @@ def test_another_backbone_is_no_start(images: Collection, tmp_path: Path) -> Non
     other = build("sbnet-timm:resnet18", len(images.classes), weights="none")
     save_model(other, tmp_path / "cam.safetensors", meta={})
     settings = AffinityTrainSettings(start="seeds", **TINY)
-    told = r"refine\.train\.start: lite0 cannot start from .* sbnet-timm:resnet18; set refine\.train\.start=imagenet"
-    with pytest.raises(SBNetError, match=told):
+    told = r"{0}\.start: lite0 cannot start from .* sbnet-timm:resnet18; set {0}\.start=imagenet"
+    with pytest.raises(SBNetError, match=told.format("of.pairs")):
         trained(run, settings, context_of(images, tmp_path, "out"))
     words = [f"seeds.train.network={tmp_path / 'cam.safetensors'}"]
     for method in ("affinitynet", "irn"):  # known before anything runs
         recipe = load_recipe("quickstart", [*words, f"refine.method={method}"])
-        with pytest.raises(SBNetError, match=told):
+        with pytest.raises(SBNetError, match=told.format("refine.train")):
             METHODS[method].check(recipe.refine.settings, recipe)
         same = load_recipe("quickstart", [*words, f"refine.method={method}", "backbone.name=timm:resnet18"])
         METHODS[method].check(same.refine.settings, same)
@@ -93,5 +93,5 @@ def test_a_crop_without_pairs_is_refused(
 ) -> None:
     settings = AffinityTrainSettings(**{**TINY, "crop": least - 1})
     context = context_of(images, tmp_path, "out", family)
-    with pytest.raises(SBNetError, match=rf"refine\.train\.crop is {least - 1}; expected {least} or more"):
+    with pytest.raises(SBNetError, match=rf"of\.pairs\.crop is {least - 1}; expected {least} or more"):
         trained(step, settings, context)
