@@ -189,7 +189,7 @@ def test_a_best_that_the_held_out_images_do_not_confirm_comes_with_a_warning(tmp
     result = SweepResult("crf", [best, own], own, 9, 9, tmp_path / "a.json", tmp_path / "a.png")
     take_over, counted, warned = _advice(tmp_path, result)
     assert take_over.endswith(f": sbnet run {tmp_path} crf.mask_alpha=4")
-    assert "also counts the 9 images that it was chosen on" in counted
+    assert "also includes the 9 images that it was chosen on" in counted
     assert "report the held-out 61.0 %" in counted
     assert "the run's own settings are better (62.0 %)" in warned
     worse = dataclasses.replace(own, held_out=0.6)
