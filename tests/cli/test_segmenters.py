@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,18 +119,6 @@ def test_settings_that_do_not_fit(
     error = refused("run", "quickstart", "--out", tmp_path / "run", *given)
     assert all(word in error for word in words)
     assert not (tmp_path / "run").exists()
-
-
-def test_without_the_library(
-    refused: Any, shared_data: Path, masks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [name for name in sys.modules if name.startswith("segmentation_models_pytorch")]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
-    begin = words(shared_data, tmp_path / "run", masks, "upernet")
-    assert "pip install 'sbnet[smp]'" in refused(*begin)
-    assert not (tmp_path / "run").exists()  # before the first of the steps
-    assert execute([*begin, "--to", "propagate"]) == 0  # which does not need it
 
 
 def test_a_run_takes_pseudo_masks_made_elsewhere(

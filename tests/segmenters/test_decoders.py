@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -181,18 +180,6 @@ def test_one_photo_a_batch(family: str) -> None:
         assert network(image).logits.shape == (1, CLASSES, 32, 32)
         return
     assert network.eval()(image).logits.shape == (1, CLASSES, 32, 32)
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_without_the_library(family: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    save_model(make(family), tmp_path / "model.safetensors", meta={})
-    for name in [name for name in sys.modules if name.startswith("segmentation_models_pytorch")]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
-    for attempt in (lambda: make(family), lambda: load_model(tmp_path / "model.safetensors")):
-        with pytest.raises(SBNetError, match=r"pip install 'sbnet\[smp\]'"):
-            attempt()
-    assert build("deeplabv2-lite0", weights="none").name == "deeplabv2-lite0"
 
 
 def test_unknown_names() -> None:

@@ -213,7 +213,6 @@ def test_the_model_file_carries_the_prediction_settings(
     monkeypatch.setattr(training, "save_model", lambda _model, path, meta: saved.update(meta, path=path))
     context = make_context(tmp_path, first_images(shared_data, 1), family="segformer")
     context = dataclasses.replace(context, predict={"crf": False}, recipe={"name": "a"})
-    pytest.importorskip("segmentation_models_pytorch")
     settings = load_recipe("quickstart", ["segmenter.method=segformer", "segmenter.labels=truth"]).segmenter
     run(settings.settings, context)
     assert saved["predict"] == {"crf": False}

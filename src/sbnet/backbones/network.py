@@ -56,10 +56,6 @@ class Network(nn.Module):
     def check_backbone(cls, backbone: Backbone) -> None:
         """Raises SBNetError, with a remedy, for a backbone that lacks what the heads read; never looks at weights."""
 
-    @classmethod
-    def check_installed(cls) -> None:
-        """Raises SBNetError where a library that the network is made of is missing."""
-
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         of_backbone = set(self.backbone.modules())

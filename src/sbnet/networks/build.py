@@ -72,7 +72,6 @@ def outline(name: str, classes: int = 21, **options: Any) -> Network:
     backbone or of a plug-in's heads that compute with their first ones. Errors as in `build`, but for weights.
     """
     family, chosen, own, head = _parsed(name, options)
-    family.check_installed()  # nothing is to be imported under another default device
     with torch.random.fork_rng(devices=[]):
         backbone = _without_memory(chosen, tuple(own.items())) or build_backbone(
             chosen, weights="none", **own

@@ -104,7 +104,7 @@ class DecoderSettings(SegmenterSettings):
 
 
 class DecoderMethod(SegmenterMethod):
-    """One whose decoder is segmentation-models-pytorch's (extra `smp`)."""
+    """One whose decoder is segmentation-models-pytorch's."""
 
     Settings = DecoderSettings
 

@@ -6,11 +6,11 @@ Shapes: B batch, C classes (0 = background), H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
 from pydantic import Field
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
 from torch import Tensor, nn
 
 from sbnet.backbones.base import Backbone
@@ -18,7 +18,6 @@ from sbnet.errors import SBNetError
 from sbnet.segmenters.base import InputScales
 from sbnet.segmenters.segmenter import Segmenter
 
-LIBRARY = "segmentation_models_pytorch"
 FINEST = 4  # stride of the decoders' output
 
 
@@ -55,10 +54,6 @@ class DecoderSegmenter(Segmenter):
         raise NotImplementedError
 
     @classmethod
-    def check_installed(cls) -> None:
-        library("base.initialization")
-
-    @classmethod
     def check_backbone(cls, backbone: Backbone) -> None:
         strides = [backbone.strides[index] for index in backbone.last(4)]
         if strides[0] != FINEST:
@@ -79,9 +74,8 @@ class DecoderSegmenter(Segmenter):
 
     def initialize(self) -> None:
         """The library's initial weights. A classifier of the usual N(0, 0.01) would hold back the gradient."""
-        start = library("base.initialization")
-        start.initialize_decoder(self.decoder)
-        start.initialize_head(self.classifier)
+        initialize_decoder(self.decoder)
+        initialize_head(self.classifier)
 
     def _features(self, padded: Tensor) -> list[Tensor]:
         """As the library's encoders give them: strides 1, 2 (none), then the four, finest first."""
@@ -91,14 +85,3 @@ class DecoderSegmenter(Segmenter):
             stride = self.backbone.strides[index]  # ResNet-101's pooling adds a row and a column at the end
             found.append(feature[..., : height // stride, : width // stride])
         return [padded, padded[:, :0, ::2, ::2], *found]
-
-
-def library(name: str) -> Any:
-    """A module of segmentation-models-pytorch, which only these segmenters use. SBNetError where it is missing."""
-    try:
-        return import_module(f"{LIBRARY}.{name}")
-    except ImportError as error:
-        raise SBNetError(
-            f"this segmenter's decoder is part of segmentation-models-pytorch, which cannot be imported ({error}); "
-            "pip install 'sbnet[smp]'"
-        ) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from segmentation_models_pytorch.decoders.deeplabv3.decoder import DeepLabV3PlusDecoder
 from torch import nn
 
-from sbnet.segmenters.decoder import DecoderSegmenter, library
+from sbnet.segmenters.decoder import DecoderSegmenter
 
 RATES = (12, 24, 36)  # dilations at output stride 8
 
@@ -15,7 +16,7 @@ class DeepLabV3Plus(DecoderSegmenter):
     family = "deeplabv3plus"
 
     def make_decoder(self, encoder: list[int], channels: int) -> nn.Module:
-        decoder: nn.Module = library("decoders.deeplabv3.decoder").DeepLabV3PlusDecoder(
+        decoder: nn.Module = DeepLabV3PlusDecoder(
             encoder_channels=encoder,
             encoder_depth=5,
             out_channels=channels,

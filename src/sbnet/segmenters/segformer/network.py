@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from segmentation_models_pytorch.decoders.segformer.decoder import SegformerDecoder
 from torch import nn
 
-from sbnet.segmenters.decoder import DecoderSegmenter, library
+from sbnet.segmenters.decoder import DecoderSegmenter
 
 
 class SegFormer(DecoderSegmenter):
@@ -17,7 +18,7 @@ class SegFormer(DecoderSegmenter):
     smallest_batch = 1
 
     def make_decoder(self, encoder: list[int], channels: int) -> nn.Module:
-        decoder: nn.Module = library("decoders.segformer.decoder").SegformerDecoder(
+        decoder: nn.Module = SegformerDecoder(
             encoder_channels=encoder, encoder_depth=5, segmentation_channels=channels
         )
         return decoder
