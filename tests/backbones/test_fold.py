@@ -82,7 +82,7 @@ def test_fused_for_training(name: str) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0
-    images = torch.randn(1, 3, 40, 46, dtype=torch.float64)
+    images = torch.randn(1, 3, 24, 30, dtype=torch.float64)
     features, gradients = trained(network, images)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     random = torch.get_rng_state()

@@ -93,3 +93,10 @@ def test_crf_step(
     alone, by_workers = step.rates(tmp_path, 2)
     assert min(alone, *by_workers.values()) > 0
     assert 1 in by_workers
+
+
+def test_depthwise(benchmark_file: Callable[[str], Any]) -> None:
+    depthwise = benchmark_file("depthwise")
+    images = np.random.default_rng(0).standard_normal((1, 3, 64, 80)).astype(np.float32)
+    there, here = (side({"images": images})() for side in (depthwise.pytorch, depthwise.ours))
+    np.testing.assert_allclose(here, there, atol=1e-4 * np.abs(there).max())

@@ -17,7 +17,7 @@ from sbnet.cli import execute
 
 TINY = [
     *("backbone.weights=none", "segmenter.weights=none", "runtime.workers=0", "runtime.device=cpu"),
-    *("seeds.infer.scales=1", "refine.propagate.scale=1", "predict.crf=false"),
+    *("seeds.infer.scales=1", "seeds.infer.mirror=false", "refine.propagate.scale=1", "predict.crf=false"),
     *(
         f"{section}.{setting}"
         for section in ("seeds.bootstrap.train", "seeds.train", "refine.train", "segmenter")
