@@ -1,7 +1,7 @@
 """Spread depthwise kernels in a training step of EfficientNet-Lite0: python benchmarks/depthwise.py
 
-Eight crops of 160 pixels at stride 16, forward and backward through the whole backbone, its first two stages frozen. The peer
-is PyTorch's own convolution in the same network.
+Eight crops of 160 pixels at stride 16, forward and backward through the whole backbone, its first two stages frozen.
+The peer is PyTorch's own convolution in the same network.
 """
 
 from __future__ import annotations
