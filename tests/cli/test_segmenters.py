@@ -108,7 +108,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     [
         (["method=upernet", "head=large_fov"], ("'segmenter' has no setting 'head'", "available: ")),
         (["method=upernet", "batch=1"], ("segmenter.batch is 1", "upernet", "2 images or more")),
-        (["channels=64"], ("'segmenter' has no setting 'channels'",)),
+        (["method=deeplabv2", "channels=64"], ("'segmenter' has no setting 'channels'",)),
         (["method=upernet", "channels=-1"], ("segmenter.channels is '-1'", "greater than or equal to 0")),
     ],
 )

@@ -29,7 +29,7 @@ CHAIN = [
     *(f"{section}.{word}" for section in ("seeds.bootstrap.train", "refine.train") for word in TRAINING),
     *(f"{section}.long_side=80,96" for section in ("seeds.bootstrap.train", "refine.train")),
     *("seeds.bootstrap.train.shrink=0.5", "seeds.bootstrap.crf.iterations=1", "refine.propagate.steps=4"),
-    *(f"segmenter.{word}" for word in (*TRAINING, "weights=none")),
+    *(f"segmenter.{word}" for word in ("method=deeplabv2", *TRAINING, "weights=none")),
 ]
 
 

@@ -161,7 +161,7 @@ def test_another_refinement(done: Path, shared_data: Path, steps: FakeSteps) -> 
 
 
 def test_another_decoder_with_the_same_settings(done: Path, shared_data: Path, steps: FakeSteps) -> None:
-    for method, before in (("deeplabv3plus", "deeplabv2"), ("upernet", "deeplabv3plus")):
+    for method, before in (("deeplabv3plus", "segformer"), ("upernet", "deeplabv3plus")):
         text = printed(small_recipe(shared_data, f"segmenter.method={method}"), done)
         assert steps.take() == STEPS[8:]
         assert f"(network {before} -> {method}" in text
