@@ -1,4 +1,4 @@
-"""Spread depthwise kernels in a training step of EfficientNet-Lite0: python benchmarks/depthwise.py
+"""Dilated depthwise convolutions of EfficientNet-Lite0, forward and backward: python benchmarks/depthwise.py
 
 Eight crops of 160 pixels at stride 16, forward and backward through the whole backbone, its first two stages frozen.
 The peer is PyTorch's own convolution in the same network.
@@ -14,33 +14,33 @@ from harness import Side, compare, table
 CROP, BATCH = 160, 8
 
 
-def ours(inputs: dict[str, np.ndarray], *, spread: bool = True) -> Callable[[], np.ndarray]:
+def ours(inputs: dict[str, np.ndarray], *, fast: bool = True) -> Callable[[], np.ndarray]:
     """The gradient of the last depthwise kernel, (channels, 1, 3, 3)."""
     import torch
     from torch import nn
 
-    from sbnet.backbones.depthwise import SpreadDepthwise
+    from sbnet.backbones.depthwise import DilatedDepthwise
     from sbnet.networks.build import build_backbone
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     backbone = build_backbone("lite0", stride=16, freeze=2).to(memory_format=torch.channels_last)
-    changed = [module for module in backbone.modules() if isinstance(module, SpreadDepthwise)]
-    if not spread:
-        for module in changed:
+    dilated = [module for module in backbone.modules() if isinstance(module, DilatedDepthwise)]
+    if not fast:
+        for module in dilated:
             module.forward = nn.Conv2d.forward.__get__(module)  # type: ignore[method-assign]
     images = torch.from_numpy(inputs["images"]).contiguous(memory_format=torch.channels_last)
 
     def run() -> np.ndarray:
         backbone.zero_grad()
         backbone(images)[-1].square().mean().backward()
-        return changed[-1].weight.grad.numpy().copy()
+        return dilated[-1].weight.grad.numpy().copy()
 
     return run
 
 
 def pytorch(inputs: dict[str, np.ndarray]) -> Callable[[], np.ndarray]:
-    return ours(inputs, spread=False)
+    return ours(inputs, fast=False)
 
 
 def main() -> str:

@@ -1,4 +1,4 @@
-"""Spread depthwise convolutions: PyTorch's own is the reference."""
+"""Dilated depthwise convolutions: PyTorch's own is the reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sbnet.backbones.depthwise import SpreadDepthwise, spread_depthwise
+from sbnet.backbones.depthwise import DilatedDepthwise, fast_depthwise
 from sbnet.backbones.timm_cnn import TimmCnn
 
 
@@ -23,8 +23,8 @@ def test_equals_pytorch(
     own = nn.Conv2d(6, 6, kernel, padding=apart * (kernel // 2), dilation=apart, groups=6, bias=bias)
     net = nn.Sequential(nn.Conv2d(6, 6, kernel, padding=own.padding, dilation=apart, groups=6, bias=bias))
     net.load_state_dict({f"0.{name}": value for name, value in own.state_dict().items()})
-    spread_depthwise(net)
-    assert type(net[0]) is SpreadDepthwise
+    fast_depthwise(net)
+    assert type(net[0]) is DilatedDepthwise
     features = torch.randn(3, 6, height, width, generator=generator).to(memory_format=layout)
     weight = torch.randn(3, 6, height, width, generator=generator)
 
@@ -53,13 +53,13 @@ def test_equals_pytorch(
 )
 def test_leaves_other_convolutions_alone(kept: nn.Conv2d) -> None:
     net = nn.Sequential(kept)
-    spread_depthwise(net)
+    fast_depthwise(net)
     assert net[0] is kept
 
 
 def test_backbone_keeps_its_names_and_frozen_stages() -> None:
     backbone = TimmCnn("efficientnet_lite0", stride=16, freeze=3)
-    spread = {name for name, module in backbone.named_modules() if isinstance(module, SpreadDepthwise)}
+    spread = {name for name, module in backbone.named_modules() if isinstance(module, DilatedDepthwise)}
     assert len(spread) == 4  # the last stages, whose stride was removed
     plain = TimmCnn("efficientnet_lite0", stride=32, freeze=3)
     assert backbone.state_dict().keys() == plain.state_dict().keys()

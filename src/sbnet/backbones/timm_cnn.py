@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbnet.backbones.base import Backbone, check_freeze
-from sbnet.backbones.depthwise import spread_depthwise
+from sbnet.backbones.depthwise import fast_depthwise
 from sbnet.backbones.network import freeze_batch_norm
 from sbnet.backbones.normalization import Normalization
 from sbnet.backbones.timm_models import check_name, creating
@@ -42,7 +42,7 @@ class TimmCnn(Backbone):
         self.net = _create(name, stride, pretrained)
         if not dilate:
             _undilate(self.net)
-        spread_depthwise(self.net)
+        fast_depthwise(self.net)
         freeze_batch_norm(self.net.eval())
         with torch.enable_grad():
             stages, final = self._stages(torch.zeros(1, 3, PROBE, PROBE))
