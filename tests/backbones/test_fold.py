@@ -82,7 +82,7 @@ def test_fused_for_training(name: str) -> None:
     for module in network.modules():
         if isinstance(module, nn.Dropout2d):
             module.p = 0
-    images = torch.randn(1, 3, 24, 30, dtype=torch.float64)
+    images = torch.randn(1, 3, 40, 46, dtype=torch.float64)
     features, gradients = trained(network, images)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     random = torch.get_rng_state()
@@ -100,6 +100,9 @@ def test_fused_for_training(name: str) -> None:
         assert (fused[key] - gradient).abs().max() < 1e-9 * gradient.abs().max(), key
     again, _ = trained(network, images)
     assert all(torch.equal(one, other) for one, other in zip(again, features, strict=True))
+    with torch.no_grad():
+        for one, other in zip(network.backbone(images), features, strict=True):
+            assert (one - other).abs().max() < 1e-10 * (other.max() - other.min())
 
 
 def test_a_trained_batch_norm_stays() -> None:

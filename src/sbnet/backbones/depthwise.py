@@ -11,8 +11,8 @@ class DilatedDepthwise(nn.Conv2d):
     """A dilated depthwise convolution at stride 1, padded to keep the size.
 
     The cells that a dilated kernel reads lie `dilation` apart, so the map splits into `dilation` squared independent
-    maps. Stacked as a batch, they need an undilated kernel only, whose backward pass is four to six times faster in
-    PyTorch on CPUs. Features and gradients are the same up to rounding. Without gradients, and on GPUs, PyTorch's own
+    maps. Stacked as a batch, they need an undilated kernel only, whose backward pass is several times faster in PyTorch
+    on CPUs. Features and gradients are the same up to rounding. Without gradients, and on GPUs, PyTorch's own
     convolution runs.
     """
 
